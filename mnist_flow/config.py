@@ -1,0 +1,317 @@
+"""The schema of the training config: types and ranges. The defaults live in conf/.
+
+`validate_config` turns what Hydra composed into frozen, typed objects before anything slow or lasting happens.
+Nothing here imports TensorFlow or MLflow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mnist_flow.errors import ConfigError
+from mnist_flow.suggestions import did_you_mean
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys, wrong types, NaN and infinity are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    name: Literal["mnist", "digits"]
+    path: str | None
+    validation: Literal["holdout", "test"]
+    holdout_size: Count
+    split_seed: Seed
+
+
+class MLPConfig(Section):
+    name: str
+    family: Literal["mlp"]
+    hidden_units: list[Count]
+    activation: Activation
+    dropout: Share
+    batch_normalization: bool
+    regularized_layers: Literal["all"] | list[str]
+
+    @model_validator(mode="after")
+    def check_layers(self) -> MLPConfig:
+        _check_regularized_layers(self.regularized_layers, _numbered("dense", len(self.hidden_units)))
+        return self
+
+
+class BlockConfig(Section):
+    filters: Annotated[list[Count], Field(min_length=1)]
+    kernel_size: Count
+    pool_size: Count
+
+
+class CNNConfig(Section):
+    name: str
+    family: Literal["cnn"]
+    zero_padding: Annotated[int, Field(ge=0)]
+    blocks: Annotated[list[BlockConfig], Field(min_length=1)]
+    pooling: Literal["max", "average"]
+    convolution_dropout: Share
+    hidden_units: list[Count]
+    hidden_dropout: list[Share]
+    activation: Activation
+    hidden_activation: Activation
+    batch_normalization: bool
+    regularized_layers: Literal["all"] | list[str]
+
+    @model_validator(mode="after")
+    def check_layers(self) -> CNNConfig:
+        convolutions = sum(len(block.filters) for block in self.blocks)
+        names = _numbered("conv", convolutions) + _numbered("dense", len(self.hidden_units))
+        _check_regularized_layers(self.regularized_layers, names)
+        if len(self.hidden_dropout) != len(self.hidden_units):
+            raise ValueError(
+                f"hidden_dropout={self.hidden_dropout} needs one number for each of hidden_units={self.hidden_units}"
+            )
+        size = 28 + 2 * self.zero_padding
+        for number, block in enumerate(self.blocks, start=1):
+            size = (size - len(block.filters) * (block.kernel_size - 1)) // block.pool_size
+            if size < 1:
+                raise ValueError(f"blocks: nothing is left of the 28×28 image after block {number}; use smaller kernels or pools")
+        return self
+
+
+class AutoencoderConfig(Section):
+    name: str
+    family: Literal["autoencoder"]
+    hidden_units: list[Count]
+    latent_units: Count
+    activation: Activation
+    latent_activation: Activation
+
+
+ModelConfig = Annotated[MLPConfig | CNNConfig | AutoencoderConfig, Field(discriminator="family")]
+
+
+class SGDConfig(Section):
+    name: Literal["sgd"]
+    learning_rate: Positive
+    momentum: Share
+    nesterov: bool
+
+
+class AdamConfig(Section):
+    name: Literal["adam"]
+    learning_rate: Positive
+    beta_1: Share
+    beta_2: Share
+
+
+class AdamWConfig(Section):
+    name: Literal["adamw"]
+    learning_rate: Positive
+    beta_1: Share
+    beta_2: Share
+    weight_decay: NonNegative
+
+
+class RMSpropConfig(Section):
+    name: Literal["rmsprop"]
+    learning_rate: Positive
+    rho: Share
+    momentum: Share
+
+
+OptimizerConfig = Annotated[SGDConfig | AdamConfig | AdamWConfig | RMSpropConfig, Field(discriminator="name")]
+
+
+class ConstantConfig(Section):
+    name: Literal["constant"]
+
+
+class CosineConfig(Section):
+    name: Literal["cosine"]
+    warmup_epochs: NonNegative
+    final_fraction: Fraction
+
+
+class StepConfig(Section):
+    name: Literal["step"]
+    step_epochs: Count
+    factor: Annotated[float, Field(gt=0, le=1)]
+
+
+class PlateauConfig(Section):
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Count
+    min_learning_rate: NonNegative
+
+
+ScheduleConfig = Annotated[ConstantConfig | CosineConfig | StepConfig | PlateauConfig, Field(discriminator="name")]
+
+
+class NoNoiseConfig(Section):
+    name: Literal["none"]
+
+
+class GaussianConfig(Section):
+    name: Literal["gaussian"]
+    stddev: NonNegative
+
+
+class SaltAndPepperConfig(Section):
+    name: Literal["salt_and_pepper"]
+    level: Fraction
+
+
+NoiseConfig = Annotated[NoNoiseConfig | GaussianConfig | SaltAndPepperConfig, Field(discriminator="name")]
+
+
+class NoAugmentationConfig(Section):
+    name: Literal["none"]
+
+
+class ShiftConfig(Section):
+    name: Literal["shift"]
+    max_pixels: Annotated[int, Field(ge=0, le=27)]
+
+
+class AffineConfig(Section):
+    name: Literal["affine"]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: Share
+    shift: Fraction
+
+
+AugmentationConfig = Annotated[NoAugmentationConfig | ShiftConfig | AffineConfig, Field(discriminator="name")]
+
+
+class TrainingConfig(Section):
+    monitor: Literal["val_loss", "val_accuracy"]
+    early_stopping_patience: Count | None
+    keep_best_epoch: bool
+    ema_momentum: Share | None
+    label_smoothing: Share
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    threads: Count | None
+    steps_per_execution: Count
+
+
+class EvaluationConfig(Section):
+    batch_size: Count
+    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"]
+    misclassified: Annotated[int, Field(ge=0, le=100)]
+
+
+class TrackingConfig(Section):
+    experiment_name: Annotated[str, Field(min_length=1)]
+    uri: str | None
+    run_name: str | None
+    system_metrics: bool
+    log_model: bool
+
+
+class TrainConfig(Section):
+    """One training run, as `conf/config.yaml` and its groups describe it."""
+
+    reg: NonNegative
+    seed: Seed
+    epochs: Count
+    batch_size: Count
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    noise: NoiseConfig
+    augmentation: AugmentationConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    tracking: TrackingConfig
+
+    @model_validator(mode="after")
+    def check_combinations(self) -> TrainConfig:
+        if isinstance(self.model, AutoencoderConfig):
+            raise ValueError(
+                f"model={self.model.name}: training classifies digits and this model draws them; "
+                "choose an mlp, cnn or lenet5 model"
+            )
+        return self
+
+
+def validate_config(cfg: DictConfig) -> TrainConfig:
+    """Check types, keys and ranges of a composed config.
+
+    Raises:
+        ConfigError: one line naming the key, the value and what is allowed.
+    """
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
+    try:
+        return TrainConfig.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_describe(detail, plain) for detail in error.errors())) from error
+
+
+def flatten(cfg: DictConfig | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested config to override paths: {"optimizer": {"name": "sgd"}} gives {"optimizer.name": "sgd"}; lists stay whole."""
+    plain = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():  # type: ignore[union-attr]
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat.update(flatten(value, prefix=f"{path}."))
+        else:
+            flat[path] = value
+    return flat
+
+
+def _numbered(kind: str, count: int) -> list[str]:
+    return [f"{kind}_{number}" for number in range(1, count + 1)]
+
+
+def _check_regularized_layers(chosen: str | list[str], names: list[str]) -> None:
+    for name in chosen if isinstance(chosen, list) else []:
+        if name not in names:
+            raise ValueError(f"model.regularized_layers: no hidden layer '{name}'; choose all, or from {' '.join(names)}")
+
+
+def _describe(detail: Any, plain: Any) -> str:
+    """One pydantic error as `key=value: what is allowed`."""
+    path = _strip_tags(detail["loc"], plain)
+    value = detail["input"]
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: unknown key{did_you_mean(path, flatten(plain))}"
+    if detail["type"] == "missing":
+        return f"{path}: missing"
+    text = "null" if value is None else value
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{path}={text}: {message}"
+
+
+def _strip_tags(loc: tuple[int | str, ...], plain: Any) -> str:
+    """The config path of an error; pydantic's location also names the union member, which is no key of the config."""
+    parts: list[str] = []
+    node = plain
+    for index, step in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(node, dict) and (step in node or last):
+            node = node.get(step)
+            parts.append(str(step))
+        elif isinstance(node, list) and isinstance(step, int):
+            node = node[step]
+            parts[-1] += f"[{step}]"
+    return ".".join(parts)

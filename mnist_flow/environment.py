@@ -1,0 +1,68 @@
+"""What the run ran on: packages, machine, code version."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+@lru_cache(maxsize=1)
+def list_packages() -> list[str]:
+    """Installed packages as `name==version`, sorted."""
+    return sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
+
+
+@lru_cache(maxsize=1)
+def describe_machine() -> dict[str, Any]:
+    """Python, operating system, processor, cores, memory in GiB."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "logical_cores": psutil.cpu_count(),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "thread_variables": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
+    }
+
+
+@lru_cache(maxsize=1)
+def describe_code() -> dict[str, Any]:
+    """The git commit, whether the working tree differs from it, and the difference; empty where there is no git."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    diff = _git("diff", "HEAD") or ""
+    untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split()
+    return {"commit": commit.strip(), "dirty": bool(diff or untracked), "untracked": untracked, "diff": diff}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=_PROJECT_DIR, capture_output=True, text=True, errors="replace", timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

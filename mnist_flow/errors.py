@@ -1,0 +1,29 @@
+"""Errors that a user can mend: each carries one line with the value, the choices and the remedy."""
+
+
+class UserError(Exception):
+    """Bad input; the command ends with exit status 2 and changes nothing."""
+
+
+class ConfigError(UserError):
+    """A key, type or value of the config is wrong."""
+
+
+class DataError(UserError):
+    """A data set can't be had or is not what it should be."""
+
+
+class TrackingError(UserError):
+    """The tracking server or its store does not answer or refuses."""
+
+
+class RunFailed(Exception):
+    """A run began and failed; the command ends with exit status 1."""
+
+
+class DivergedError(RunFailed):
+    """The loss became NaN or infinite."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Not an Exception, so that nothing but the run's own clean-up handles it."""

@@ -1,0 +1,21 @@
+"""The nearest known names to one that is unknown."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'epochs'?` for the close matches of a dotted name, or an empty string where none is close.
+
+    A name also matches by its last part: `learning_rate` finds `optimizer.learning_rate`.
+    """
+    choices = list(known)
+    matches = [choice for choice in choices if choice.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    matches += [match for match in get_close_matches(name, choices, n=3, cutoff=0.6) if match not in matches]
+    last_parts = {choice.rsplit(".", 1)[-1]: choice for choice in choices}
+    for match in get_close_matches(name.rsplit(".", 1)[-1], last_parts, n=2, cutoff=0.75):
+        if last_parts[match] not in matches:
+            matches.append(last_parts[match])
+    if not matches:
+        return ""
+    return "; did you mean " + " or ".join(f"'{match}'" for match in matches[:3]) + "?"

@@ -1,0 +1,380 @@
+"""Compile and fit. Plain values and arrays in, a history out; knows neither Hydra nor MLflow.
+
+Everything random in an epoch (order, noise, augmentation, dropout) is drawn from generators keyed by (seed, epoch), so
+that epoch k of a run depends on nothing but the weights it starts from.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from mnist_flow.arrays import FloatArray
+from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, Images
+from mnist_flow.errors import DivergedError
+
+# Streams of random numbers within one (seed, epoch).
+_ORDER, _BATCH, _LAYERS = range(3)
+
+# images, generator → images
+Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
+# number of images, generator → (n, 8) transforms, see augmentation.py
+DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
+LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
+
+_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiply the learning rate by `factor` after `patience` epochs without improvement."""
+
+    factor: float
+    patience: int
+    min_learning_rate: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training left behind, beside the weights in the model."""
+
+    # One mapping an epoch: loss accuracy val_loss val_accuracy learning_rate.
+    history: list[dict[str, float]] = field(repr=False)
+    # Epoch, from 1, whose weights the model ended with.
+    selected_epoch: int
+    fit_seconds: float
+
+    @property
+    def selected(self) -> dict[str, float]:
+        """The metrics of the selected epoch."""
+        return self.history[self.selected_epoch - 1]
+
+
+def configure_tensorflow(threads: int | None) -> int:
+    """Set threads, determinism and GPU memory for this process.
+
+    Args:
+        threads: TensorFlow's intra- and inter-op threads; None for one a core.
+
+    Returns:
+        The threads in force. TensorFlow fixes them at its first operation, so a second job in the same process keeps
+        the threads of the first.
+    """
+    wanted = threads if threads is not None else _count_cores()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(wanted)
+        tf.config.threading.set_inter_op_parallelism_threads(wanted)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        wanted = tf.config.threading.get_intra_op_parallelism_threads()
+    tf.config.experimental.enable_op_determinism()
+    return wanted
+
+
+def describe_devices() -> dict[str, Any]:
+    """GPUs that TensorFlow sees, the threads it uses, and the precision of the layers."""
+    return {
+        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "precision": keras.config.dtype_policy().name,
+    }
+
+
+def reset_keras(seed: int, precision: str = "float32") -> None:
+    """Make the next model independent of those built before in this process.
+
+    Args:
+        seed: of its weights.
+        precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
+    """
+    # Forgets the policy and the logging choice too, so it comes first.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    # Keras's own bars would run into ours.
+    keras.config.disable_interactive_logging()
+
+
+def build_learning_rate(
+    learning_rate: float,
+    steps_per_epoch: int,
+    epochs: int,
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant",
+    warmup_epochs: float = 0.0,
+    final_fraction: float = 0.0,
+    step_epochs: int = 1,
+    factor: float = 1.0,
+) -> LearningRate:
+    """The learning rate of each gradient step.
+
+    Args:
+        learning_rate: the (first, or highest) rate.
+        steps_per_epoch: gradient steps an epoch.
+        epochs: epochs of the whole training; `cosine` ends with them.
+        schedule: `plateau` is constant here: its changes follow the validation metrics, see `train_model`.
+        warmup_epochs: with `cosine`, epochs of a linear rise from 0.
+        final_fraction: with `cosine`, the last rate as a share of the first.
+        step_epochs: with `step`, epochs between two steps.
+        factor: with `step`, what a step multiplies the rate by.
+    """
+    if schedule == "cosine":
+        warmup_steps = round(warmup_epochs * steps_per_epoch)
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else learning_rate,
+            decay_steps=max(1, epochs * steps_per_epoch - warmup_steps),
+            alpha=final_fraction,
+            warmup_target=learning_rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    if schedule == "step":
+        return keras.optimizers.schedules.ExponentialDecay(
+            learning_rate, decay_steps=step_epochs * steps_per_epoch, decay_rate=factor, staircase=True
+        )
+    return learning_rate
+
+
+def build_optimizer(
+    name: Literal["sgd", "adam", "adamw", "rmsprop"],
+    learning_rate: LearningRate,
+    ema_momentum: float | None = None,
+    **options: Any,
+) -> keras.optimizers.Optimizer:
+    """A Keras optimizer; `options` are its own (momentum, beta_1, …), `ema_momentum` averages the weights."""
+    return _OPTIMIZERS[name](
+        learning_rate=learning_rate, use_ema=ema_momentum is not None, ema_momentum=ema_momentum or 0.99, **options
+    )
+
+
+def train_model(
+    model: keras.Model,
+    train: Images,
+    validation: Images,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    corrupt: Corrupt | None = None,
+    draw_transforms: DrawTransforms | None = None,
+    label_smoothing: float = 0.0,
+    plateau: Plateau | None = None,
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss",
+    early_stopping_patience: int | None = None,
+    keep_best_epoch: bool = False,
+    steps_per_execution: int = 32,
+    evaluation_batch_size: int = 1000,
+    on_steps: Callable[[int, int, Mapping[str, float]], None] | None = None,
+    on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+) -> TrainingResult:
+    """Fit a classifier in place.
+
+    Args:
+        model: images (n, 28, 28, 1) → class probabilities (n, 10).
+        train: images to learn from.
+        validation: images to measure each epoch on.
+        optimizer: with `use_ema` the averaged weights are validated and kept.
+        epochs: at most so many passes.
+        batch_size: images a gradient step.
+        seed: keys order, noise, augmentation and dropout.
+        corrupt: noise on the training images, afresh each epoch.
+        draw_transforms: geometric augmentation of the training images, afresh each epoch.
+        label_smoothing: share of the target spread over all classes.
+        plateau: lower the learning rate when `monitor` stalls.
+        monitor: what `plateau`, early stopping and `keep_best_epoch` look at.
+        early_stopping_patience: stop after so many epochs without improvement.
+        keep_best_epoch: end with the best epoch's weights instead of the last one's.
+        steps_per_execution: gradient steps a call into TensorFlow.
+        evaluation_batch_size: images a validation step.
+        on_steps: called with (epoch, images done in it, running metrics) while an epoch goes on.
+        on_epoch: called with (epoch, its metrics) after each epoch; epochs count from 1.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+    """
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+        # Compiling costs more than it gains on a CPU; on a GPU Keras decides.
+        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+    )
+    epoch_stream = _EpochStream(model, seed)
+    batches = _build_batches(train, batch_size, epoch_stream, corrupt, draw_transforms)
+    higher_is_better = monitor == "val_accuracy"
+    mode = "max" if higher_is_better else "min"
+    recorder = _Recorder(batch_size, len(train), optimizer._learning_rate, on_steps, on_epoch)
+    callbacks: list[keras.callbacks.Callback] = [epoch_stream]
+    if optimizer.use_ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    callbacks.append(recorder)
+    if plateau is not None:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor=monitor,
+                mode=mode,
+                factor=plateau.factor,
+                patience=plateau.patience,
+                min_lr=plateau.min_learning_rate,
+            )
+        )
+    if early_stopping_patience is not None or keep_best_epoch:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=monitor,
+                mode=mode,
+                patience=early_stopping_patience if early_stopping_patience is not None else epochs,
+                restore_best_weights=keep_best_epoch,
+            )
+        )
+    start = time.perf_counter()
+    model.fit(
+        batches,
+        epochs=epochs,
+        verbose=0,
+        shuffle=False,
+        callbacks=callbacks,
+        validation_data=(validation.images, one_hot(validation)),
+        validation_batch_size=evaluation_batch_size,
+    )
+    seconds = time.perf_counter() - start
+    selected = len(recorder.history)
+    if keep_best_epoch:
+        measured = [metrics[monitor] for metrics in recorder.history]
+        selected = 1 + int(np.argmax(measured) if higher_is_better else np.argmin(measured))
+    return TrainingResult(history=recorder.history, selected_epoch=selected, fit_seconds=seconds)
+
+
+def count_steps(n_images: int, batch_size: int) -> int:
+    """Gradient steps an epoch; the last batch may be smaller."""
+    return math.ceil(n_images / batch_size)
+
+
+def one_hot(images: Images) -> FloatArray:
+    """Labels as float32 (n, 10)."""
+    return keras.utils.to_categorical(images.labels, N_CLASSES).astype(np.float32)
+
+
+class _EpochStream(keras.callbacks.Callback):
+    """Knows the epoch that runs, and sets the random state of dropout and noise layers at its start."""
+
+    def __init__(self, model: keras.Model, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.epoch = 0
+        self._layer_states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.epoch, *stream])
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.epoch = epoch
+        for number, state in enumerate(self._layer_states):
+            state.assign(self.rng(_LAYERS, number).integers(2**32, size=2, dtype=np.uint32))
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Keeps each epoch's metrics, tells the listeners, and stops a training that diverged."""
+
+    def __init__(
+        self,
+        batch_size: int,
+        n_images: int,
+        learning_rate: LearningRate,
+        on_steps: Callable[[int, int, Mapping[str, float]], None] | None,
+        on_epoch: Callable[[int, Mapping[str, float]], None] | None,
+    ) -> None:
+        super().__init__()
+        self._learning_rate = learning_rate
+        self.history: list[dict[str, float]] = []
+        self._batch_size = batch_size
+        self._n_images = n_images
+        self._on_steps = on_steps
+        self._on_epoch = on_epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        epoch, metrics = len(self.history) + 1, logs or {}
+        _check_loss(epoch, float(metrics["loss"]))
+        if self._on_steps is not None:
+            self._on_steps(epoch, min(self._n_images, (batch + 1) * self._batch_size), metrics)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        _check_loss(epoch + 1, metrics["loss"])
+        _check_loss(epoch + 1, metrics["val_loss"])
+        metrics["learning_rate"] = self._last_learning_rate()
+        self.history.append(metrics)
+        if self._on_epoch is not None:
+            self._on_epoch(epoch + 1, metrics)
+
+    def _last_learning_rate(self) -> float:
+        """The rate of the epoch's last step; the optimizer itself already tells the next one's."""
+        if callable(self._learning_rate):
+            return float(keras.ops.convert_to_numpy(self._learning_rate(self.model.optimizer.iterations - 1)))
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+def _check_loss(epoch: int, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the loss became {loss} in epoch {epoch}: try a smaller optimizer.learning_rate, a smaller reg, "
+            "or schedule=cosine schedule.warmup_epochs=1"
+        )
+
+
+def _build_batches(
+    train: Images,
+    batch_size: int,
+    stream: _EpochStream,
+    corrupt: Corrupt | None,
+    draw_transforms: DrawTransforms | None,
+) -> tf.data.Dataset:
+    """One epoch of (images, one-hot labels); each iteration follows the epoch that `stream` says."""
+    images, targets = train.images, one_hot(train)
+
+    def draw_order() -> np.ndarray:
+        return stream.rng(_ORDER).permutation(len(train))
+
+    def draw_batch(number: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rng = stream.rng(_BATCH, int(number))
+        batch = images[chosen]
+        transforms = np.empty((0, 8), np.float32) if draw_transforms is None else draw_transforms(len(chosen), rng)
+        return (batch if corrupt is None else corrupt(batch, rng)), targets[chosen], transforms
+
+    def build_batch(number: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y, transforms = tf.numpy_function(draw_batch, [number, chosen], [tf.float32, tf.float32, tf.float32])
+        x.set_shape((None, *IMAGE_SHAPE))
+        y.set_shape((None, N_CLASSES))
+        if draw_transforms is not None:
+            transforms.set_shape((None, 8))
+            x = keras.ops.image.affine_transform(x, transforms, interpolation="bilinear", fill_mode="constant")
+        return x, y
+
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(lambda _: tf.data.Dataset.from_tensor_slices(tf.numpy_function(draw_order, [], tf.int64)))
+        .batch(batch_size)
+        .enumerate()
+        .map(build_batch)
+        .apply(tf.data.experimental.assert_cardinality(count_steps(len(train), batch_size)))
+        .prefetch(4)
+    )
+
+
+def _count_cores() -> int:
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
