@@ -13,15 +13,24 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
-from mnist_flow.credentials import hide_credentials
-from mnist_flow.errors import RunFailed, Terminated, UserError
+from mnist_flow.config import flatten
+from mnist_flow.credentials import HidingStream
+from mnist_flow.errors import Aborted, RunFailed, Terminated, UserError
+from mnist_flow.suggestions import did_you_mean
+
+_BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -46,8 +55,9 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     status, sweep_status = 0, "FAILED"
+    sys.stderr = HidingStream(sys.stderr)  # type: ignore[assignment]
     try:
-        with sigterm_raises():
+        with _sigterm_raises():
             main()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
@@ -57,32 +67,40 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     except Terminated:
         status, sweep_status = 143, "KILLED"
         _print_error("terminated")
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        status = 2
-        if full_error:
+    except (Exception, Aborted) as raised:
+        error = raised.__cause__ if isinstance(raised, Aborted) else raised
+        status = 2 if isinstance(error, _BAD_INPUT) else 1
+        known = isinstance(error, (*_BAD_INPUT, RunFailed))
+        if full_error or not known:
             traceback.print_exc()
-        _print_error(_describe(error, config_name))
-    except RunFailed as error:
-        status = 1
-        if full_error:
-            traceback.print_exc()
-        _print_error(str(error))
-    except Exception:
-        status = 1
-        sys.stderr.write(hide_credentials(traceback.format_exc()))
+        if known:
+            _print_error(_describe(error, config_name))
     _end_open_sweep(sweep_status)
     sys.exit(status)
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
+def job() -> Iterator[None]:
+    """Around the work of one job, in whatever process it runs: SIGTERM ends it, errors reach `run`."""
+    try:
+        with _sigterm_raises():
+            yield
+    except (UserError, RunFailed) as error:
+        # In a sweep Hydra says which job failed and goes on with the others.
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        raise Aborted from error
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
     """SIGTERM raises Terminated in the block, so that the run in it can end truthfully. Only in a main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated()
+        raise Terminated
 
     previous = signal.signal(signal.SIGTERM, raise_terminated)
     try:
@@ -101,43 +119,32 @@ def _end_open_sweep(status: str) -> None:
 
 
 def _print_error(message: str) -> None:
-    print(f"error: {hide_credentials(message)}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
 
 
-def _describe(error: Exception, config_name: str) -> str:
+def _describe(error: BaseException | None, config_name: str) -> str:
     """One line for an error of the user, Hydra's and OmegaConf's included."""
-    if isinstance(error, UserError):
-        return str(error)
     text = str(error)
-    if unknown := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", f"{text}\n{error.__cause__ or ''}"):
-        return _describe_unknown_key(unknown[2], config_name)
-    if isinstance(error, MissingConfigException) and (option := re.search(r"'([^']+)/([^'/]+)'", text)):
-        return _describe_unknown_option(option[1], option[2])
-    if "In-struct" in text or "Could not override" in text:
-        key = re.search(r"Could not override '([^']+)'", text)
-        if key:
-            return _describe_unknown_key(key[1], config_name)
-    if launcher := re.search(r"Unknown plugin class|hydra_joblib_launcher|No module named 'hydra_plugins", text):
-        del launcher
-        return "hydra/launcher=local_pool needs joblib's launcher: pip install 'mnist-flow[parallel]'"
+    if isinstance(error, (UserError, RunFailed)):
+        return text
+    if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
+        return _describe_unknown_key(unknown[1] or unknown[2], config_name)
+    if isinstance(error, MissingConfigException) and (listed := re.search(r"Available options in '(.+)':\s", text)):
+        group, choices = listed[1], text[listed.end() :].split("Config search path")[0].split()
+        option = re.search(rf"'{group}/([^']+)'", text)
+        name = option[1] if option else "?"
+        return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
+    if "hydra_plugins.hydra_joblib_launcher" in text:
+        return "hydra/launcher=local_pool: joblib's launcher is not installed; pip install 'mnist-flow[parallel]'"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _describe_unknown_key(key: str, config_name: str) -> str:
-    from hydra import compose, initialize_config_dir
-
-    from mnist_flow.config import flatten
-    from mnist_flow.suggestions import did_you_mean
-
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        known = flatten(compose(config_name))
-    return f"{key}: unknown key{did_you_mean(key, known) or '; --help lists every key'}"
-
-
-def _describe_unknown_option(group: str, option: str) -> str:
-    from pathlib import Path
-
-    from mnist_flow.suggestions import did_you_mean
-
-    choices = sorted(path.stem for path in Path(CONF_DIR, group).glob("*.yaml"))
-    return f"{group}={option}: no such option{did_you_mean(option, choices)} Choices: {' '.join(choices)}"
+        known = set(flatten(compose(config_name)))
+    groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
+    group, _, name = key.rpartition(".")
+    options = [path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)]
+    if options:
+        return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
+    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists every key."

@@ -80,13 +80,13 @@ class CNNConfig(Section):
         _check_regularized_layers(self.regularized_layers, names)
         if len(self.hidden_dropout) != len(self.hidden_units):
             raise ValueError(
-                f"hidden_dropout={self.hidden_dropout} needs one number for each of hidden_units={self.hidden_units}"
+                f"model.hidden_dropout={self.hidden_dropout} needs one number for each of model.hidden_units={self.hidden_units}"
             )
         size = 28 + 2 * self.zero_padding
         for number, block in enumerate(self.blocks, start=1):
             size = (size - len(block.filters) * (block.kernel_size - 1)) // block.pool_size
             if size < 1:
-                raise ValueError(f"blocks: nothing is left of the 28×28 image after block {number}; use smaller kernels or pools")
+                raise ValueError(f"model.blocks: nothing is left of the 28×28 image after block {number}; use smaller kernels or pools")
         return self
 
 
@@ -294,11 +294,12 @@ def _describe(detail: Any, plain: Any) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     if detail["type"] == "extra_forbidden":
-        return f"{path}: unknown key{did_you_mean(path, flatten(plain))}"
+        known = [key for key in flatten(plain) if key != path]
+        return f"{path}: unknown key{did_you_mean(path, known)}"
     if detail["type"] == "missing":
         return f"{path}: missing"
     text = "null" if value is None else value
-    message = detail["msg"][0].lower() + detail["msg"][1:]
+    message = detail["msg"].replace("Input should be", "must be")
     return f"{path}={text}: {message}"
 
 

@@ -1,6 +1,8 @@
 """Keep credentials out of everything that is printed or logged."""
 
+import logging
 import re
+from typing import TextIO
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
 
@@ -8,3 +10,23 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
 def hide_credentials(text: str) -> str:
     """`http://user:word@host/` becomes `http://***@host/`, wherever it stands in the text."""
     return _CREDENTIALS.sub("***@", text)
+
+
+class HidingFormatter(logging.Formatter):
+    """A log formatter that hides credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide_credentials(super().format(record))
+
+
+class HidingStream:
+    """A text stream that hides credentials in what is written to it; all else is the stream's own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(hide_credentials(text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)

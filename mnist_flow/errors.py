@@ -25,5 +25,9 @@ class DivergedError(RunFailed):
     """The loss became NaN or infinite."""
 
 
+class Aborted(BaseException):
+    """Carries a UserError or RunFailed past Hydra, which would print or swallow an Exception; see `__cause__`."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived. Not an Exception, so that nothing but the run's own clean-up handles it."""

@@ -62,27 +62,27 @@ def plot_epoch_curves(
 def plot_confusion_matrix(confusion: IntArray, title: str, normalize: bool = False) -> Figure:
     """A 10×10 confusion matrix, rows true and columns predicted; `normalize` gives shares of each row."""
     figure = Figure(figsize=(6.4, 5.6))
-    figure.subplots_adjust(left=0.09, right=1.0, bottom=0.12, top=0.92)
+    figure.subplots_adjust(left=0.09, right=0.95, bottom=0.1, top=0.92)
     axes = figure.subplots()
     values = confusion
     if normalize:
         values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     # Mistakes are few: the colours end at the largest of them, or only the diagonal would be seen.
     mistakes = np.where(np.eye(len(values), dtype=bool), 0, values)
-    ConfusionMatrixDisplay(values).plot(
+    darkest = max(mistakes.max(), 1e-3 if normalize else 1)
+    display = ConfusionMatrixDisplay(values).plot(
         ax=axes,
         cmap="Blues",
         values_format=".3f" if normalize else "d",
-        im_kw={"vmax": max(mistakes.max(), 1e-3 if normalize else 1)},
+        im_kw={"vmax": darkest},
         text_kw={"fontsize": 8},
+        colorbar=False,
     )
+    for text, value in zip(display.text_.flat, values.flat, strict=True):
+        text.set_color("white" if value > 0.6 * darkest else "black")
     axes.set(title=title, xlabel="predicted digit", ylabel="true digit")
-    axes.images[0].colorbar.set_label(  # type: ignore[union-attr]
-        "share of the row" if normalize else "images", rotation=90
-    )
-    axes.text(
-        1.0, -0.11, "colours saturate at the largest mistake", transform=axes.transAxes, ha="right", fontsize=7, color="0.4"
-    )
+    label = "share of the row" if normalize else "images"
+    figure.colorbar(display.im_, ax=axes, extend="max", label=f"{label} (darkest from the largest mistake on)")
     return figure
 
 
@@ -111,7 +111,7 @@ def plot_misclassified(
         axes.imshow(
             image[:, :, 0], cmap="gray_r", vmin=0, vmax=1, extent=(column + 0.1, column + 0.9, row + 0.97, row + 0.2)
         )
-        caption = f"true {true[index]}, not {predicted[index]} ({confidence[index]:.0%})"
+        caption = f"{true[index]} taken for {predicted[index]} ({confidence[index]:.0%})"
         axes.text(column + 0.5, row + 0.13, caption, ha="center", fontsize=8)
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
     if not len(images):

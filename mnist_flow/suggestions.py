@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'epochs'?` for the close matches of a dotted name, or an empty string where none is close.
+    """`; did you mean 'epochs'?` for the close matches of a dotted name, or `.` where none is close.
 
     A name also matches by its last part: `learning_rate` finds `optimizer.learning_rate`.
     """
@@ -17,5 +17,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         if last_parts[match] not in matches:
             matches.append(last_parts[match])
     if not matches:
-        return ""
+        return "."
     return "; did you mean " + " or ".join(f"'{match}'" for match in matches[:3]) + "?"

@@ -8,16 +8,23 @@ from typing import Any, NamedTuple
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow.config import validate_config
-from mnist_flow.errors import ConfigError
+from mnist_flow.data import load_data_set
+from mnist_flow.errors import Aborted, ConfigError, UserError
 
 log = logging.getLogger(__name__)
 
 EXPERIMENT_ID_VARIABLE = "MNIST_FLOW_EXPERIMENT_ID"
 PARENT_RUN_ID_VARIABLE = "MNIST_FLOW_PARENT_RUN_ID"
+
+
+# Their jobs read the data where this process does, so it can be checked before any of them starts.
+_LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
 
 
 class OpenSweep(NamedTuple):
@@ -36,10 +43,23 @@ class SweepCallback(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        # Hydra turns an Exception of a callback into a warning and goes on.
+        try:
+            self._open_sweep(config)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            raise Aborted from error
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        end_open_sweep("FINISHED")
+
+    def _open_sweep(self, config: DictConfig) -> None:
         global _open_sweep
         jobs = [validate_config(job) for job in compose_jobs(config)]
         if len({job.tracking for job in jobs}) > 1:
             raise ConfigError("tracking: a sweep has one tracking server and one experiment; don't sweep over tracking keys")
+        if any(config.hydra.launcher._target_.endswith(launcher) for launcher in _LOCAL_LAUNCHERS):
+            for name, path in {(job.data.name, job.data.path) for job in jobs}:
+                load_data_set(name, path)
 
         # Imported here: a bad config is told at once, and `python -m mnist_flow.train --help` stays quick.
         from mnist_flow import tracking
@@ -53,9 +73,6 @@ class SweepCallback(Callback):
             f"+hydra.job.env_set.{EXPERIMENT_ID_VARIABLE}='{experiment_id}'",
             f"+hydra.job.env_set.{PARENT_RUN_ID_VARIABLE}='{parent_run_id}'",
         ]
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        end_open_sweep("FINISHED")
 
 
 def end_open_sweep(status: str) -> None:

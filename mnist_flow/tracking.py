@@ -23,6 +23,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_flow.credentials import hide_credentials
 from mnist_flow.errors import TrackingError
@@ -291,9 +292,18 @@ def end_sweep(parent_run_id: str, experiment_id: str, status: str) -> int:
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """What MLflow raises when a server or store does not answer, as one line."""
+    """What a server or store that does not answer raises, as one line."""
     try:
         yield
-    except MlflowException as error:
-        reason = hide_credentials(str(error)).splitlines()[0]
-        raise TrackingError(f"tracking server {get_uri()}: {reason[:300]}") from error
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        raise TrackingError(
+            f"tracking server {get_uri()}: {_shorten(error)}. Start it, or choose another: tracking.uri=URI or the "
+            "environment variable MLFLOW_TRACKING_URI; without either, runs are kept in mlflow.db here"
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    text = hide_credentials(" ".join(str(error).split()))
+    if "Connection refused" in text or "Failed to resolve" in text or "timed out" in text:
+        return "does not answer"
+    return text[:300].rstrip(".")

@@ -10,7 +10,7 @@ from mnist_flow import CONF_DIR, cli
 def main(cfg: DictConfig) -> float:
     from mnist_flow.experiment import run_experiment
 
-    with cli.sigterm_raises():
+    with cli.job():
         return run_experiment(cfg)
 
 
