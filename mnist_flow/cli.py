@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mnist_flow import CONF_DIR
 from mnist_flow.config import flatten
 from mnist_flow.credentials import HidingStream
-from mnist_flow.errors import Aborted, RunFailed, Terminated, UserError
+from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.suggestions import did_you_mean
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
@@ -55,12 +55,12 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     status, sweep_status = 0, "FAILED"
-    sys.stderr = HidingStream(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = HidingStream(sys.stderr)
     try:
         with _sigterm_raises():
             main()
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 1
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:
         status, sweep_status = 130, "KILLED"
         _print_error("interrupted")
@@ -70,7 +70,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
         status = 2 if isinstance(error, _BAD_INPUT) else 1
-        known = isinstance(error, (*_BAD_INPUT, RunFailed))
+        known = isinstance(error, (*_BAD_INPUT, RunError))
         if full_error or not known:
             traceback.print_exc()
         if known:
@@ -85,7 +85,7 @@ def job() -> Iterator[None]:
     try:
         with _sigterm_raises():
             yield
-    except (UserError, RunFailed) as error:
+    except (UserError, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
@@ -125,7 +125,7 @@ def _print_error(message: str) -> None:
 def _describe(error: BaseException | None, config_name: str) -> str:
     """One line for an error of the user, Hydra's and OmegaConf's included."""
     text = str(error)
-    if isinstance(error, (UserError, RunFailed)):
+    if isinstance(error, (UserError, RunError)):
         return text
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
         return _describe_unknown_key(unknown[1] or unknown[2], config_name)
@@ -144,7 +144,9 @@ def _describe_unknown_key(key: str, config_name: str) -> str:
         known = set(flatten(compose(config_name)))
     groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
     group, _, name = key.rpartition(".")
-    options = [path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)]
+    options = [
+        path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)
+    ]
     if options:
         return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
     return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists every key."

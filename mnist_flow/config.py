@@ -6,7 +6,7 @@ Nothing here imports TensorFlow or MLflow.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -28,6 +28,9 @@ class Section(BaseModel):
     """A part of the config: unknown keys, wrong types, NaN and infinity are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class DataConfig(Section):
@@ -80,13 +83,17 @@ class CNNConfig(Section):
         _check_regularized_layers(self.regularized_layers, names)
         if len(self.hidden_dropout) != len(self.hidden_units):
             raise ValueError(
-                f"model.hidden_dropout={self.hidden_dropout} needs one number for each of model.hidden_units={self.hidden_units}"
+                f"model.hidden_dropout={self.hidden_dropout}: needs one number for each of "
+                f"model.hidden_units={self.hidden_units}"
             )
         size = 28 + 2 * self.zero_padding
         for number, block in enumerate(self.blocks, start=1):
             size = (size - len(block.filters) * (block.kernel_size - 1)) // block.pool_size
             if size < 1:
-                raise ValueError(f"model.blocks: nothing is left of the 28×28 image after block {number}; use smaller kernels or pools")
+                raise ValueError(
+                    f"model.blocks: nothing is left of the 28×28 image after block {number}; "
+                    "use smaller kernels or pools"
+                )
         return self
 
 
@@ -248,8 +255,26 @@ class TrainConfig(Section):
         return self
 
 
-def validate_config(cfg: DictConfig) -> TrainConfig:
+class RegularizationStudy(Section):
+    name: Literal["regularization"]
+    metric: Literal["test_accuracy", "val_accuracy", "test_loss", "test_cross_entropy"]
+    filter: str | None
+
+
+class AnalyzeConfig(Section):
+    """One comparison of runs, as `conf/analyze.yaml` and its groups describe it."""
+
+    output_dir: Annotated[str, Field(min_length=1)]
+    study: RegularizationStudy
+    tracking: TrackingConfig
+
+
+def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
     """Check types, keys and ranges of a composed config.
+
+    Args:
+        cfg: what Hydra composed.
+        schema: TrainConfig or AnalyzeConfig.
 
     Raises:
         ConfigError: one line naming the key, the value and what is allowed.
@@ -259,16 +284,19 @@ def validate_config(cfg: DictConfig) -> TrainConfig:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from error
     try:
-        return TrainConfig.model_validate(plain)
+        return schema.model_validate(plain)
     except ValidationError as error:
         raise ConfigError("; ".join(_describe(detail, plain) for detail in error.errors())) from error
 
 
 def flatten(cfg: DictConfig | dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested config to override paths: {"optimizer": {"name": "sgd"}} gives {"optimizer.name": "sgd"}; lists stay whole."""
-    plain = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
+    """Nested config to override paths: {"optimizer": {"name": "sgd"}} gives {"optimizer.name": "sgd"}.
+
+    Lists stay whole.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
     flat: dict[str, Any] = {}
-    for key, value in plain.items():  # type: ignore[union-attr]
+    for key, value in plain.items():
         path = f"{prefix}{key}"
         if isinstance(value, dict):
             flat.update(flatten(value, prefix=f"{path}."))
@@ -284,7 +312,9 @@ def _numbered(kind: str, count: int) -> list[str]:
 def _check_regularized_layers(chosen: str | list[str], names: list[str]) -> None:
     for name in chosen if isinstance(chosen, list) else []:
         if name not in names:
-            raise ValueError(f"model.regularized_layers: no hidden layer '{name}'; choose all, or from {' '.join(names)}")
+            raise ValueError(
+                f"model.regularized_layers: no hidden layer '{name}'; choose all, or from {' '.join(names)}"
+            )
 
 
 def _describe(detail: Any, plain: Any) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
 
@@ -68,7 +64,7 @@ class TrainingProgress:
             self._task,
             completed=(epoch - 1) * self._n_images + images_done,
             description=f"{self._label}epoch {epoch}/{self._epochs}",
-            metrics=f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}{self._validation}  {rate:,.0f} images/s",
+            metrics=f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s",
         )
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -79,29 +75,15 @@ class TrainingProgress:
             left = timedelta(seconds=round((now - self._start) / epoch * (self._epochs - epoch)))
             rate = self._n_images / (now - self._epoch_start)
             print(
-                f"{self._label}epoch {epoch}/{self._epochs}  loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
-                f"{self._validation}  {rate:,.0f} images/s  {left} left",
+                f"{self._label}epoch {epoch}/{self._epochs}  {_describe(metrics)}{self._validation}  "
+                f"{rate:,.0f} images/s  {left} left",
                 flush=True,
             )
         self._epoch_start = now
 
 
-@contextmanager
-def native_stderr_hidden() -> Iterator[None]:
-    """Hide what native code writes to stderr in the block, unless it raises: TensorFlow's start-up notices heed no setting."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(kept, hidden.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+def _describe(metrics: Mapping[str, float]) -> str:
+    return f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
 
 
 def print_summary(title: str, rows: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from mnist_flow.arrays import FloatArray, IntArray
 from mnist_flow.errors import DataError
+from mnist_flow.native_output import native_stderr_hidden
 
 N_CLASSES = 10
 IMAGE_SHAPE = (28, 28, 1)
@@ -145,7 +146,8 @@ def _load_mnist_file(path: str, mtime_ns: int, size: int) -> DataSet:
 
 @lru_cache(maxsize=1)
 def _load_mnist_of_keras() -> DataSet:
-    import keras
+    with native_stderr_hidden():
+        import keras
 
     try:
         (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
@@ -160,7 +162,7 @@ def _build_data_set(
 ) -> DataSet:
     digest = hashlib.sha256()
     for part in (x_train, y_train, x_test, y_test):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).data)
     return DataSet(
         name=name,
         source=source,

@@ -52,7 +52,13 @@ def describe_code() -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=_PROJECT_DIR, capture_output=True, text=True, errors="replace", timeout=10, check=True
+            ["git", *arguments],
+            cwd=_PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -17,16 +17,16 @@ class TrackingError(UserError):
     """The tracking server or its store does not answer or refuses."""
 
 
-class RunFailed(Exception):
+class RunError(Exception):
     """A run began and failed; the command ends with exit status 1."""
 
 
-class DivergedError(RunFailed):
+class DivergedError(RunError):
     """The loss became NaN or infinite."""
 
 
 class Aborted(BaseException):
-    """Carries a UserError or RunFailed past Hydra, which would print or swallow an Exception; see `__cause__`."""
+    """Carries a UserError or RunError past Hydra, which would print or swallow an Exception; see `__cause__`."""
 
 
 class Terminated(BaseException):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +28,9 @@ from mnist_flow.config import (
     flatten,
     validate_config,
 )
-from mnist_flow.console import TrainingProgress, native_stderr_hidden, print_summary
+from mnist_flow.console import TrainingProgress, print_summary
 from mnist_flow.data import DataSet, Splits, load_data_set, split_data_set
+from mnist_flow.native_output import native_stderr_hidden
 
 if TYPE_CHECKING:
     import keras
@@ -51,9 +52,9 @@ def run_experiment(cfg: DictConfig) -> float:
 
     Raises:
         UserError: bad config, data or tracking server; no run is left in MLflow.
-        RunFailed: the training diverged; the run is marked FAILED.
+        RunError: the training diverged; the run is marked FAILED.
     """
-    config = validate_config(cfg)
+    config = validate_config(cfg, TrainConfig)
     data_set = load_data_set(config.data.name, config.data.path)
     splits = split_data_set(data_set, config.data.validation, config.data.holdout_size, config.data.split_seed)
 
@@ -174,7 +175,7 @@ def _train(config: TrainConfig, model: keras.Model, splits: Splits) -> TrainingR
     label, live = _describe_job()
     with TrainingProgress(config.epochs, len(splits.train), label, live) as progress:
 
-        def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
             progress.on_epoch(epoch, metrics)
             tracking.log_epoch(epoch, metrics)
 
@@ -224,9 +225,7 @@ def _log_inputs(cfg: DictConfig, config: TrainConfig, data_set: DataSet, splits:
             "environment/git.json": {key: value for key, value in code.items() if key != "diff"},
         },
     )
-    tracking.log_data_set(
-        data_set, {"training": splits.train, "validation": splits.validation, "test": splits.test}
-    )
+    tracking.log_data_set(data_set, {"training": splits.train, "validation": splits.validation, "test": splits.test})
 
 
 def _log_outputs(
@@ -259,7 +258,9 @@ def _log_outputs(
             "curves/epochs.png": curves,
             "curves/epochs.svg": curves,
             "confusion_matrix/counts.png": figures.plot_confusion_matrix(evaluation.confusion, score),
-            "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(evaluation.confusion, score, normalize=True),
+            "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(
+                evaluation.confusion, score, normalize=True
+            ),
             "samples/misclassified.png": figures.plot_misclassified(
                 test.images[wrong],
                 test.labels[wrong],
@@ -300,11 +301,16 @@ def _print_result(
 ) -> None:
     from mnist_flow import tracking
 
+    accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%} (standard error, n = {evaluation.n:,})"
+    label, _ = _describe_job()
+    if label:
+        print(f"{label}test accuracy {accuracy}, run {run_id}", flush=True)
+        return
     protocol = {"holdout": "", "test": " (validated on the test set, as the reports did)"}[config.data.validation]
     print_summary(
         f"{config.model.name} on {config.data.name}{protocol}",
         {
-            "test accuracy": f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%} (standard error, n = {evaluation.n:,})",
+            "test accuracy": accuracy,
             "test loss": f"{evaluation.loss:.5f} with the L2 penalty, {evaluation.cross_entropy:.5f} without",
             "validation accuracy": f"{result.selected['val_accuracy']:.2%} (epoch {result.selected_epoch})",
             "parameters": f"{model.count_params():,}",

@@ -128,7 +128,9 @@ def plot_model_diagram(rows: Sequence[LayerRow], title: str) -> Figure:
     for position, row in enumerate(rows):
         face = "#DCEAF4" if row.parameters else "#F2F2F2"
         axes.add_patch(
-            FancyBboxPatch((0.1, position + 0.12), 9.8, 0.62, boxstyle="round,pad=0.05", facecolor=face, edgecolor="0.4")
+            FancyBboxPatch(
+                (0.1, position + 0.12), 9.8, 0.62, boxstyle="round,pad=0.05", facecolor=face, edgecolor="0.4"
+            )
         )
         middle = position + 0.44
         axes.text(0.3, middle, row.name, va="center", fontsize=9, weight="bold")
@@ -137,5 +139,7 @@ def plot_model_diagram(rows: Sequence[LayerRow], title: str) -> Figure:
         parameters = f"{row.parameters:,} parameters" if row.parameters else ""
         axes.text(9.8, middle, parameters, va="center", ha="right", fontsize=8)
         if position < len(rows) - 1:
-            axes.annotate("", (5, position + 1.1), (5, position + 0.77), arrowprops={"arrowstyle": "->", "color": "0.4"})
+            axes.annotate(
+                "", (5, position + 1.1), (5, position + 0.77), arrowprops={"arrowstyle": "->", "color": "0.4"}
+            )
     return figure

@@ -10,10 +10,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from mnist_flow.config import validate_config
+from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_data_set
 from mnist_flow.errors import Aborted, ConfigError, UserError
 
@@ -37,7 +37,7 @@ _open_sweep: OpenSweep | None = None
 
 
 class SweepCallback(Callback):
-    """One parent run a sweep, and one experiment, which its jobs find in environment variables that Hydra sets for them.
+    """One parent run and one experiment a sweep; its jobs find them in environment variables that Hydra sets for them.
 
     The experiment is created here, before any job: workers that create it at the same time would race.
     """
@@ -54,9 +54,11 @@ class SweepCallback(Callback):
 
     def _open_sweep(self, config: DictConfig) -> None:
         global _open_sweep
-        jobs = [validate_config(job) for job in compose_jobs(config)]
+        jobs = [validate_config(job, TrainConfig) for job in compose_jobs(config)]
         if len({job.tracking for job in jobs}) > 1:
-            raise ConfigError("tracking: a sweep has one tracking server and one experiment; don't sweep over tracking keys")
+            raise ConfigError(
+                "tracking: a sweep has one tracking server and one experiment; don't sweep over tracking keys"
+            )
         if any(config.hydra.launcher._target_.endswith(launcher) for launcher in _LOCAL_LAUNCHERS):
             for name, path in {(job.data.name, job.data.path) for job in jobs}:
                 load_data_set(name, path)
@@ -68,7 +70,7 @@ class SweepCallback(Callback):
         experiment_id = tracking.get_or_create_experiment(jobs[0].tracking.experiment_name)
         parent_run_id = tracking.create_sweep(experiment_id, list(config.hydra.overrides.task))
         _open_sweep = OpenSweep(parent_run_id, experiment_id)
-        # Hydra composes each job's config with these overrides and sets the variables around the job, under any launcher.
+        # Hydra composes each job's config with these overrides, and sets the variables around it, under any launcher.
         config.hydra.overrides.hydra += [
             f"+hydra.job.env_set.{EXPERIMENT_ID_VARIABLE}='{experiment_id}'",
             f"+hydra.job.env_set.{PARENT_RUN_ID_VARIABLE}='{parent_run_id}'",
@@ -78,7 +80,7 @@ class SweepCallback(Callback):
 def end_open_sweep(status: str) -> None:
     """End the parent run that this process opened, if it has one open: FINISHED, FAILED or KILLED.
 
-    Hydra does not call `on_multirun_end` when a job raised or the sweep was interrupted, so the command's edge calls this.
+    Hydra does not call `on_multirun_end` when a job raised or the sweep was interrupted: the command's edge calls this.
     """
     global _open_sweep
     if _open_sweep is None:
@@ -93,12 +95,11 @@ def end_open_sweep(status: str) -> None:
 
 
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
-    """The config of every job of a grid sweep, in order; for other sweepers, which choose as they go, only the base's."""
+    """The config of every job of a grid sweep, in order; of other sweepers, which choose as they go, only the base."""
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)
     if config.hydra.sweeper._target_.endswith("BasicSweeper"):
-        params = OmegaConf.to_container(config.hydra.sweeper.params) if config.hydra.sweeper.params else {}
-        overrides = [f"{key}={value}" for key, value in params.items()] + overrides  # type: ignore[union-attr]
+        overrides = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()] + overrides
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
         job_overrides = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     else:

@@ -75,7 +75,7 @@ def get_or_create_experiment(name: str) -> str:
     """
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    name = choose_experiment_name(name)
     with _clear_errors():
         experiment = mlflow.get_experiment_by_name(name)
         if experiment is None:
@@ -91,6 +91,11 @@ def get_or_create_experiment(name: str) -> str:
             "(mlflow experiments restore) or choose another name"
         )
     return str(experiment.experiment_id)
+
+
+def choose_experiment_name(name: str) -> str:
+    """`name`, unless MLFLOW_EXPERIMENT_NAME says otherwise."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
 
 
 def find_experiment(name: str) -> str | None:
@@ -230,7 +235,7 @@ def log_data_set(data_set: DataSet, parts: Mapping[str, Images]) -> None:
         else CodeDatasetSource({"source": data_set.source})
     )
     for context, part in parts.items():
-        dataset = mlflow.data.from_numpy(  # type: ignore[attr-defined]
+        dataset = mlflow.data.from_numpy(
             part.images,
             targets=part.labels,
             source=source,
@@ -253,15 +258,30 @@ def log_model(model: keras.Model, input_example: FloatArray, probabilities: Floa
     )
 
 
-def fetch_runs(experiment_id: str, kind: str = "train", status: str | None = "FINISHED") -> pd.DataFrame:
-    """Runs of an experiment as MLflow's tidy table: columns run_id, status, params.*, metrics.*, tags.*."""
-    conditions = [f"tags.`{KIND_TAG}` = '{kind}'"]
-    if status is not None:
-        conditions.append(f"attributes.status = '{status}'")
+def fetch_runs(experiment_id: str, extra_filter: str | None = None) -> pd.DataFrame:
+    """Finished training runs of an experiment: columns run_id, start_time, params.*, metrics.*, tags.*.
+
+    Args:
+        experiment_id: where to look.
+        extra_filter: a further condition in MLflow's filter language.
+
+    Raises:
+        TrackingError: the server does not answer, or the filter is malformed.
+    """
+    conditions = [f"tags.`{KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
+    conditions += [extra_filter] if extra_filter else []
     with _clear_errors():
         runs = mlflow.search_runs([experiment_id], filter_string=" and ".join(conditions), max_results=50_000)
     assert isinstance(runs, pd.DataFrame)
     return runs
+
+
+def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
+    """Log local files to a folder of a run's artifacts."""
+    client = mlflow.MlflowClient()
+    with _clear_errors():
+        for file in files:
+            client.log_artifact(run_id, str(file), folder)
 
 
 def create_sweep(experiment_id: str, overrides: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ _ORDER, _BATCH, _LAYERS = range(3)
 Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
 # number of images, generator → (n, 8) transforms, see augmentation.py
 DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
-LearningRate = float | keras.optimizers.schedules.LearningRateSchedule
+LearningRate: TypeAlias = "float | keras.optimizers.schedules.LearningRateSchedule"
 
 _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
@@ -324,7 +324,7 @@ class _Recorder(keras.callbacks.Callback):
 
     def _last_learning_rate(self) -> float:
         """The rate of the epoch's last step; the optimizer itself already tells the next one's."""
-        if callable(self._learning_rate):
+        if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(keras.ops.convert_to_numpy(self._learning_rate(self.model.optimizer.iterations - 1)))
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 

@@ -1,0 +1,66 @@
+# `make demo` and `make test` each do all the set-up they need; `make help` lists every target.
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= digits
+# The digits are few: smaller batches and more epochs.
+DEMO_OVERRIDES = data=$(DATA) tracking.experiment_name=demo hydra/launcher=local_pool
+ifeq ($(DATA),digits)
+DEMO_OVERRIDES += epochs=20 batch_size=32
+endif
+
+BIN = $(VENV)/bin
+RUN_READY = $(VENV)/.ready-to-run
+TEST_READY = $(VENV)/.ready-to-test
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look at it (DATA=mnist for the real thing)
+	@$(BIN)/python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 $(DEMO_OVERRIDES)
+	@$(BIN)/python -m mnist_flow.analyze study=regularization tracking.experiment_name=demo output_dir=figures/demo
+	@echo
+	@echo "Trained three networks on $(DATA) that differ in their L2 penalty, and compared them: figures/demo/regularization.png"
+	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$(CURDIR)/mlflow.db}"
+	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
+
+test: $(TEST_READY) lint ## everything that CI runs: lint, types, layers, tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(TEST_READY) ## the long tests, on real MNIST where MNIST_NPZ names it
+	$(BIN)/python -m pytest -m slow
+
+lint: $(TEST_READY) ## ruff, mypy and the import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(TEST_READY) ## put the code into ruff's format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(TEST_READY) ## renew requirements*.txt from pyproject.toml
+	$(UV_COMPILE) --extra parallel --output-file requirements.txt
+	$(UV_COMPILE) --extra parallel --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+
+clean: ## remove the environment and what runs left here, the tracking store excepted
+	rm -rf $(VENV) figures multirun .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"error: {sys.executable} is Python {v[0]}.{v[1]}; 3.11 to 3.13 is needed: make PYTHON=python3.11 …")'
+	@echo "Creating $(VENV) and installing the pinned packages (about 3 GB, some minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): requirements.txt | $(BIN)/python
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(TEST_READY): requirements.txt requirements-dev.txt | $(BIN)/python
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $(RUN_READY) $@

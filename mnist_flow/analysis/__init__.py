@@ -1,0 +1,1 @@
+"""Runs → tidy table → figure → files. Imports neither TensorFlow nor the training."""

@@ -1,0 +1,32 @@
+"""Between `mlflow run` and Hydra: what MLproject's commands call.
+
+`mlflow run` hands over all overrides as one shell-quoted argument, and a parameter that MLproject does not declare
+(`-P reg=1e-5`) as `--reg 1e-5`. Hydra wants `key=value` arguments.
+"""
+
+import runpy
+import shlex
+import sys
+from collections.abc import Sequence
+
+
+def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:
+    """Arguments as `mlflow run` builds them → arguments as Hydra takes them.
+
+    >>> to_hydra_arguments(["model=lenet5 reg=1e-5", "--seed", "3"])
+    ['model=lenet5', 'reg=1e-5', 'seed=3']
+    """
+    converted: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--multirun" or not argument.startswith("--"):
+            converted += shlex.split(argument)
+        else:
+            converted.append(f"{argument.removeprefix('--')}={next(waiting, '')}")
+    return converted
+
+
+if __name__ == "__main__":
+    command, *rest = sys.argv[1:]
+    sys.argv[1:] = to_hydra_arguments(rest)
+    runpy.run_module(f"mnist_flow.{command}", run_name="__main__", alter_sys=True)
