@@ -2,9 +2,10 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from typing import TextIO
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s\"]+@")
 
 
 def hide_credentials(text: str) -> str:
@@ -27,6 +28,10 @@ class HidingStream:
 
     def write(self, text: str) -> int:
         return self._stream.write(hide_credentials(text))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

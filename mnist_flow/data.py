@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,8 +73,12 @@ def load_data_set(name: Literal["mnist", "digits"], path: str | None = None) -> 
         return _load_digits()
     if path is None:
         return _load_mnist_of_keras()
-    file = Path(path).expanduser()
-    if not file.is_file():
+    try:
+        file = Path(path).expanduser()
+        found = file.is_file()
+    except (OSError, RuntimeError):  # a name too long, an unknown ~user
+        found = False
+    if not found:
         raise DataError(f"data.path={path}: no such file. {_REMEDIES}")
     status = file.stat()
     return _load_mnist_file(str(file.resolve()), status.st_mtime_ns, status.st_size)
@@ -102,9 +107,12 @@ def split_data_set(
             f"data.holdout_size={holdout_size}: must be from {N_CLASSES} to {len(train) - N_CLASSES} "
             f"for the {len(train)} training images of {data_set.name}"
         )
-    kept, held_out = train_test_split(
-        np.arange(len(train)), test_size=holdout_size, random_state=split_seed, stratify=train.labels
-    )
+    try:
+        kept, held_out = train_test_split(
+            np.arange(len(train)), test_size=holdout_size, random_state=split_seed, stratify=train.labels
+        )
+    except ValueError as error:
+        raise DataError(f"data.holdout_size={holdout_size}: can't hold out a share of each digit ({error})") from error
     kept, held_out = np.sort(kept), np.sort(held_out)
     return Splits(
         train=Images(train.images[kept], train.labels[kept]),
@@ -132,14 +140,17 @@ def _load_digits() -> DataSet:
 def _load_mnist_file(path: str, mtime_ns: int, size: int) -> DataSet:
     """Read an .npz. The time and the size are part of the cache's key: a changed file is read again."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: np.load leaves the file open when it is no zip archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # noqa: PTH123
             missing = [key for key in _KEYS if key not in archive.files]
             if missing:
                 raise DataError(
                     f"{path}: lacks {' '.join(missing)}; it holds {' '.join(archive.files) or 'nothing'}. {_REMEDIES}"
                 )
             arrays = [archive[key] for key in _KEYS]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, TypeError, AttributeError) as error:
+            if not all(isinstance(array, np.ndarray) for array in arrays):
+                raise DataError(f"{path}: not all of {' '.join(_KEYS)} are arrays. {_REMEDIES}")
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a readable .npz file, perhaps cut short ({error}). {_REMEDIES}") from error
     return _build_data_set("mnist", path, *arrays)
 
@@ -160,16 +171,12 @@ def _load_mnist_of_keras() -> DataSet:
 def _build_data_set(
     name: str, source: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
 ) -> DataSet:
+    train = _build_images(source, "train", x_train, y_train)
+    test = _build_images(source, "test", x_test, y_test)
     digest = hashlib.sha256()
     for part in (x_train, y_train, x_test, y_test):
         digest.update(np.ascontiguousarray(part).data)
-    return DataSet(
-        name=name,
-        source=source,
-        digest=digest.hexdigest()[:16],
-        train=_build_images(source, "train", x_train, y_train),
-        test=_build_images(source, "test", x_test, y_test),
-    )
+    return DataSet(name=name, source=source, digest=digest.hexdigest()[:16], train=train, test=test)
 
 
 def _build_images(source: str, part: str, x: np.ndarray, y: np.ndarray) -> Images:

@@ -41,11 +41,12 @@ def describe_machine() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def describe_code() -> dict[str, Any]:
     """The git commit, whether the working tree differs from it, and the difference; empty where there is no git."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
+    top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "HEAD")
+    # Installed as a package, the folder may lie in somebody else's repository.
+    if commit is None or top is None or Path(top.strip()).resolve() != _PROJECT_DIR:
         return {}
     diff = _git("diff", "HEAD") or ""
-    untracked = (_git("ls-files", "--others", "--exclude-standard") or "").split()
+    untracked = (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]
     return {"commit": commit.strip(), "dirty": bool(diff or untracked), "untracked": untracked, "diff": diff}
 
 

@@ -206,7 +206,7 @@ def _log_inputs(cfg: DictConfig, config: TrainConfig, data_set: DataSet, splits:
     from mnist_flow import environment, tracking
     from mnist_flow.training import describe_devices
 
-    tracking.log_params(flatten(cfg))
+    tracking.log_params(flatten(config.model_dump()))
     code = environment.describe_code()
     texts = {
         "config/config.yaml": OmegaConf.to_yaml(cfg, resolve=True),

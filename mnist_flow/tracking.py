@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import mlflow.data
 import pandas as pd
+from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.sources import LocalArtifactDatasetSource
@@ -42,6 +43,7 @@ GROUP_TAG = "mnist_flow.group"
 
 _MODEL_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
 _MAX_PARAM_LENGTH = 6000
+_MAX_NAME_LENGTH = 200
 
 
 def configure(uri: str | None) -> None:
@@ -76,7 +78,7 @@ def get_or_create_experiment(name: str) -> str:
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
     name = choose_experiment_name(name)
-    with _clear_errors():
+    with _clear_errors(), _creating_store():
         experiment = mlflow.get_experiment_by_name(name)
         if experiment is None:
             try:
@@ -134,14 +136,16 @@ def start_run(
             log_system_metrics=system_metrics,
         )
         if adopted and run_name:
-            mlflow.set_tag("mlflow.runName", run_name)
+            mlflow.MlflowClient().update_run(adopted, name=run_name)
     try:
         yield run
     except Exception:
         _end_run("FAILED", lambda: mlflow.log_text(hide_credentials(traceback.format_exc()), "traceback.txt"))
+        log.error("run %s is marked FAILED; its artifact traceback.txt says where", run.info.run_id)
         raise
     except BaseException:
         _end_run("KILLED")
+        log.error("run %s is marked KILLED", run.info.run_id)
         raise
     else:
         mlflow.end_run("FINISHED")
@@ -276,6 +280,15 @@ def fetch_runs(experiment_id: str, extra_filter: str | None = None) -> pd.DataFr
     return runs
 
 
+def adopt_analysis() -> str | None:
+    """The run that `mlflow run` created for this analysis, marked as such; None outside `mlflow run`."""
+    adopted = os.environ.get("MLFLOW_RUN_ID")
+    if adopted:
+        with _clear_errors():
+            mlflow.MlflowClient().set_tag(adopted, KIND_TAG, "analysis")
+    return adopted
+
+
 def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
     """Log local files to a folder of a run's artifacts."""
     client = mlflow.MlflowClient()
@@ -287,14 +300,16 @@ def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
 def create_sweep(experiment_id: str, overrides: Sequence[str]) -> str:
     """Open the parent run of a sweep and return its id; under `mlflow run` it is the run that MLflow created."""
     client = mlflow.MlflowClient()
-    tags = {KIND_TAG: "sweep", "mlflow.note.content": hide_credentials(" ".join(overrides))}
+    summary = hide_credentials(" ".join(overrides))
+    name = f"sweep {summary}"[:_MAX_NAME_LENGTH]
+    tags = {KIND_TAG: "sweep", "mlflow.note.content": summary}
     with _clear_errors():
         if adopted := os.environ.pop("MLFLOW_RUN_ID", None):
+            client.update_run(adopted, name=name)
             for key, value in tags.items():
                 client.set_tag(adopted, key, value)
             return adopted
-        name = "sweep " + hide_credentials(" ".join(overrides))
-        return str(client.create_run(experiment_id, tags=tags, run_name=name[:200]).info.run_id)
+        return str(client.create_run(experiment_id, tags=tags, run_name=name).info.run_id)
 
 
 def end_sweep(parent_run_id: str, experiment_id: str, status: str) -> int:
@@ -308,6 +323,18 @@ def end_sweep(parent_run_id: str, experiment_id: str, status: str) -> int:
             client.set_terminated(child.info.run_id, "KILLED")
         client.set_terminated(parent_run_id, status)
     return len(abandoned)
+
+
+@contextmanager
+def _creating_store() -> Iterator[None]:
+    """One process at a time where the store is a local SQLite file: MLflow's own migrations of a new file race."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("sqlite"):
+        yield
+        return
+    name = f"mnist_flow-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.lock"
+    with FileLock(Path(tempfile.gettempdir(), name)):
+        yield
 
 
 @contextmanager

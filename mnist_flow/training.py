@@ -6,6 +6,7 @@ that epoch k of a run depends on nothing but the weights it starts from.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ import tensorflow as tf
 from mnist_flow.arrays import FloatArray
 from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, Images
 from mnist_flow.errors import DivergedError
+
+log = logging.getLogger(__name__)
 
 # Streams of random numbers within one (seed, epoch).
 _ORDER, _BATCH, _LAYERS = range(3)
@@ -80,7 +83,11 @@ def configure_tensorflow(threads: int | None) -> int:
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
-        wanted = tf.config.threading.get_intra_op_parallelism_threads()
+        # 0 is TensorFlow's own choice, one a core.
+        in_force = tf.config.threading.get_intra_op_parallelism_threads() or _count_cores()
+        if in_force != wanted:
+            log.warning("this process already runs TensorFlow with %d threads, not the %d asked for", in_force, wanted)
+        wanted = in_force
     tf.config.experimental.enable_op_determinism()
     return wanted
 

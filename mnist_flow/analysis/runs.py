@@ -41,13 +41,20 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
         name
         for name in map(str, table)
         if name not in {"run_id", "group", "parent_run_id", "model.name", *apart_from, *metrics}
-        and not name.startswith(("model.", "val_", "test_", *_INCIDENTAL))
-        and table[name].nunique(dropna=False) > 1
+        and not name.startswith(("val_", "test_", *_INCIDENTAL))
+        and _varies(table, name)
     ]
     extra = table[varying].apply(
         lambda row: "".join(f", {key}={row[key]}" for key in varying if pd.notna(row[key])), axis=1
     )
     return table["model.name"] + (extra if varying else "")
+
+
+def _varies(table: pd.DataFrame, name: str) -> bool:
+    # Models of different names differ in most of their params; only within one name do these tell the settings apart.
+    if name.startswith("model."):
+        return bool((table.groupby("model.name")[name].nunique(dropna=False) > 1).any())
+    return table[name].nunique(dropna=False) > 1
 
 
 def _to_numbers(column: pd.Series) -> pd.Series:

@@ -46,8 +46,8 @@ def run_study(cfg: DictConfig) -> list[Path]:
     summary = regularization.summarise(table, config.study.metric)
     figure = regularization.plot_regularization(table, summary, config.study.metric)
     files = _save(Path(config.output_dir), config.study.name, figure, summary)
-    for parent_run_id in table["parent_run_id"].dropna().unique():
-        tracking.log_files(parent_run_id, files, f"analysis/{config.study.name}")
+    for run_id in {*table["parent_run_id"].dropna(), tracking.adopt_analysis()} - {None}:
+        tracking.log_files(run_id, files, f"analysis/{config.study.name}")
     print(f"{len(table)} runs of experiment '{name}':")
     print(summary.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
     print("written: " + " ".join(str(file) for file in files))

@@ -1,0 +1,127 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_flow.analysis.runs import build_run_table, label_settings
+
+
+@pytest.fixture
+def runs() -> pd.DataFrame:
+    """Three runs as MLflow returns them, the newest first; the newest repeats the oldest."""
+    return pd.DataFrame(
+        {
+            "run_id": ["newest", "middle", "oldest"],
+            "experiment_id": ["1", "1", "1"],
+            "start_time": pd.to_datetime(["2026-01-03", "2026-01-02", "2026-01-01"], utc=True),
+            "params.reg": ["1e-06", "0.0001", "1e-6"],
+            "params.seed": ["0", "0", "0"],
+            "params.model.name": ["mlp_100", "mlp_100", "mlp_100"],
+            "params.optimizer.momentum": ["0.9", None, "0.9"],
+            "params.training.early_stopping_patience": ["3", "None", "3"],
+            "metrics.test_accuracy": [0.98, 0.97, 0.96],
+            "tags.mnist_flow.fingerprint": ["a", "b", "a"],
+            "tags.mnist_flow.group": ["A", "B", "A"],
+            "tags.mlflow.parentRunId": ["sweep", None, "sweep"],
+        }
+    )
+
+
+def test_of_runs_with_the_same_fingerprint_the_last_is_kept(runs):
+    table = build_run_table(runs)
+    assert table["run_id"].tolist() == ["middle", "newest"]
+    assert table["test_accuracy"].tolist() == [0.97, 0.98]
+    assert table.index.tolist() == [0, 1]
+
+
+def test_the_last_is_kept_whatever_the_order_of_the_rows(runs):
+    assert set(build_run_table(runs[::-1])["run_id"]) == {"middle", "newest"}
+
+
+def test_columns_are_config_paths_and_metric_names(runs):
+    assert set(build_run_table(runs)) == {
+        *("run_id", "group", "parent_run_id"),
+        *("reg", "seed", "model.name", "optimizer.momentum", "training.early_stopping_patience"),
+        "test_accuracy",
+    }
+
+
+def test_texts_that_are_numbers_become_numbers(runs):
+    table = build_run_table(runs)
+    assert table["reg"].tolist() == [1e-4, 1e-6]
+    assert table["seed"].tolist() == [0, 0]
+    np.testing.assert_array_equal(table["optimizer.momentum"], [np.nan, 0.9])
+    assert table["model.name"].tolist() == ["mlp_100", "mlp_100"]
+    assert table["training.early_stopping_patience"].tolist() == ["None", "3"]
+
+
+def test_sweep_and_group_of_each_run(runs):
+    table = build_run_table(runs)
+    assert table["group"].tolist() == ["B", "A"]
+    assert table["parent_run_id"].fillna("none").tolist() == ["none", "sweep"]
+
+
+def test_runs_without_a_sweep(runs):
+    table = build_run_table(runs.drop(columns="tags.mlflow.parentRunId"))
+    assert table["parent_run_id"].isna().tolist() == [True, True]
+
+
+def make_table(**columns: list) -> pd.DataFrame:
+    """A table of two runs."""
+    return pd.DataFrame(
+        {
+            "run_id": ["a", "b"],
+            "group": ["A", "B"],
+            "parent_run_id": [None, "p"],
+            "model.name": ["mlp", "mlp"],
+            "reg": [0.0, 0.1],
+            "seed": [0, 1],
+            "epochs": [10, 10],
+            "test_accuracy": [0.9, 0.8],
+            "fit_seconds": [1.0, 2.0],
+            **columns,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels"),
+    [
+        ({}, ["mlp", "mlp"]),
+        ({"epochs": [10, 20]}, ["mlp, epochs=10", "mlp, epochs=20"]),
+        ({"model.name": ["mlp_100", "lenet5"]}, ["mlp_100", "lenet5"]),
+        ({"model.name": ["a", "b"], "epochs": [10, 20]}, ["a, epochs=10", "b, epochs=20"]),
+        ({"optimizer.momentum": [0.9, np.nan]}, ["mlp, optimizer.momentum=0.9", "mlp"]),
+        ({"noise.name": ["none", "gaussian"]}, ["mlp, noise.name=none", "mlp, noise.name=gaussian"]),
+        # What the preset of the model determines is in its name.
+        ({"model.name": ["a", "b"], "model.pooling": ["max", "average"]}, ["a", "b"]),
+    ],
+)
+def test_labels_tell_settings_apart(columns, labels):
+    assert label_settings(make_table(**columns), apart_from=("reg", "seed")).tolist() == labels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data.path", "tracking.run_name", "tracking.uri", "evaluation.batch_size", "training.steps_per_execution"),
+        *("val_loss", "test_loss", "loss", "accuracy", "learning_rate", "selected_epoch", "n_parameters"),
+    ],
+)
+def test_labels_leave_out_results_and_what_does_not_change_them(name):
+    labels = label_settings(make_table(**{name: ["1", "2"]}), apart_from=("reg", "seed"))
+    assert labels.tolist() == ["mlp", "mlp"]
+
+
+def test_labels_leave_out_what_the_caller_names():
+    table = make_table()
+    assert label_settings(table, apart_from=("seed",)).tolist() == ["mlp, reg=0.0", "mlp, reg=0.1"]
+    assert label_settings(table, apart_from=("reg",)).tolist() == ["mlp, seed=0", "mlp, seed=1"]
+
+
+# analysis takes them for replicates.
+@pytest.mark.parametrize(
+    ("name", "values"), [("model.hidden_units", ["[100]", "[200]"]), ("model.dropout", [0.0, 0.5])]
+)
+def test_labels_tell_overridden_models_apart(name, values):
+    labels = label_settings(make_table(**{name: values}), apart_from=("reg", "seed"))
+    assert labels.tolist() == [f"mlp, {name}={value}" for value in values]

@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config import ModelConfig
+from mnist_flow.experiment import build_model
+
+
+def build(*overrides: str) -> keras.Model:
+    """The model of a composed config. `TrainConfig` refuses autoencoders, so the section is checked on its own."""
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        section = OmegaConf.to_container(compose("config", [*overrides]).model, resolve=True)
+    return build_model(TypeAdapter(ModelConfig).validate_python(section), reg=0.0)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).random((3, 28, 28, 1), dtype=np.float32)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("autoencoder", 226_416), ("autoencoder_2d", 202_258)])
+def test_parameters(name, parameters):
+    model = build(f"model={name}")
+    assert (model.name, model.count_params()) == (name, parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "latent_units", "latent_activation"), [("autoencoder", 96, "relu"), ("autoencoder_2d", 2, "linear")]
+)
+def test_layers(name, latent_units, latent_activation):
+    model = build(f"model={name}")
+    assert [layer.name for layer in model.layers] == ["images", "encoder", "decoder"]
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    assert [layer.name for layer in encoder.layers] == ["flatten", "encode_1", "code"]
+    assert [layer.name for layer in decoder.layers] == ["decode_1", "pixels", "reshape"]
+    dense = [layer for layer in (*encoder.layers, *decoder.layers) if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [128, latent_units, 128, 784]
+    assert [layer.activation.__name__ for layer in dense] == ["relu", latent_activation, "relu", "sigmoid"]
+
+
+def test_decoder_mirrors_the_encoder():
+    model = build("model=autoencoder", "model.hidden_units=[200,50]", "model.latent_units=7")
+    units = [
+        [layer.units for layer in model.get_layer(half).layers if isinstance(layer, keras.layers.Dense)]
+        for half in ("encoder", "decoder")
+    ]
+    assert units == [[200, 50, 7], [50, 200, 784]]
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "autoencoder_2d"])
+def test_output_is_an_image(name, images):
+    keras.utils.set_random_seed(0)
+    output = np.asarray(build(f"model={name}")(images))
+    assert (output.shape, output.dtype) == ((3, 28, 28, 1), np.float32)
+    assert 0 < output.min() < output.max() < 1
+
+
+@pytest.mark.parametrize(("name", "latent_units"), [("autoencoder", 96), ("autoencoder_2d", 2)])
+def test_encoder_and_decoder_are_its_halves(name, latent_units, images):
+    keras.utils.set_random_seed(0)
+    model = build(f"model={name}")
+    codes = model.get_layer("encoder")(images)
+    assert codes.shape == (3, latent_units)
+    np.testing.assert_allclose(model.get_layer("decoder")(codes), model(images), rtol=1e-6)
+
+
+def test_pixels_of_known_weights(images):
+    """Without weights every pixel is the sigmoid of its bias; the pixels keep their order."""
+    model = build("model=autoencoder")
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    logits = np.linspace(-4, 4, 784, dtype=np.float32)
+    model.get_layer("decoder").get_layer("pixels").set_weights([np.zeros((128, 784)), logits])
+    expected = 1 / (1 + np.exp(-logits.reshape(28, 28, 1)))
+    np.testing.assert_allclose(np.asarray(model(images)), np.stack([expected] * 3), rtol=1e-5)
+
+
+def test_reg_is_not_for_autoencoders():
+    assert build("model=autoencoder", "reg=0.1").losses == []

@@ -1,0 +1,53 @@
+"""The analysis command, in a subprocess."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from support import QUICK
+
+ANALYZE = ("-m", "mnist_flow.analyze")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, run_command):
+    folder = tmp_path_factory.mktemp("swept")
+    done = run_command(folder, "-m", "mnist_flow.train", "-m", *QUICK, "epochs=1", "reg=0,1e-4", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_regularization_is_drawn_saved_and_summarised(swept, run_command):
+    done = run_command(swept, *ANALYZE, "output_dir=out")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(swept / "out/regularization.csv")
+    assert list(table["reg"]) == [0, 1e-4]
+    assert list(table["n"]) == [2, 2]
+    assert (swept / "out/regularization.png").stat().st_size > 10_000
+    assert "4 runs of experiment 'mnist_flow'" in done.stdout
+
+
+def test_the_analysis_does_not_import_tensorflow(swept, run_command):
+    done = run_command(swept, "-X", "importtime", *ANALYZE, "output_dir=out")
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "mlflow" in imported
+    assert not imported & {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4"),
+        (["study=nonsense"], "Choices: regularization"),
+        (["study.metric=speed"], "study.metric=speed: must be 'test_accuracy'"),
+        (["study.filter='params.`model.name` = \"cnn\"'"], "that match study.filter"),
+        (["study.filter=nonsense"], "tracking server"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(swept, run_command, arguments, message):
+    done = run_command(swept, *ANALYZE, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,221 @@
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config import AutoencoderConfig, ModelConfig, TrainConfig, flatten, validate_config
+from mnist_flow.errors import ConfigError
+
+GROUPS = ["data", "model", "optimizer", "schedule", "noise", "augmentation", "training", "evaluation", "tracking"]
+FILES = [path for group in GROUPS for path in sorted(Path(CONF_DIR, group).glob("*.yaml"))]
+AUTOENCODERS = [path.stem for path in FILES if path.stem.startswith("autoencoder")]
+
+
+def option_id(path):
+    return f"{path.parent.name}={path.stem}"
+
+
+def inherited_files(path):
+    """The files that an option starts from: `cnn@model` in its defaults is conf/model/cnn.yaml."""
+    names = [entry.partition("@")[0] for entry in OmegaConf.load(path).get("defaults", []) if entry != "_self_"]
+    return [path.with_name(f"{name}.yaml") for name in names]
+
+
+def find_keys(path, commented=False):
+    """Keys that start a line; or only those below a line of comment."""
+    lines = path.read_text().splitlines()
+    return {
+        match[1]
+        for above, line in zip(["", *lines], lines, strict=False)
+        if (match := re.match(r" *(\w+):", line)) and (not commented or above.lstrip().startswith("# "))
+    }
+
+
+def refusal(compose_config, overrides):
+    with pytest.raises(ConfigError) as caught:
+        validate_config(compose_config(*overrides), TrainConfig)
+    return str(caught.value)
+
+
+def test_there_are_options_of_every_group():
+    assert {path.parent.name for path in FILES} == set(GROUPS)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in AUTOENCODERS], ids=option_id)
+def test_an_option_composes_and_is_valid(compose_config, path):
+    group, option = path.parent.name, path.stem
+    config = validate_config(compose_config(f"{group}={option}"), TrainConfig)
+    section = getattr(config, group).model_dump()
+    if option != "default":
+        assert section["name"] == option
+    if not inherited_files(path):
+        assert section == OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+
+
+def test_the_defaults(compose_config):
+    config = validate_config(compose_config(), TrainConfig)
+    assert (config.reg, config.seed, config.epochs, config.batch_size) == (0.0, 0, 10, 128)
+    names = [getattr(config, group).name for group in GROUPS[:6]]
+    assert names == ["mnist", "mlp_500_300", "sgd", "constant", "none", "none"]
+
+
+@pytest.mark.parametrize(("model", "reg"), [("mlp", 0.0), ("lenet5", 1e-4), ("cnn_45_60", 1e-3), ("lenet5_v2", 0.1)])
+def test_a_model_may_bring_its_reg(compose_config, model, reg):
+    assert validate_config(compose_config(f"model={model}"), TrainConfig).reg == reg
+
+
+def test_a_reg_that_is_given_wins_over_the_models(compose_config):
+    assert validate_config(compose_config("model=lenet5", "reg=0.5"), TrainConfig).reg == 0.5
+
+
+@pytest.mark.parametrize("model", AUTOENCODERS)
+def test_an_autoencoder_can_not_be_trained_as_a_classifier(compose_config, model):
+    assert refusal(compose_config, [f"model={model}"]) == (
+        f"model={model}: training classifies digits and this model draws them; choose an mlp, cnn or lenet5 model"
+    )
+
+
+@pytest.mark.parametrize(("model", "latent_units"), [("autoencoder", 96), ("autoencoder_2d", 2)])
+def test_the_model_section_of_an_autoencoder_is_valid(compose_config, model, latent_units):
+    section = OmegaConf.to_container(compose_config(f"model={model}").model)
+    config = TypeAdapter(ModelConfig).validate_python(section)
+    assert isinstance(config, AutoencoderConfig)
+    assert (config.name, config.latent_units) == (model, latent_units)
+
+
+@pytest.mark.parametrize("path", FILES, ids=option_id)
+def test_each_key_has_a_comment(path):
+    """Above it, or in the file that the option starts from; `reg` has its in config.yaml."""
+    documented = find_keys(path, commented=True)
+    for source in inherited_files(path):
+        documented |= find_keys(source, commented=True) | {"defaults", "model", "reg"}
+    assert find_keys(path) - documented == set()
+
+
+@pytest.mark.parametrize("key", ["reg", "seed", "epochs", "batch_size"])
+def test_each_top_level_key_has_a_comment(key):
+    assert key in find_keys(Path(CONF_DIR, "config.yaml"), commented=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reg=-1"], "reg=-1: must be greater than or equal to 0"),
+        (["reg=nan"], "reg=nan: must be a finite number"),
+        (["reg=null"], "reg=null: must be a valid number"),
+        (["epochs=0"], "epochs=0: must be greater than or equal to 1"),
+        (["epochs=2.5"], "epochs=2.5: must be a valid integer"),
+        (["epochs=ten"], "epochs=ten: must be a valid integer"),
+        (["epochs=true"], "epochs=True: must be a valid integer"),
+        (["batch_size=0"], "batch_size=0: must be greater than or equal to 1"),
+        (["seed=-1"], "seed=-1: must be greater than or equal to 0"),
+        (["seed=4294967296"], "seed=4294967296: must be less than 4294967296"),
+        (["noise=salt_and_pepper", "noise.level=1.5"], "noise.level=1.5: must be less than or equal to 1"),
+        (["optimizer.learning_rate=nan"], "optimizer.learning_rate=nan: must be a finite number"),
+        (["optimizer.learning_rate=inf"], "optimizer.learning_rate=inf: must be a finite number"),
+        (["optimizer.learning_rate=0"], "optimizer.learning_rate=0: must be greater than 0"),
+        (["data.validation=x"], "data.validation=x: must be 'holdout' or 'test'"),
+        (["model.dropout=1"], "model.dropout=1: must be less than 1"),
+        (["model.hidden_units=[10,0]"], "model.hidden_units[1]=0: must be greater than or equal to 1"),
+        (
+            ["model.activation=rellu"],
+            "model.activation=rellu: must be 'relu', 'sigmoid', 'tanh', 'elu', 'gelu', 'silu', 'leaky_relu', 'selu'",
+        ),
+        (["training.threads=0"], "training.threads=0: must be greater than or equal to 1"),
+        (["training.ema_momentum=1"], "training.ema_momentum=1: must be less than 1"),
+        (["training.monitor=loss"], "training.monitor=loss: must be 'val_loss' or 'val_accuracy'"),
+        (["schedule=step", "schedule.factor=0"], "schedule.factor=0: must be greater than 0"),
+        (["tracking.experiment_name=''"], "tracking.experiment_name="),
+        (
+            ["model.regularized_layers=[dense_9]"],
+            "model.regularized_layers: no hidden layer 'dense_9'; choose all, or from dense_1 dense_2",
+        ),
+        (
+            ["model=cnn", "model.regularized_layers=[conv_1,conv_3]"],
+            "model.regularized_layers: no hidden layer 'conv_3'; choose all, or from conv_1 conv_2 dense_1",
+        ),
+        (["model.regularized_layers=dense_1"], "model.regularized_layers=dense_1: must be 'all'"),
+        (
+            ["model=cnn", "model.hidden_dropout=[0.1,0.2]"],
+            "model.hidden_dropout=[0.1, 0.2]: needs one number for each of model.hidden_units=[100]",
+        ),
+        (
+            ["model=cnn", "model.blocks=[{filters: [4,4], kernel_size: 15, pool_size: 2}]"],
+            "model.blocks: nothing is left of the 28×28 image after block 1; use smaller kernels or pools",
+        ),
+        (
+            ["model=cnn", "model.blocks.1.pool_size=12"],
+            "model.blocks: nothing is left of the 28×28 image after block 2; use smaller kernels or pools",
+        ),
+        (["model=cnn", "model.blocks.0.pool_size=0"], "model.blocks[0].pool_size=0: must be greater than or equal to"),
+        (["+foo=1"], "foo: unknown key"),
+        (["+model.foo=1"], "model.foo: unknown key"),
+        (["+model.droput=0.1"], "model.droput: unknown key; did you mean 'model.dropout'"),
+        (["~epochs"], "epochs: missing"),
+        (["epochs=???"], "epochs: Missing mandatory value"),
+        (["epochs=${nope}"], "epochs: Interpolation key 'nope' not found"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_value_is_told_in_one_line(compose_config, overrides, message):
+    text = refusal(compose_config, overrides)
+    assert text.startswith(message)
+    assert "\n" not in text
+
+
+def test_an_unknown_name_within_a_section_is_told_with_the_choices(compose_config):
+    text = refusal(compose_config, ["optimizer.name=momentum"])
+    assert text.startswith("optimizer.name=momentum: must be ")
+    for choice in ("sgd", "adam", "adamw", "rmsprop"):
+        assert f"'{choice}'" in text
+
+
+def test_a_value_with_a_line_break_is_told_in_one_line(compose_config):
+    assert "\n" not in refusal(compose_config, ["epochs='1\n2'"])
+
+
+def test_two_bad_values_are_told_together(compose_config):
+    assert refusal(compose_config, ["reg=-1", "epochs=0"]) == (
+        "reg=-1: must be greater than or equal to 0; epochs=0: must be greater than or equal to 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "reg=1",  # an integer is a number
+        "model.hidden_units=[]",
+        "model.regularized_layers=[]",
+        "model.dropout=0.999",
+        "training.ema_momentum=0",
+        "evaluation.misclassified=0",
+        "seed=4294967295",
+    ],
+)
+def test_a_value_at_the_edge_is_valid(compose_config, override):
+    assert isinstance(validate_config(compose_config(override), TrainConfig), TrainConfig)
+
+
+@pytest.mark.parametrize(("pool_size", "valid"), [(11, True), (12, False)])
+def test_one_pixel_must_be_left_after_the_last_block(compose_config, pool_size, valid):
+    # 28 → conv 26 → pool 13 → conv 11 → the pool in question.
+    cfg = compose_config("model=cnn", f"model.blocks.1.pool_size={pool_size}")
+    if valid:
+        assert validate_config(cfg, TrainConfig).model.blocks[1].pool_size == 11
+    else:
+        with pytest.raises(ConfigError, match="after block 2"):
+            validate_config(cfg, TrainConfig)
+
+
+def test_flatten_gives_override_paths_and_keeps_lists_whole():
+    nested = {"reg": 0.1, "model": {"name": "mlp", "hidden_units": [3, 4], "deep": {"path": None}}}
+    expected = {"reg": 0.1, "model.name": "mlp", "model.hidden_units": [3, 4], "model.deep.path": None}
+    assert flatten(nested) == expected
+    assert flatten(OmegaConf.create(nested)) == expected
+
+
+def test_flatten_resolves_references():
+    assert flatten(OmegaConf.create({"a": 1, "b": {"c": "${a}"}})) == {"a": 1, "b.c": 1}

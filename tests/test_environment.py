@@ -1,0 +1,101 @@
+import platform
+import re
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from mnist_flow import environment
+
+
+def git(folder, *arguments: str) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The project's folder is an empty one; git heeds no variables of a hook that runs the tests."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(environment, "_PROJECT_DIR", tmp_path)
+    environment.describe_code.cache_clear()
+    yield tmp_path
+    environment.describe_code.cache_clear()
+
+
+@pytest.fixture
+def repository(folder):
+    """One commit with one file."""
+    git(folder, "init", "--quiet")
+    (folder / "code.py").write_text("x = 1\n")
+    git(folder, "add", "code.py")
+    git(folder, "commit", "--quiet", "--message", "first")
+    return folder
+
+
+def test_packages_are_named_with_their_versions():
+    packages = environment.list_packages()
+    assert f"numpy=={np.__version__}" in packages
+    assert all(re.fullmatch(r"[\w.-]+==\S+", package) for package in packages)
+    assert packages == sorted(set(packages), key=str.lower)
+
+
+def test_machine():
+    machine = environment.describe_machine()
+    assert machine["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert machine["platform"] == platform.platform()
+    assert machine["processor"]
+    assert machine["logical_cores"] == psutil.cpu_count() >= machine["physical_cores"] >= 1
+    assert machine["memory_gib"] == pytest.approx(psutil.virtual_memory().total / 1024**3, abs=0.05)
+
+
+def test_machine_knows_the_command_and_the_thread_variables(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "epochs=1"])
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    environment.describe_machine.cache_clear()
+    machine = environment.describe_machine()
+    environment.describe_machine.cache_clear()
+    assert machine["command"] == ["train.py", "epochs=1"]
+    assert machine["thread_variables"]["OMP_NUM_THREADS"] == "3"
+
+
+def test_code_without_git(folder):
+    assert environment.describe_code() == {}
+
+
+def test_code_as_committed(repository):
+    commit = git(repository, "rev-parse", "HEAD").strip()
+    assert environment.describe_code() == {"commit": commit, "dirty": False, "untracked": [], "diff": ""}
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_changed_code(repository, staged):
+    (repository / "code.py").write_text("x = 2\n")
+    if staged:
+        git(repository, "add", "code.py")
+    code = environment.describe_code()
+    assert code["dirty"] is True
+    assert "-x = 1\n+x = 2\n" in code["diff"]
+    assert code["untracked"] == []
+
+
+def test_untracked_code(repository):
+    (repository / ".gitignore").write_text("*.log\n")
+    (repository / "new.py").touch()
+    (repository / "run.log").touch()
+    code = environment.describe_code()
+    assert (code["dirty"], code["untracked"], code["diff"]) == (True, [".gitignore", "new.py"], "")
+
+
+def test_untracked_file_with_a_blank_in_its_name(repository):
+    (repository / "my notes.txt").touch()
+    assert environment.describe_code()["untracked"] == ["my notes.txt"]
+
+
+def test_code_that_is_not_utf8(repository):
+    (repository / "code.py").write_bytes(b"x = '\xff'\n")
+    assert "+x = '\N{REPLACEMENT CHARACTER}'\n" in environment.describe_code()["diff"]

@@ -1,0 +1,210 @@
+"""A whole run on the digits, read back through MLflow's client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_flow.config import TrainConfig, validate_config
+from mnist_flow.errors import DivergedError, TrackingError, UserError
+from mnist_flow.experiment import describe_identity, run_experiment
+from support import QUICK
+
+ARTIFACTS = {
+    "config/config.yaml",
+    "confusion_matrix/confusion_matrix.json",
+    "confusion_matrix/counts.png",
+    "confusion_matrix/row_normalised.png",
+    "curves/epochs.png",
+    "curves/epochs.svg",
+    "environment/git.json",
+    "environment/machine.json",
+    "environment/packages.txt",
+    "model_diagram/diagram.png",
+    "model_diagram/summary.txt",
+    "predictions/test.npz",
+    "samples/misclassified.png",
+    "tables/per_class.json",
+}
+
+
+def only_run(client: mlflow.MlflowClient, name: str = "mnist_flow") -> mlflow.entities.Run:
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 1
+    return runs[0]
+
+
+def list_artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -> set[str]:
+    found: set[str] = set()
+    for entry in client.list_artifacts(run_id, folder):
+        found |= list_artifacts(client, run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+@pytest.fixture
+def finished(store, compose_config):
+    objective = run_experiment(compose_config(*QUICK, "reg=1e-4", "seed=3"))
+    return store, only_run(store), objective
+
+
+def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
+    client, run, objective = finished
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer.learning_rate"] == "0.1"
+    assert run.data.params["reg"] == "0.0001"
+    assert run.data.params["model.hidden_units"] == "[16]"
+    assert run.data.params["data.validation"] == "holdout"
+
+    tags = run.data.tags
+    assert tags["mnist_flow.kind"] == "train"
+    assert len(tags["mnist_flow.fingerprint"]) == len(tags["mnist_flow.group"]) == 16
+    assert tags["mnist_flow.fingerprint"] != tags["mnist_flow.group"]
+
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+        assert [point.step for point in client.get_metric_history(run.info.run_id, name)] == [1, 2]
+    metrics = run.data.metrics
+    assert metrics["test_loss"] == pytest.approx(metrics["test_cross_entropy"] + metrics["test_l2_penalty"])
+    assert metrics["test_l2_penalty"] > 0
+    assert metrics["n_parameters"] == 784 * 16 + 16 + 16 * 10 + 10
+    assert metrics["fit_seconds"] > 0
+    assert objective == metrics["val_accuracy"]
+
+    assert list_artifacts(client, run.info.run_id) >= ARTIFACTS
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    counts = np.array(json.loads((folder / "confusion_matrix/confusion_matrix.json").read_text())["counts"])
+    assert counts.sum() == 360
+    assert np.trace(counts) / 360 == pytest.approx(metrics["test_accuracy"])
+    saved = np.load(folder / "predictions/test.npz")
+    assert (saved["probabilities"].argmax(axis=1) == saved["labels"]).mean() == pytest.approx(metrics["test_accuracy"])
+    per_class = pd.read_json(folder / "tables/per_class.json", orient="split")
+    assert per_class["support"].sum() == 360
+    packages = (folder / "environment/packages.txt").read_text().splitlines()
+    assert "tensorflow==2.21.0" in packages
+    machine = json.loads((folder / "environment/machine.json").read_text())
+    assert machine["intra_op_threads"] == 1
+
+
+def test_the_data_is_logged_as_inputs_with_digests(finished):
+    _, run, _ = finished
+    inputs = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(inputs) == {"training", "validation", "test"}
+    assert inputs["training"].name == "digits_training"
+    assert inputs["training"].digest.endswith("-training-1137")
+    assert len({dataset.digest for dataset in inputs.values()}) == 3
+
+
+def test_the_logged_model_classifies_like_the_run(finished, tmp_path):
+    client, run, _ = finished
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    saved = np.load(client.download_artifacts(run.info.run_id, "predictions/test.npz", str(tmp_path)))
+    from mnist_flow.data import load_data_set
+
+    images = load_data_set("digits").test.images
+    np.testing.assert_allclose(model.predict(images), saved["probabilities"], atol=1e-6)
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 28, 28, 1)
+    assert model.metadata.get_input_schema().numpy_types() == [np.dtype("float32")]
+    assert model.input_example.shape == (5, 28, 28, 1)
+
+
+def test_the_same_config_gives_the_same_numbers_after_another_job(store, compose_config):
+    config = ["noise=salt_and_pepper", "noise.level=0.1", "augmentation=shift", "model.dropout=0.2"]
+    run_experiment(compose_config(*QUICK, *config, "tracking.experiment_name=first"))
+    run_experiment(compose_config("data=digits", "model=lenet5", "epochs=1", "tracking.experiment_name=between"))
+    run_experiment(compose_config(*QUICK, *config, "tracking.experiment_name=second"))
+    run_experiment(compose_config(*QUICK, *config, "seed=1", "tracking.experiment_name=other"))
+    histories = {
+        name: [
+            (metric, point.value)
+            for metric in ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss")
+            for point in store.get_metric_history(only_run(store, name).info.run_id, metric)
+        ]
+        for name in ("first", "second", "other")
+    }
+    assert histories["first"] == histories["second"]
+    assert histories["first"] != histories["other"]
+    fingerprints = {
+        name: only_run(store, name).data.tags["mnist_flow.fingerprint"] for name in ("first", "second", "other")
+    }
+    groups = {name: only_run(store, name).data.tags["mnist_flow.group"] for name in ("first", "second", "other")}
+    assert fingerprints["first"] == fingerprints["second"] != fingerprints["other"]
+    assert groups["first"] == groups["second"] == groups["other"]
+
+
+def test_a_diverged_run_is_failed_and_says_at_which_epoch(store, compose_config, tmp_path):
+    with pytest.raises(DivergedError, match=r"epoch 1.*smaller optimizer\.learning_rate"):
+        run_experiment(compose_config(*QUICK, "optimizer.learning_rate=1e30"))
+    run = only_run(store)
+    assert run.info.status == "FAILED"
+    trace = Path(store.download_artifacts(run.info.run_id, "traceback.txt", str(tmp_path))).read_text()
+    assert "DivergedError" in trace
+
+
+@pytest.mark.parametrize("override", ["reg=-1", "data.path=nowhere.npz", "data.holdout_size=5000"])
+def test_bad_input_leaves_no_run(store, compose_config, override):
+    data = [] if override.startswith("data.path") else ["data=digits"]
+    with pytest.raises(UserError, match=override.split("=")[0].replace(".", r"\.")):
+        run_experiment(compose_config(*data, override))
+    assert mlflow.search_runs(search_all_experiments=True).empty
+
+
+def test_a_deleted_experiment_is_a_clear_error(store, compose_config):
+    store.delete_experiment(store.create_experiment("gone"))
+    with pytest.raises(TrackingError, match=r"gone.*deleted"):
+        run_experiment(compose_config(*QUICK, "tracking.experiment_name=gone"))
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss", "test_accuracy", "test_loss"])
+def test_the_objective_can_be_chosen(store, compose_config, objective):
+    value = run_experiment(compose_config(*QUICK, "epochs=1", f"evaluation.objective={objective}"))
+    assert value == only_run(store).data.metrics[objective]
+
+
+def test_credentials_of_the_tracking_uri_stay_out_of_the_run(store, compose_config, tmp_path, monkeypatch):
+    # The variable wins over the config, so the run lands here while its config holds the credentials.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run_experiment(compose_config(*QUICK, "epochs=1", "tracking.uri='http://ada:sesame@example.org'"))
+    run = only_run(store)
+    assert run.data.params["tracking.uri"] == "http://***@example.org"
+    folder = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    for file in folder.rglob("*"):
+        assert not file.is_file() or b"sesame" not in file.read_bytes()
+
+
+def test_the_identity_leaves_out_what_cannot_change_the_result(compose_config):
+    def identity(*overrides: str) -> dict:
+        return describe_identity(validate_config(compose_config(*overrides), TrainConfig), "digest", threads=1)
+
+    base = identity()
+    for override in ("tracking.experiment_name=x", "evaluation.misclassified=3", "data.path=/somewhere/mnist.npz"):
+        assert identity(override) == base
+    assert identity("training.steps_per_execution=8") == base
+    for override in ("reg=1e-9", "seed=1", "training.precision=mixed_bfloat16", "noise=gaussian", "data.split_seed=1"):
+        assert identity(override) != base
+
+
+def test_system_metrics_are_logged_on_demand(store, compose_config, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", "1")
+    run_experiment(compose_config(*QUICK, "tracking.system_metrics=true"))
+    assert "system/cpu_utilization_percentage" in only_run(store).data.metrics
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adam", "schedule=plateau", "training.early_stopping_patience=1"],
+        ["optimizer=adamw", "schedule=step", "training.ema_momentum=0.9", "training.keep_best_epoch=true"],
+        ["optimizer=rmsprop", "training.precision=mixed_bfloat16", "training.label_smoothing=0.1"],
+        ["schedule=cosine", "schedule.warmup_epochs=1", "noise=gaussian", "augmentation=affine"],
+        ["data.validation=test", "model.batch_normalization=true", "model.activation=tanh", "training.threads=null"],
+    ],
+)
+def test_every_choice_trains(store, compose_config, overrides):
+    assert 0 <= run_experiment(compose_config(*QUICK, *overrides)) <= 1
+    assert only_run(store).info.status == "FINISHED"

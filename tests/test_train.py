@@ -1,0 +1,211 @@
+"""The command line, in a subprocess, as a user types it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import mlflow
+import pandas as pd
+import pytest
+
+from support import PROJECT_DIR, QUICK, command_environment
+
+TRAIN = ("-m", "mnist_flow.train")
+
+
+def fetch_all(folder) -> pd.DataFrame:
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    try:
+        return mlflow.search_runs(search_all_experiments=True)
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
+def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
+    done = run_command(tmp_path, *TRAIN, *QUICK)
+    assert done.returncode == 0
+    assert "epoch 2/2  loss" in done.stdout
+    assert "images/s" in done.stdout
+    for word in ("test accuracy", "standard error, n = 360", "without", "12,730", "run id", "mlflow ui"):
+        assert word in done.stdout
+    assert done.stderr == ""
+    runs = fetch_all(tmp_path)
+    assert list(runs["status"]) == ["FINISHED"]
+    assert runs["run_id"][0] in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlruns"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reg=-1"], "reg=-1: must be greater than or equal to 0"),
+        (["epochs=0"], "epochs=0: must be greater than or equal to 1"),
+        (["epochs=ten"], "epochs=ten: must be a valid integer"),
+        (["optimizer.learning_rate=nan"], "optimizer.learning_rate=nan: must be a finite number"),
+        (["epoch=3"], "epoch: unknown key; did you mean 'epochs'?"),
+        (["learning_rate=1"], "learning_rate: unknown key; did you mean 'optimizer.learning_rate'?"),
+        (["noise.level=0.1"], "it belongs to noise=salt_and_pepper"),
+        (["optimizer=sdg"], "did you mean 'sgd'? Choices: adam adamw rmsprop sgd"),
+        (["hydra/launcher=nope"], "Choices: basic joblib local_pool"),
+        (["data.path=nope.npz"], "data.path=nope.npz: no such file. Remedies: data.path=FILE.npz"),
+        (["-m", "data=digits", "reg=1e-5,-1"], "reg=-1: must be greater than or equal to 0"),
+        (["-m", "data=digits", "tracking.experiment_name=a,b"], "don't sweep over tracking keys"),
+        (["reg=[1"], "no viable alternative at input '[1'"),
+    ],
+)
+def test_bad_input_is_one_line_status_2_and_no_run(tmp_path, run_command, arguments, message):
+    done = run_command(tmp_path, *TRAIN, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["-m", "data=digits", "reg=-1,-2"], ["epoch=1"]])
+def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_command, arguments):
+    done = run_command(tmp_path, "-X", "importtime", *TRAIN, *arguments)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert {"hydra", "mnist_flow"} <= imported
+    assert not imported & {"tensorflow", "keras", "mlflow", "matplotlib"}
+
+
+def test_help_lists_every_group_and_key(tmp_path, run_command):
+    text = run_command(tmp_path, *TRAIN, "--help").stdout
+    assert "model: autoencoder, autoencoder_2d, cnn, cnn_20_40" in text
+    assert "steps_per_execution: 32" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (
+            "python -m mnist_flow.train optimizer=",
+            ["optimizer=adam", "optimizer=adamw", "optimizer=rmsprop", "optimizer=sgd"],
+        ),
+        ("python -m mnist_flow.train -m data=di", ["data=digits"]),
+        ("python -m mnist_flow.train model=lenet5 batch", ["batch_size="]),
+        ("python -m mnist_flow.analyze study=", ["study=regularization"]),
+        ("python -m json.tool ", []),
+    ],
+)
+def test_bash_completes_overrides(tmp_path, typed, offered):
+    script = f'''
+        source "{PROJECT_DIR}/completion.bash"
+        COMP_LINE="{typed}" COMP_POINT={len(typed)}
+        _mnist_flow_complete
+        printf "%s\\n" "${{COMPREPLY[@]}}"
+    '''
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=command_environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == offered
+
+
+@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
+def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command, launcher):
+    done = run_command(
+        tmp_path,
+        *TRAIN,
+        "-m",
+        *QUICK,
+        "reg=1e-6,1e-5,1e-4",
+        f"hydra/launcher={launcher}",
+        "tracking.experiment_name=sweep",
+    )
+    assert done.returncode == 0, done.stderr
+    runs = fetch_all(tmp_path)
+    assert len(runs) == 4
+    assert set(runs["status"]) == {"FINISHED"}
+    assert runs["experiment_id"].nunique() == 1
+    (parent,) = runs.loc[runs["tags.mnist_flow.kind"] == "sweep", "run_id"]
+    jobs = runs[runs["tags.mnist_flow.kind"] == "train"]
+    assert set(jobs["tags.mlflow.parentRunId"]) == {parent}
+    assert sorted(jobs["params.reg"].astype(float)) == [1e-6, 1e-5, 1e-4]
+
+
+def test_a_run_gives_the_same_numbers_alone_and_in_a_worker(tmp_path, run_command):
+    cnn = ["data=digits", "model=lenet5", "epochs=2", "noise=gaussian"]
+    alone, pool = tmp_path / "alone", tmp_path / "pool"
+    alone.mkdir()
+    pool.mkdir()
+    run_command(alone, *TRAIN, *cnn, "reg=1e-5")
+    # In a pool of one worker, so that the job in question is that process's second.
+    run_command(pool, *TRAIN, "-m", *cnn, "reg=1e-3,1e-5", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=1")
+    metrics = ["metrics.loss", "metrics.val_loss", "metrics.val_accuracy", "metrics.test_loss", "metrics.test_accuracy"]
+    first = fetch_all(alone)
+    second = fetch_all(pool)
+    second = second[second["params.reg"] == "1e-05"]
+    assert first[metrics].to_numpy().tolist() == second[metrics].to_numpy().tolist()
+    assert list(first["tags.mnist_flow.fingerprint"]) == list(second["tags.mnist_flow.fingerprint"])
+
+
+def test_a_failing_job_fails_the_sweep_and_not_its_siblings(tmp_path, run_command):
+    done = run_command(tmp_path, *TRAIN, "-m", *QUICK, "optimizer.learning_rate=1e30,0.1")
+    assert done.returncode == 1
+    assert "the loss became nan in epoch 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    runs = fetch_all(tmp_path).set_index("params.optimizer.learning_rate")["status"]
+    assert runs["1e+30"] == "FAILED"
+    assert runs["0.1"] == "FINISHED"
+    assert runs[runs.index.isna()].to_list() == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "sweep"),
+    [
+        (signal.SIGINT, 130, []),
+        (signal.SIGTERM, 143, []),
+        (signal.SIGTERM, 143, ["-m", "reg=0,1e-5", "hydra/launcher=local_pool"]),
+    ],
+)
+def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep):
+    command = [sys.executable, *TRAIN, *sweep, *QUICK, "epochs=100000"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=command_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if "epoch 2/" in line:
+                process.send_signal(sent)
+                break
+        _, stderr = process.communicate(timeout=120)
+    assert process.returncode == status
+    assert "Traceback" not in stderr
+    assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
+
+
+def test_credentials_are_not_printed(tmp_path, run_command):
+    override = "tracking.uri='http://ada:sesame@127.0.0.1:9'"
+    for arguments in ([], ["-m", "reg=0,1"]):
+        done = run_command(tmp_path, *TRAIN, *arguments, *QUICK, override, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+        assert done.returncode == 2
+        assert "http://***@127.0.0.1:9: does not answer" in done.stderr
+        assert "sesame" not in done.stdout + done.stderr
+
+
+def test_a_terminal_gets_a_live_bar(tmp_path):
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, *TRAIN, *QUICK, "epochs=30"],
+        cwd=tmp_path,
+        env=command_environment(TERM="xterm-256color", COLUMNS="160"),
+        stdout=side,
+        stderr=side,
+    )
+    os.close(side)
+    shown = b""
+    try:
+        while chunk := os.read(main, 65536):
+            shown += chunk
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(main)
+    assert process.wait(timeout=60) == 0
+    text = shown.decode()
+    assert text.count("\x1b[2K") > 5
+    assert "epoch 30/30" in text
+    assert "val_accuracy" in text
