@@ -328,7 +328,10 @@ def _describe(detail: Any, plain: Any) -> str:
         return f"{path}: unknown key{did_you_mean(path, known)}"
     if detail["type"] == "missing":
         return f"{path}: missing"
-    text = "null" if value is None else value
+    if detail["type"] == "union_tag_invalid":
+        tag = detail["ctx"]["discriminator"].strip("'")
+        return f"{path}.{tag}={detail['ctx']['tag']}: must be one of {detail['ctx']['expected_tags']}"
+    text = "null" if value is None else " ".join(str(value).split())
     message = detail["msg"].replace("Input should be", "must be")
     return f"{path}={text}: {message}"
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 
 class TrainingProgress:
@@ -32,9 +33,9 @@ class TrainingProgress:
         self._bar: Progress | None = None
         if live and self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=20),
-                TextColumn("{task.fields[metrics]}"),
+                TextColumn("{task.fields[metrics]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(elapsed_when_finished=False),
@@ -57,29 +58,29 @@ class TrainingProgress:
 
     def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
         """Move the bar; epochs count from 1."""
-        if self._bar is None:
-            return
         rate = images_done / (time.perf_counter() - self._epoch_start)
-        self._bar.update(
-            self._task,
-            completed=(epoch - 1) * self._n_images + images_done,
-            description=f"{self._label}epoch {epoch}/{self._epochs}",
-            metrics=f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s",
-        )
+        self._move(epoch, images_done, f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s")
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Note the validation accuracy; without a bar, print the epoch's line."""
+        """Show the validation accuracy; without a bar, print the epoch's line."""
         now = time.perf_counter()
+        rate = self._n_images / (now - self._epoch_start)
         self._validation = f"  val_accuracy {metrics['val_accuracy']:.4f}"
+        shown = f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s"
         if self._bar is None:
             left = timedelta(seconds=round((now - self._start) / epoch * (self._epochs - epoch)))
-            rate = self._n_images / (now - self._epoch_start)
-            print(
-                f"{self._label}epoch {epoch}/{self._epochs}  {_describe(metrics)}{self._validation}  "
-                f"{rate:,.0f} images/s  {left} left",
-                flush=True,
-            )
+            print(f"{self._label}epoch {epoch}/{self._epochs}  {shown}  {left} left", flush=True)
+        self._move(epoch, self._n_images, shown)
         self._epoch_start = now
+
+    def _move(self, epoch: int, images_done: int, shown: str) -> None:
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                completed=(epoch - 1) * self._n_images + images_done,
+                description=f"{self._label}epoch {epoch}/{self._epochs}",
+                metrics=shown,
+            )
 
 
 def _describe(metrics: Mapping[str, float]) -> str:
@@ -89,9 +90,9 @@ def _describe(metrics: Mapping[str, float]) -> str:
 def print_summary(title: str, rows: Mapping[str, str]) -> None:
     """One table with a row a result."""
     console = Console()
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, value, style=None)
+        table.add_row(Text(name), Text(value))
     if console.is_terminal:
         console.print(table)
     else:

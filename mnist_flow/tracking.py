@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,7 +176,7 @@ def log_params(params: Mapping[str, Any]) -> None:
     `mlflow run` logs its own -P values first, and params can't be changed.
     """
     active = mlflow.active_run()
-    existing = mlflow.get_run(active.info.run_id).data.params if active and os.environ.get("MLFLOW_PROJECT_ENV") else {}
+    existing = mlflow.get_run(active.info.run_id).data.params if active else {}
     texts = {key: hide_credentials(str(value))[:_MAX_PARAM_LENGTH] for key, value in params.items()}
     mlflow.log_params({key: text for key, text in texts.items() if key not in existing})
 
@@ -302,7 +303,7 @@ def create_sweep(experiment_id: str, overrides: Sequence[str]) -> str:
     client = mlflow.MlflowClient()
     summary = hide_credentials(" ".join(overrides))
     name = f"sweep {summary}"[:_MAX_NAME_LENGTH]
-    tags = {KIND_TAG: "sweep", "mlflow.note.content": summary}
+    tags = {KIND_TAG: "sweep", "mlflow.note.content": summary, "mlflow.source.name": Path(sys.argv[0]).name}
     with _clear_errors():
         if adopted := os.environ.pop("MLFLOW_RUN_ID", None):
             client.update_run(adopted, name=name)
