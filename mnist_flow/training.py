@@ -162,9 +162,8 @@ def build_optimizer(
     **options: Any,
 ) -> keras.optimizers.Optimizer:
     """A Keras optimizer; `options` are its own (momentum, beta_1, …), `ema_momentum` averages the weights."""
-    return _OPTIMIZERS[name](
-        learning_rate=learning_rate, use_ema=ema_momentum is not None, ema_momentum=ema_momentum or 0.99, **options
-    )
+    averaging = {} if ema_momentum is None else {"use_ema": True, "ema_momentum": ema_momentum}
+    return _OPTIMIZERS[name](learning_rate=learning_rate, **averaging, **options)
 
 
 def train_model(
@@ -228,7 +227,7 @@ def train_model(
     recorder = _Recorder(batch_size, len(train), optimizer._learning_rate, on_steps, on_epoch)
     callbacks: list[keras.callbacks.Callback] = [epoch_stream]
     if optimizer.use_ema:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        callbacks += [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), _LastWeights()]
     callbacks.append(recorder)
     if plateau is not None:
         callbacks.append(
@@ -334,6 +333,19 @@ class _Recorder(keras.callbacks.Callback):
         if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(keras.ops.convert_to_numpy(self._learning_rate(self.model.optimizer.iterations - 1)))
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+class _LastWeights(keras.callbacks.Callback):
+    """Ends with the last epoch's weights: Keras loses the averaged ones when a training stops early.
+
+    Comes right after SwapEMAWeights: early stopping, which restores the best epoch, then has the last word.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._weights = self.model.get_weights()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self.model.set_weights(self._weights)
 
 
 def _check_loss(epoch: int, loss: float) -> None:
