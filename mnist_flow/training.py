@@ -25,7 +25,7 @@ from mnist_flow.errors import DivergedError
 log = logging.getLogger(__name__)
 
 # Streams of random numbers within one (seed, epoch).
-_ORDER, _BATCH, _LAYERS = range(3)
+_ORDER, _LAYERS, _TRANSFORMS, _NOISE = range(4)
 
 # images, generator → images
 Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
@@ -331,8 +331,8 @@ class _Recorder(keras.callbacks.Callback):
     def _last_learning_rate(self) -> float:
         """The rate of the epoch's last step; the optimizer itself already tells the next one's."""
         if isinstance(self._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            return float(keras.ops.convert_to_numpy(self._learning_rate(self.model.optimizer.iterations - 1)))
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            return float(self._learning_rate(self.model.optimizer.iterations - 1).numpy())
+        return float(self.model.optimizer.learning_rate.numpy())
 
 
 class _LastWeights(keras.callbacks.Callback):
@@ -369,19 +369,27 @@ def _build_batches(
     def draw_order() -> np.ndarray:
         return stream.rng(_ORDER).permutation(len(train))
 
-    def draw_batch(number: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rng = stream.rng(_BATCH, int(number))
-        batch = images[chosen]
-        transforms = np.empty((0, 8), np.float32) if draw_transforms is None else draw_transforms(len(chosen), rng)
-        return (batch if corrupt is None else corrupt(batch, rng)), targets[chosen], transforms
+    def take_batch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images[chosen], targets[chosen]
 
     def build_batch(number: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x, y, transforms = tf.numpy_function(draw_batch, [number, chosen], [tf.float32, tf.float32, tf.float32])
+        x, y = tf.numpy_function(take_batch, [chosen], [tf.float32, tf.float32])
         x.set_shape((None, *IMAGE_SHAPE))
         y.set_shape((None, N_CLASSES))
         if draw_transforms is not None:
+            transforms = tf.numpy_function(
+                lambda number, chosen: draw_transforms(len(chosen), stream.rng(_TRANSFORMS, int(number))),
+                [number, chosen],
+                tf.float32,
+            )
             transforms.set_shape((None, 8))
             x = keras.ops.image.affine_transform(x, transforms, interpolation="bilinear", fill_mode="constant")
+        # Noise comes last: it is the sensor's, and must not be smeared by the interpolation.
+        if corrupt is not None:
+            x = tf.numpy_function(
+                lambda number, batch: corrupt(batch, stream.rng(_NOISE, int(number))), [number, x], tf.float32
+            )
+            x.set_shape((None, *IMAGE_SHAPE))
         return x, y
 
     return (
