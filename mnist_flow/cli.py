@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -39,6 +39,8 @@ _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # The links hold the tracking URI's credentials.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -55,7 +57,8 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     status, sweep_status = 0, "FAILED"
-    sys.stderr = HidingStream(sys.stderr)
+    sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
+    _put_multirun_first()
     try:
         with _sigterm_raises():
             main()
@@ -77,6 +80,12 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
             _print_error(_describe(error, config_name))
     _end_open_sweep(sweep_status)
     sys.exit(status)
+
+
+def _put_multirun_first() -> None:
+    """Let -m stand anywhere: argparse takes no more overrides after an option that follows some."""
+    flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
+    sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
 
 
 @contextmanager
@@ -136,7 +145,10 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
     if "hydra_plugins.hydra_joblib_launcher" in text:
         return "hydra/launcher=local_pool: joblib's launcher is not installed; pip install 'mnist-flow[parallel]'"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    line = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    if isinstance(error, OverrideParseException):
+        line = f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
+    return line
 
 
 def _describe_unknown_key(key: str, config_name: str) -> str:

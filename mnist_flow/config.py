@@ -20,6 +20,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
 
@@ -40,9 +41,15 @@ class DataConfig(Section):
     holdout_size: Count
     split_seed: Seed
 
+    @model_validator(mode="after")
+    def check_path(self) -> DataConfig:
+        if self.name == "digits" and self.path is not None:
+            raise ValueError(f"data.path={self.path}: belongs to data=mnist; the digits come with scikit-learn")
+        return self
+
 
 class MLPConfig(Section):
-    name: str
+    name: Name
     family: Literal["mlp"]
     hidden_units: list[Count]
     activation: Activation
@@ -63,7 +70,7 @@ class BlockConfig(Section):
 
 
 class CNNConfig(Section):
-    name: str
+    name: Name
     family: Literal["cnn"]
     zero_padding: Annotated[int, Field(ge=0)]
     blocks: Annotated[list[BlockConfig], Field(min_length=1)]
@@ -98,7 +105,7 @@ class CNNConfig(Section):
 
 
 class AutoencoderConfig(Section):
-    name: str
+    name: Name
     family: Literal["autoencoder"]
     hidden_units: list[Count]
     latent_units: Count
@@ -114,6 +121,12 @@ class SGDConfig(Section):
     learning_rate: Positive
     momentum: Share
     nesterov: bool
+
+    @model_validator(mode="after")
+    def check_nesterov(self) -> SGDConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("optimizer.nesterov=true: needs momentum; set optimizer.momentum=0.9, say")
+        return self
 
 
 class AdamConfig(Section):
@@ -221,7 +234,7 @@ class EvaluationConfig(Section):
 
 
 class TrackingConfig(Section):
-    experiment_name: Annotated[str, Field(min_length=1)]
+    experiment_name: Annotated[str, Field(pattern=r"\S")]
     uri: str | None
     run_name: str | None
     system_metrics: bool
@@ -251,6 +264,10 @@ class TrainConfig(Section):
             raise ValueError(
                 f"model={self.model.name}: training classifies digits and this model draws them; "
                 "choose an mlp, cnn or lenet5 model"
+            )
+        if isinstance(self.schedule, CosineConfig) and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs={self.schedule.warmup_epochs}: must be less than epochs={self.epochs}"
             )
         return self
 

@@ -9,7 +9,10 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s\"]+@")
 
 
 def hide_credentials(text: str) -> str:
-    """`http://user:word@host/` becomes `http://***@host/`, wherever it stands in the text."""
+    """`http://user:word@host/` becomes `http://***@host/`, wherever it stands in the text.
+
+    A blank, a double quote or a slash in the password must be percent-encoded, as URLs ask, or it is not recognised.
+    """
     return _CREDENTIALS.sub("***@", text)
 
 

@@ -29,7 +29,7 @@ from mnist_flow.config import (
     validate_config,
 )
 from mnist_flow.console import TrainingProgress, print_summary
-from mnist_flow.data import DataSet, Splits, load_data_set, split_data_set
+from mnist_flow.data import IMAGE_SHAPE, DataSet, Splits, load_data_set, split_data_set
 from mnist_flow.native_output import native_stderr_hidden
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_experiment(cfg: DictConfig) -> float:
         from mnist_flow.training import configure_tensorflow, reset_keras
 
     tracking.configure(config.tracking.uri)
-    experiment_id = os.environ.get("MNIST_FLOW_EXPERIMENT_ID") or tracking.get_or_create_experiment(
+    experiment_id = os.environ.get(tracking.EXPERIMENT_ID_VARIABLE) or tracking.get_or_create_experiment(
         config.tracking.experiment_name
     )
     threads = configure_tensorflow(config.training.threads)
@@ -80,7 +80,7 @@ def run_experiment(cfg: DictConfig) -> float:
         experiment_id,
         config.tracking.run_name or _build_run_name(config),
         tags,
-        parent_run_id=os.environ.get("MNIST_FLOW_PARENT_RUN_ID"),
+        parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
         system_metrics=config.tracking.system_metrics,
     ) as run:
         reset_keras(config.seed, config.training.precision)
@@ -109,7 +109,10 @@ def run_experiment(cfg: DictConfig) -> float:
 
 
 def describe_identity(config: TrainConfig, data_digest: str, threads: int) -> dict[str, Any]:
-    """Everything that can change the result: the config less paths, tracking, evaluation and speed, and the data."""
+    """Everything that can change the result: the config less paths, tracking, evaluation and speed, and the data.
+
+    Equal identities mean equal results; different ones may, too (a model's name, say, is part of it).
+    """
     identity = config.model_dump(exclude={"tracking": True, "evaluation": True, "data": {"path"}})
     del identity["training"]["steps_per_execution"]
     identity["training"]["threads"] = threads
@@ -270,13 +273,16 @@ def _log_outputs(
             ),
             "model_diagram/diagram.png": figures.plot_model_diagram(
                 [
-                    figures.LayerRow(
-                        layer.name,
-                        type(layer).__name__,
-                        " × ".join(str(size) for size in layer.output.shape[1:]),
-                        layer.count_params(),
-                    )
-                    for layer in model.layers
+                    figures.LayerRow("images", "Input", " × ".join(map(str, IMAGE_SHAPE)), 0),
+                    *(
+                        figures.LayerRow(
+                            layer.name,
+                            type(layer).__name__,
+                            " × ".join(str(size) for size in layer.output.shape[1:]),
+                            layer.count_params(),
+                        )
+                        for layer in model.layers
+                    ),
                 ],
                 f"{config.model.name}: {model.count_params():,} parameters",
             ),

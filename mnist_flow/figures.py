@@ -100,10 +100,10 @@ def plot_misclassified(
     """
     columns = 5
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.5 * columns, 1.75 * rows + 0.7))
+    figure = Figure(figsize=(1.5 * columns, 1.75 * rows + 0.55))
     figure.suptitle(title, fontsize=10)
     # One axes for the whole grid: 25 of their own take three times as long to draw.
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.7 / figure.get_figheight()))
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.5 / figure.get_figheight()))
     axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
     for index, image in enumerate(images):
@@ -135,7 +135,7 @@ def plot_model_diagram(rows: Sequence[LayerRow], title: str) -> Figure:
         middle = position + 0.44
         axes.text(0.3, middle, row.name, va="center", fontsize=9, weight="bold")
         axes.text(4.0, middle, row.kind, va="center", fontsize=9)
-        axes.text(7.3, middle, row.output_shape, va="center", ha="center", fontsize=9)
+        axes.text(6.9, middle, row.output_shape, va="center", ha="center", fontsize=9)
         parameters = f"{row.parameters:,} parameters" if row.parameters else ""
         axes.text(9.8, middle, parameters, va="center", ha="right", fontsize=8)
         if position < len(rows) - 1:

@@ -28,5 +28,9 @@ def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    sys.argv[1:] = to_hydra_arguments(rest)
+    try:
+        sys.argv[1:] = to_hydra_arguments(rest)
+    except ValueError as error:
+        print(f"error: overrides={rest[-1]}: {error}; close the quote", file=sys.stderr)
+        sys.exit(2)
     runpy.run_module(f"mnist_flow.{command}", run_name="__main__", alter_sys=True)

@@ -19,9 +19,6 @@ from mnist_flow.errors import Aborted, ConfigError, UserError
 
 log = logging.getLogger(__name__)
 
-EXPERIMENT_ID_VARIABLE = "MNIST_FLOW_EXPERIMENT_ID"
-PARENT_RUN_ID_VARIABLE = "MNIST_FLOW_PARENT_RUN_ID"
-
 
 # Their jobs read the data where this process does, so it can be checked before any of them starts.
 _LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
@@ -72,8 +69,8 @@ class SweepCallback(Callback):
         _open_sweep = OpenSweep(parent_run_id, experiment_id)
         # Hydra composes each job's config with these overrides, and sets the variables around it, under any launcher.
         config.hydra.overrides.hydra += [
-            f"+hydra.job.env_set.{EXPERIMENT_ID_VARIABLE}='{experiment_id}'",
-            f"+hydra.job.env_set.{PARENT_RUN_ID_VARIABLE}='{parent_run_id}'",
+            f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{experiment_id}'",
+            f"+hydra.job.env_set.{tracking.PARENT_RUN_ID_VARIABLE}='{parent_run_id}'",
         ]
 
 

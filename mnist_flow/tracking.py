@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import tempfile
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Hydra sets these around the jobs of a sweep.
+EXPERIMENT_ID_VARIABLE = "MNIST_FLOW_EXPERIMENT_ID"
+PARENT_RUN_ID_VARIABLE = "MNIST_FLOW_PARENT_RUN_ID"
+
 KIND_TAG = "mnist_flow.kind"
 FINGERPRINT_TAG = "mnist_flow.fingerprint"
 GROUP_TAG = "mnist_flow.group"
@@ -51,8 +56,25 @@ def configure(uri: str | None) -> None:
     """Choose the tracking server. MLFLOW_TRACKING_URI wins; None leaves MLflow's default, sqlite:///mlflow.db here."""
     # MLflow's own default waits several minutes for a server that isn't there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    # MLflow's own ten seconds are longer than many a run here.
+    os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
     if "MLFLOW_TRACKING_URI" not in os.environ and uri is not None:
-        mlflow.set_tracking_uri(uri)
+        with _clear_errors():
+            mlflow.set_tracking_uri(uri)
+    _check_store_is_writable()
+
+
+def _check_store_is_writable() -> None:
+    """MLflow itself retries for minutes where a SQLite file can't be written."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("sqlite:///"):
+        return
+    file = Path(uri.removeprefix("sqlite:///"))
+    for path in (file, file.parent, file.parent / "mlruns"):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise TrackingError(f"{path}: can't be written; go to another folder, or choose a server: tracking.uri=URI")
+    if not file.parent.is_dir():
+        raise TrackingError(f"{file.parent}: no such folder; make it, or choose another tracking.uri")
 
 
 def get_uri() -> str:
@@ -344,14 +366,12 @@ def _clear_errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        reason = hide_credentials(" ".join(str(error).split()))
+        if any(sign in reason for sign in ("Connection refused", "Failed to resolve", "timed out")):
+            reason = (
+                "does not answer. Start it, or choose another: tracking.uri=URI or the environment variable "
+                "MLFLOW_TRACKING_URI; without either, runs are kept in mlflow.db here"
+            )
         raise TrackingError(
-            f"tracking server {get_uri()}: {_shorten(error)}. Start it, or choose another: tracking.uri=URI or the "
-            "environment variable MLFLOW_TRACKING_URI; without either, runs are kept in mlflow.db here"
+            f"tracking server {get_uri()}: {textwrap.shorten(reason, 400, placeholder=' …')}"
         ) from error
-
-
-def _shorten(error: Exception) -> str:
-    text = hide_credentials(" ".join(str(error).split()))
-    if "Connection refused" in text or "Failed to resolve" in text or "timed out" in text:
-        return "does not answer"
-    return text[:300].rstrip(".")

@@ -43,7 +43,8 @@ def test_the_analysis_does_not_import_tensorflow(swept, run_command):
         (["study=nonsense"], "Choices: regularization"),
         (["study.metric=speed"], "study.metric=speed: must be 'test_accuracy'"),
         (["study.filter='params.`model.name` = \"cnn\"'"], "that match study.filter"),
-        (["study.filter=nonsense"], "tracking server"),
+        (["study.filter=nonsense"], "Invalid clause"),
+        (["output_dir=/proc/figures"], "output_dir=/proc/figures: can't be written"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(swept, run_command, arguments, message):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import mlflow
 import pandas as pd
 import pytest
+import requests
 
 from support import PROJECT_DIR, QUICK, command_environment
 
@@ -54,7 +57,11 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
         (["data.path=nope.npz"], "data.path=nope.npz: no such file. Remedies: data.path=FILE.npz"),
         (["-m", "data=digits", "reg=1e-5,-1"], "reg=-1: must be greater than or equal to 0"),
         (["-m", "data=digits", "tracking.experiment_name=a,b"], "don't sweep over tracking keys"),
-        (["reg=[1"], "no viable alternative at input '[1'"),
+        (["reg=[1"], "reg=[1: no viable alternative at input '[1'; quote lists"),
+        (["data=digits", "data.path=x.npz"], "data.path=x.npz: belongs to data=mnist"),
+        (["schedule=cosine", "schedule.warmup_epochs=10"], "must be less than epochs=10"),
+        (["optimizer.nesterov=true"], "needs momentum"),
+        (["model=mlp", "model.name=a/b"], "model.name=a/b: "),
     ],
 )
 def test_bad_input_is_one_line_status_2_and_no_run(tmp_path, run_command, arguments, message):
@@ -144,6 +151,18 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_worker(tmp_path, run_comman
     assert list(first["tags.mnist_flow.fingerprint"]) == list(second["tags.mnist_flow.fingerprint"])
 
 
+def test_multirun_may_stand_behind_overrides(tmp_path, run_command):
+    done = run_command(tmp_path, *TRAIN, *QUICK, "-m", "reg=-1,-2")
+    assert done.stderr == "error: reg=-1: must be greater than or equal to 0\n"
+
+
+def test_a_store_that_cannot_be_is_one_line(tmp_path, run_command):
+    done = run_command(tmp_path, *TRAIN, *QUICK, MLFLOW_TRACKING_URI="sqlite:////nowhere/mlflow.db")
+    assert done.returncode == 2
+    assert "/nowhere: no such folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_failing_job_fails_the_sweep_and_not_its_siblings(tmp_path, run_command):
     done = run_command(tmp_path, *TRAIN, "-m", *QUICK, "optimizer.learning_rate=1e30,0.1")
     assert done.returncode == 1
@@ -178,13 +197,49 @@ def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep
     assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
 
 
-def test_credentials_are_not_printed(tmp_path, run_command):
+@pytest.fixture
+def server(tmp_path):
+    """A real tracking server; gives its URI with credentials, which the server itself does not ask for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "server"
+    folder.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen(command, cwd=folder, env=command_environment(), stdout=log, stderr=log) as process,
+    ):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.3)
+        yield f"http://ada:sesame@127.0.0.1:{port}"
+        process.terminate()
+
+
+@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
+def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, server, launcher):
+    client = tmp_path / "client"
+    client.mkdir()
+    sweep = ["-m", *QUICK, "reg=0,1e-5", f"hydra/launcher={launcher}"]
+    done = run_command(client, *TRAIN, *sweep, MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 0, done.stderr
+    assert "sesame" not in done.stdout + done.stderr
+    runs = fetch_all(tmp_path / "server")
+    assert list(runs["status"]) == ["FINISHED"] * 3
+    assert not (client / "mlruns").exists()
+
+
+def test_credentials_of_a_server_that_is_away_are_not_printed(tmp_path, run_command):
     override = "tracking.uri='http://ada:sesame@127.0.0.1:9'"
-    for arguments in ([], ["-m", "reg=0,1"]):
-        done = run_command(tmp_path, *TRAIN, *arguments, *QUICK, override, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-        assert done.returncode == 2
-        assert "http://***@127.0.0.1:9: does not answer" in done.stderr
-        assert "sesame" not in done.stdout + done.stderr
+    done = run_command(tmp_path, *TRAIN, *QUICK, override, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 2
+    assert "http://***@127.0.0.1:9: does not answer" in done.stderr
+    assert "sesame" not in done.stdout + done.stderr
 
 
 def test_a_terminal_gets_a_live_bar(tmp_path):

@@ -12,7 +12,7 @@ from mnist_flow import tracking
 from mnist_flow.analysis import regularization
 from mnist_flow.analysis.runs import build_run_table
 from mnist_flow.config import AnalyzeConfig, validate_config
-from mnist_flow.errors import TrackingError
+from mnist_flow.errors import TrackingError, UserError
 
 
 def run_study(cfg: DictConfig) -> list[Path]:
@@ -48,16 +48,19 @@ def run_study(cfg: DictConfig) -> list[Path]:
     files = _save(Path(config.output_dir), config.study.name, figure, summary)
     for run_id in {*table["parent_run_id"].dropna(), tracking.adopt_analysis()} - {None}:
         tracking.log_files(run_id, files, f"analysis/{config.study.name}")
-    print(f"{len(table)} runs of experiment '{name}':")
+    print(f"{len(table)} run{'s' if len(table) > 1 else ''} of experiment '{name}':")
     print(summary.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
     print("written: " + " ".join(str(file) for file in files))
     return files
 
 
 def _save(folder: Path, name: str, figure: Figure, summary: pd.DataFrame) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}{ending}" for ending in (".png", ".svg", ".csv")]
-    figure.savefig(files[0], dpi=150)
-    figure.savefig(files[1])
-    summary.to_csv(files[2], index=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(files[0], dpi=150)
+        figure.savefig(files[1])
+        summary.to_csv(files[2], index=False)
+    except OSError as error:
+        raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
     return files
