@@ -13,10 +13,10 @@ RUN_READY = $(VENV)/.ready-to-run
 TEST_READY = $(VENV)/.ready-to-test
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+	--no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format lock clean
+.PHONY: help demo test lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,9 +31,6 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 
 test: $(TEST_READY) lint ## everything that CI runs: lint, types, layers, tests
 	$(BIN)/python -m pytest -n 2
-
-test-slow: $(TEST_READY) ## the long tests, on real MNIST where MNIST_NPZ names it
-	$(BIN)/python -m pytest -m slow
 
 lint: $(TEST_READY) ## ruff, mypy and the import layers
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import mlflow
@@ -206,3 +207,16 @@ def test_system_metrics_are_logged_on_demand(store, compose_config):
 def test_every_choice_trains(store, compose_config, overrides):
     assert 0 <= run_experiment(compose_config(*QUICK, *overrides)) <= 1
     assert only_run(store).info.status == "FINISHED"
+
+
+@pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ is not set")
+def test_the_real_mnist_is_learned(store, compose_config):
+    assert run_experiment(compose_config("model=mlp_64_64", "epochs=2")) > 0.92
+    run = only_run(store)
+    assert run.data.metrics["test_accuracy"] > 0.92
+    assert run.data.metrics["n_parameters"] == 55_050
+    assert {item.dataset.digest for item in run.inputs.dataset_inputs} == {
+        "06b0d1f124c4e5fa-training-50000",
+        "06b0d1f124c4e5fa-validation-10000",
+        "06b0d1f124c4e5fa-test-10000",
+    }
