@@ -185,7 +185,14 @@ def test_a_failing_job_fails_the_sweep_and_not_its_siblings(tmp_path, run_comman
 def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep):
     command = [sys.executable, *TRAIN, *sweep, *QUICK, "epochs=100000"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=command_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=command_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs with SIGINT ignored, and the tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for line in process.stdout:
             if "epoch 2/" in line:
