@@ -42,14 +42,14 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         # Hydra turns an Exception of a callback into a warning and goes on.
         try:
-            self._open_sweep(config)
+            self._start(config)
         except (UserError, HydraException, OmegaConfBaseException) as error:
             raise Aborted from error
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         end_open_sweep("FINISHED")
 
-    def _open_sweep(self, config: DictConfig) -> None:
+    def _start(self, config: DictConfig) -> None:
         global _open_sweep
         jobs = [validate_config(job, TrainConfig) for job in compose_jobs(config)]
         if len({job.tracking for job in jobs}) > 1:
