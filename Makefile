@@ -14,9 +14,10 @@ TEST_READY = $(VENV)/.ready-to-test
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
+CLUSTER_EXTRAS = --extra parallel --extra ray --extra slurm --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test test-slow lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,7 +31,10 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
 
 test: $(TEST_READY) lint ## everything that CI runs: lint, types, layers, tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(TEST_READY) ## the long tests: many kills, lost servers, Ray, Slurm's stand-in, PostgreSQL (about 40 minutes on 2 cores)
+	$(BIN)/python -m pytest -m slow
 
 lint: $(TEST_READY) ## ruff, mypy and the import layers
 	$(BIN)/ruff check .
@@ -44,10 +48,11 @@ format: $(TEST_READY) ## put the code into ruff's format
 
 lock: $(TEST_READY) ## renew requirements*.txt from pyproject.toml
 	$(UV_COMPILE) --extra parallel --output-file requirements.txt
-	$(UV_COMPILE) --extra parallel --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(UV_COMPILE) $(CLUSTER_EXTRAS) --constraints requirements.txt --output-file requirements-cluster.txt
+	$(UV_COMPILE) $(CLUSTER_EXTRAS) --extra dev --constraints requirements-cluster.txt --output-file requirements-dev.txt
 
 clean: ## remove the environment and what runs left here, the tracking store excepted
-	rm -rf $(VENV) figures multirun .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) figures .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"error: {sys.executable} is Python {v[0]}.{v[1]}; 3.11 to 3.13 is needed: make PYTHON=python3.11 …")'

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,11 @@ from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.suggestions import did_you_mean
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
+
+# Option of hydra/launcher and extra of the project, by what launches.
+_LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "submitit": ("slurm", "slurm")}
+# Begins what Ray raises, a ConnectionError, where it is to join a cluster and there is none.
+_NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -56,6 +62,8 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     os.environ[_FULL_ERROR] = "1"
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    # conf/hydra/launcher/ray.yaml is called as the plugin's own option is: meant, and no news to the user.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     status, sweep_status = 0, "FAILED"
     sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
     _put_multirun_first()
@@ -72,8 +80,8 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
         _print_error("terminated")
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
-        status = 2 if isinstance(error, _BAD_INPUT) else 1
-        known = isinstance(error, (*_BAD_INPUT, RunError))
+        status = 2 if isinstance(error, _BAD_INPUT) or _NO_CLUSTER in str(error) else 1
+        known = status == 2 or isinstance(error, RunError)
         if full_error or not known:
             traceback.print_exc()
         if known:
@@ -121,9 +129,11 @@ def _sigterm_raises() -> Iterator[None]:
 def _end_open_sweep(status: str) -> None:
     # A sweep that never began has not imported the module.
     if sweep := sys.modules.get("mnist_flow.sweep"):
+        # Impatience must not leave the parent run open.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             sweep.end_open_sweep(status)
-        except UserError as error:
+        except (UserError, RunError) as error:
             _print_error(str(error))
 
 
@@ -134,6 +144,9 @@ def _print_error(message: str) -> None:
 def _describe(error: BaseException | None, config_name: str) -> str:
     """One line for an error of the user, Hydra's and OmegaConf's included."""
     text = str(error)
+    if _NO_CLUSTER in text:
+        remedies = "RAY_ADDRESS=HOST:PORT, or hydra.launcher.ray.init.address=local"
+        return f"hydra/launcher=ray: no cluster is found; set {remedies}"
     if isinstance(error, (UserError, RunError)):
         return text
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
@@ -143,8 +156,9 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         option = re.search(rf"'{group}/([^']+)'", text)
         name = option[1] if option else "?"
         return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
-    if "hydra_plugins.hydra_joblib_launcher" in text:
-        return "hydra/launcher=local_pool: joblib's launcher is not installed; pip install 'mnist-flow[parallel]'"
+    if absent := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|ray|submitit)_launcher", text):
+        launcher, extra = _LAUNCHERS[absent[1]]
+        return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; pip install 'mnist-flow[{extra}]'"
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     if isinstance(error, OverrideParseException):
         line = f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"

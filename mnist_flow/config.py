@@ -31,6 +31,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+# Beginnings of the keys that say how often, where and how fast a run goes, not what comes out of it.
+INCIDENTAL = (
+    "replicates",
+    "resume",
+    "plan",
+    "tracking.",
+    "evaluation.",
+    "data.path",
+    "training.steps_per_execution",
+    "training.checkpoint_dir",
+)
+
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -225,6 +237,7 @@ class TrainingConfig(Section):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     threads: Count | None
     steps_per_execution: Count
+    checkpoint_dir: Annotated[str, Field(min_length=1)] | None
 
 
 class EvaluationConfig(Section):
@@ -239,6 +252,11 @@ class TrackingConfig(Section):
     run_name: str | None
     system_metrics: bool
     log_model: bool
+    patience: NonNegative
+    undelivered_dir: Annotated[str, Field(min_length=1)]
+    stale_after: Annotated[float, Field(ge=120)]
+    changed_code: Literal["keep", "retrain"]
+    rerun_of: str | None
 
 
 class TrainConfig(Section):
@@ -248,6 +266,9 @@ class TrainConfig(Section):
     seed: Seed
     epochs: Count
     batch_size: Count
+    replicates: Count
+    resume: bool
+    plan: bool
     data: DataConfig
     model: ModelConfig
     optimizer: OptimizerConfig
@@ -264,6 +285,10 @@ class TrainConfig(Section):
             raise ValueError(
                 f"model={self.model.name}: training classifies digits and this model draws them; "
                 "choose an mlp, cnn or lenet5 model"
+            )
+        if self.seed + self.replicates > 2**32:
+            raise ValueError(
+                f"replicates={self.replicates}: seeds end at {2**32 - 1}, and seed={self.seed} is the first"
             )
         if isinstance(self.schedule, CosineConfig) and self.schedule.warmup_epochs >= self.epochs:
             raise ValueError(
@@ -286,12 +311,18 @@ class AnalyzeConfig(Section):
     tracking: TrackingConfig
 
 
+class SyncConfig(Section):
+    """What `conf/sync.yaml` describes."""
+
+    tracking: TrackingConfig
+
+
 def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
     """Check types, keys and ranges of a composed config.
 
     Args:
         cfg: what Hydra composed.
-        schema: TrainConfig or AnalyzeConfig.
+        schema: TrainConfig, AnalyzeConfig or SyncConfig.
 
     Raises:
         ConfigError: one line naming the key, the value and what is allowed.

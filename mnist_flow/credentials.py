@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from typing import TextIO
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s\"]+@")
+_SECRETS = re.compile(r"([?&][^=&\s\"]*(?:password|token|secret)[^=&\s\"]*=)[^&\s\"']+", re.IGNORECASE)
 
 
 def hide_credentials(text: str) -> str:
-    """`http://user:word@host/` becomes `http://***@host/`, wherever it stands in the text.
+    """`http://user:word@host/` becomes `http://***@host/`, and `?password=word` `?password=***`, wherever they stand.
 
     A blank, a double quote or a slash in the password must be percent-encoded, as URLs ask, or it is not recognised.
     """
-    return _CREDENTIALS.sub("***@", text)
+    return _SECRETS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 class HidingFormatter(logging.Formatter):

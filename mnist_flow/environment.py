@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -48,6 +49,21 @@ def describe_code() -> dict[str, Any]:
     diff = _git("diff", "HEAD") or ""
     untracked = (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]
     return {"commit": commit.strip(), "dirty": bool(diff or untracked), "untracked": untracked, "diff": diff}
+
+
+@lru_cache(maxsize=1)
+def digest_code() -> str:
+    """The first 16 hex digits of the SHA-256 of the package's Python files: the code version, with or without git."""
+    package = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def _git(*arguments: str) -> str | None:

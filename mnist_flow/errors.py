@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Bad input; the command ends with exit status 2 and changes nothing."""
+    """Bad input; the command ends with exit status 2, before any run has begun."""
 
 
 class ConfigError(UserError):
@@ -23,6 +23,18 @@ class RunError(Exception):
 
 class DivergedError(RunError):
     """The loss became NaN or infinite."""
+
+
+class BusyError(RunError):
+    """Another process trains the same config."""
+
+
+class UndeliveredError(RunError):
+    """The run has ended, but the server did not take its record, which is kept on disk."""
+
+
+class LostRecordError(RunError):
+    """The run has ended, the server did not take its record, and the disk did not either."""
 
 
 class Aborted(BaseException):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import augmentation, noise
+from mnist_flow.checkpoint import CheckpointFolder, TrainingState, check_writable
 from mnist_flow.config import (
     AffineConfig,
     AugmentationConfig,
@@ -25,99 +31,199 @@ from mnist_flow.config import (
     SaltAndPepperConfig,
     ShiftConfig,
     TrainConfig,
-    flatten,
     validate_config,
 )
-from mnist_flow.console import TrainingProgress, print_summary
-from mnist_flow.data import IMAGE_SHAPE, DataSet, Splits, load_data_set, split_data_set
+from mnist_flow.console import TrainingProgress, print_line, print_summary
+from mnist_flow.data import DataSet, Splits, load_data_set, split_data_set
+from mnist_flow.environment import count_cores, digest_code
+from mnist_flow.errors import BusyError, ConfigError, RunError, UndeliveredError
+from mnist_flow.jobs import Job, list_replicates
 from mnist_flow.native_output import native_stderr_hidden
+from mnist_flow.plan import PlannedJob
+from mnist_flow.processes import name_process
+from mnist_flow.resume import look_up, show_plan
+from mnist_flow.summary import read_results
 
 if TYPE_CHECKING:
     import keras
 
-    from mnist_flow.evaluation import Evaluation
+    from mnist_flow.tracking import PastRun, TrackedRun
     from mnist_flow.training import Corrupt, DrawTransforms, TrainingResult
 
-_VALIDATION_NAMES = {"holdout": "validation (held out)", "test": "validation (= test set)"}
+log = logging.getLogger(__name__)
 
 
 def run_experiment(cfg: DictConfig) -> float:
-    """Train, evaluate and track one network.
+    """Train, evaluate and track one network, unless a finished run of the same config and data is there already.
 
     Args:
-        cfg: the config that Hydra composed from conf/config.yaml.
+        cfg: the config that Hydra composed from conf/config.yaml. In a sweep whose sweeper chooses its jobs as it goes,
+            `replicates` are trained one after another.
 
     Returns:
-        The metric that `evaluation.objective` names.
+        The metric that `evaluation.objective` names, the mean over the replicates; NaN where `plan` starts nothing.
 
     Raises:
         UserError: bad config, data or tracking server; no run is left in MLflow.
-        RunError: the training diverged; the run is marked FAILED.
+        RunError: the training diverged, and the run is marked FAILED; or the run's record could not be delivered.
     """
     config = validate_config(cfg, TrainConfig)
+    if config.replicates > 1 and not _in_sweep():
+        raise ConfigError(f"replicates={config.replicates}: is for sweeps; add -m")
+    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    jobs = list_replicates(overrides, config)
+    if config.plan:
+        show_plan(jobs, n_workers=1)
+        return math.nan
     data_set = load_data_set(config.data.name, config.data.path)
     splits = split_data_set(data_set, config.data.validation, config.data.holdout_size, config.data.split_seed)
+    objectives = [_run_job(cfg, job, data_set, splits) for job in jobs]
+    return float(np.mean(objectives))
+
+
+def _run_job(cfg: DictConfig, job: Job, data_set: DataSet, splits: Splits) -> float:
+    config = job.config
+    cfg = OmegaConf.create({**cfg, "seed": config.seed, "replicates": 1})
+    if config.training.checkpoint_dir is not None:
+        check_writable(Path(config.training.checkpoint_dir))
 
     # MLflow and TensorFlow take seconds to import, so bad input is told before.
     from mnist_flow import tracking
-    from mnist_flow.evaluation import evaluate_predictions, predict_probabilities
-
-    with native_stderr_hidden():
-        from mnist_flow.training import configure_tensorflow, reset_keras
+    from mnist_flow.replay import warn_of_differences
 
     tracking.configure(config.tracking.uri)
     experiment_id = os.environ.get(tracking.EXPERIMENT_ID_VARIABLE) or tracking.get_or_create_experiment(
         config.tracking.experiment_name
     )
-    threads = configure_tensorflow(config.training.threads)
-    identity = describe_identity(config, data_set.digest, threads)
-    tags = {
-        tracking.KIND_TAG: "train",
-        tracking.FINGERPRINT_TAG: tracking.compute_fingerprint(identity),
-        tracking.GROUP_TAG: tracking.compute_fingerprint({k: v for k, v in identity.items() if k != "seed"}),
-    }
-    with tracking.start_run(
-        experiment_id,
-        config.tracking.run_name or _build_run_name(config),
-        tags,
-        parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
-        system_metrics=config.tracking.system_metrics,
-    ) as run:
-        reset_keras(config.seed, config.training.precision)
-        _log_inputs(cfg, config, data_set, splits)
-        model = build_model(config.model, config.reg)
-        result = _train(config, model, splits)
-        probabilities = predict_probabilities(model, splits.test.images, config.evaluation.batch_size)
-        l2_penalty = float(sum(np.asarray(penalty) for penalty in model.losses))
-        evaluation = evaluate_predictions(probabilities, splits.test.labels, l2_penalty)
-        tracking.log_metrics(
-            {
-                "test_loss": evaluation.loss,
-                "test_cross_entropy": evaluation.cross_entropy,
-                "test_l2_penalty": evaluation.l2_penalty,
-                "test_accuracy": evaluation.accuracy,
-                "test_accuracy_standard_error": evaluation.standard_error,
-                "selected_epoch": result.selected_epoch,
-                "fit_seconds": result.fit_seconds,
-                "n_parameters": model.count_params(),
-            }
-        )
-        _log_outputs(config, model, splits, result, evaluation, probabilities)
-    _print_result(config, model, result, evaluation, run.info.run_id)
-    finals = {**result.selected, "test_accuracy": evaluation.accuracy, "test_loss": evaluation.loss}
-    return finals[config.evaluation.objective]
+    original = None
+    if config.tracking.rerun_of is not None:
+        original = tracking.fetch_run(config.tracking.rerun_of)
+        warn_of_differences(original, data_set.digest)
+    looked_at = time.time()
+    earlier = _find_earlier(job, experiment_id)
+    if earlier.state == "finished" and earlier.run is not None:
+        if config.training.checkpoint_dir is not None:
+            # Of a run that was delivered later.
+            CheckpointFolder(Path(config.training.checkpoint_dir, earlier.run.run_id)).remove()
+        return _report_finished(config, splits, earlier.run)
+    with native_stderr_hidden():
+        from mnist_flow.training import configure_tensorflow
+
+    configure_tensorflow(config.training.threads or count_cores())
+    with ExitStack() as held:
+        checkpoints, state = _open_checkpoint(config, earlier, held)
+        try:
+            with tracking.start_run(
+                experiment_id,
+                config.tracking.run_name or _build_run_name(job),
+                _build_tags(job, data_set),
+                parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
+                take_up=earlier.run.run_id if earlier.run is not None and state is not None else None,
+                alone_since=looked_at if config.resume else None,
+                stale_after=config.tracking.stale_after,
+                system_metrics=config.tracking.system_metrics,
+                options=tracking.DeliveryOptions(config.tracking.patience, Path(config.tracking.undelivered_dir)),
+            ) as run:
+                if checkpoints is None and config.training.checkpoint_dir is not None:
+                    checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
+                objective = _train_and_measure(cfg, job, data_set, splits, run, checkpoints, state, original)
+        except UndeliveredError:
+            # The record is kept, and whole.
+            if checkpoints is not None:
+                checkpoints.remove()
+            raise
+        if checkpoints is not None:
+            checkpoints.remove()
+    return objective
 
 
-def describe_identity(config: TrainConfig, data_digest: str, threads: int) -> dict[str, Any]:
-    """Everything that can change the result: the config less paths, tracking, evaluation and speed, and the data.
+def _find_earlier(job: Job, experiment_id: str) -> PlannedJob:
+    """The run that this config and data have already, if any.
 
-    Equal identities mean equal results; different ones may, too (a model's name, say, is part of it).
+    Raises:
+        BusyError: another process trains it.
     """
-    identity = config.model_dump(exclude={"tracking": True, "evaluation": True, "data": {"path"}})
-    del identity["training"]["steps_per_execution"]
-    identity["training"]["threads"] = threads
-    identity["data"]["digest"] = data_digest
-    return identity
+    from mnist_flow import tracking
+
+    config = job.config.tracking
+    # The run that `mlflow run` created is there to be filled.
+    if not job.config.resume or tracking.is_project_run():
+        return PlannedJob(job, "new", None)
+    if not _in_sweep():
+        tracking.deliver_kept_records(Path(config.undelivered_dir))
+    patience = config.patience if _in_sweep() else 0
+    (earlier,) = tracking.wait_for(lambda: look_up([job], experiment_id), patience)
+    if earlier.state == "alive" and earlier.run is not None:
+        raise BusyError(
+            f"run {earlier.run.run_id} of {name_process(earlier.run.process)} has the same config; wait for it, or "
+            "resume=false trains it all the same"
+        )
+    if earlier.other_code and not _in_sweep():
+        log.warning(
+            "run %s was made by another version of the code; tracking.changed_code=retrain trains it anew",
+            earlier.run.run_id if earlier.run else None,
+        )
+    if earlier.other_data and not _in_sweep():
+        log.warning("a finished run of this config has other data (its digest changed); this one is trained anew")
+    return earlier
+
+
+def _open_checkpoint(
+    config: TrainConfig, earlier: PlannedJob, held: ExitStack
+) -> tuple[CheckpointFolder | None, TrainingState | None]:
+    """The checkpoint that an interrupted run goes on from; None where there is none that can be read."""
+    if earlier.state != "interrupted" or earlier.run is None or config.training.checkpoint_dir is None:
+        return None, None
+    folder = CheckpointFolder(Path(config.training.checkpoint_dir, earlier.run.run_id))
+    state = held.enter_context(folder).load()
+    if state is None:
+        log.warning("run %s: its checkpoint can't be read; a new run starts from the first epoch", earlier.run.run_id)
+        return None, None
+    return folder, state
+
+
+def _train_and_measure(
+    cfg: DictConfig,
+    job: Job,
+    data_set: DataSet,
+    splits: Splits,
+    run: TrackedRun,
+    checkpoints: CheckpointFolder | None,
+    state: TrainingState | None,
+    original: PastRun | None,
+) -> float:
+    """From the first weights to the last artifact; returns the objective."""
+    from mnist_flow.evaluation import evaluate_predictions, predict_probabilities
+    from mnist_flow.record import log_inputs, log_outputs
+    from mnist_flow.replay import compare_with_original
+    from mnist_flow.training import reset_keras
+
+    config = job.config
+    reset_keras(config.seed, config.training.precision)
+    log_inputs(cfg, config, data_set, splits, run)
+    model = build_model(config.model, config.reg)
+    result = _train(config, model, splits, run, checkpoints, state)
+    probabilities = predict_probabilities(model, splits.test.images, config.evaluation.batch_size)
+    l2_penalty = float(sum(np.asarray(penalty) for penalty in model.losses))
+    evaluation = evaluate_predictions(probabilities, splits.test.labels, l2_penalty)
+    metrics = {
+        "test_loss": evaluation.loss,
+        "test_cross_entropy": evaluation.cross_entropy,
+        "test_l2_penalty": evaluation.l2_penalty,
+        "test_accuracy": evaluation.accuracy,
+        "test_accuracy_standard_error": evaluation.standard_error,
+        **{f"selected_{name}": value for name, value in result.selected.items() if name != "learning_rate"},
+        "selected_epoch": result.selected_epoch,
+        "fit_seconds": result.fit_seconds,
+        "n_parameters": model.count_params(),
+    }
+    run.log_metrics(metrics)
+    log_outputs(config, model, splits, result, evaluation, probabilities, run)
+    if original is not None:
+        compare_with_original(original, job.identity, {**result.history[-1], **metrics}, run)
+    if not _in_sweep():
+        _print_result(config, splits, metrics, f"{result.fit_seconds:.1f} s, {len(result.history)} epochs", run.run_id)
+    return read_results(metrics)[config.evaluation.objective]
 
 
 def build_model(model: ModelConfig, reg: float) -> keras.Model:
@@ -156,8 +262,14 @@ def choose_transforms(config: AugmentationConfig) -> DrawTransforms | None:
     return None
 
 
-def _train(config: TrainConfig, model: keras.Model, splits: Splits) -> TrainingResult:
-    from mnist_flow import tracking
+def _train(
+    config: TrainConfig,
+    model: keras.Model,
+    splits: Splits,
+    run: TrackedRun,
+    checkpoints: CheckpointFolder | None,
+    state: TrainingState | None,
+) -> TrainingResult:
     from mnist_flow.training import Plateau, build_learning_rate, build_optimizer, count_steps, train_model
 
     schedule = config.schedule.model_dump(exclude={"name"})
@@ -175,12 +287,22 @@ def _train(config: TrainConfig, model: keras.Model, splits: Splits) -> TrainingR
         config.training.ema_momentum,
         **config.optimizer.model_dump(exclude={"name", "learning_rate"}),
     )
-    label, live = _describe_job()
-    with TrainingProgress(config.epochs, len(splits.train), label, live) as progress:
+    if state is not None and not _in_sweep():
+        print_line(f"run {run.run_id} goes on after epoch {state.epoch} of {config.epochs}")
+    for epoch, metrics in enumerate(state.history if state is not None else [], start=1):
+        # The process may have died between its checkpoint and the server.
+        run.log_epoch(epoch, metrics)
+    with ExitStack() as shown:
+        # A sweep has one display for all its jobs.
+        progress = None
+        if not _in_sweep():
+            first_epoch = state.epoch if state is not None else 0
+            progress = shown.enter_context(TrainingProgress(config.epochs, len(splits.train), first_epoch))
 
         def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            progress.on_epoch(epoch, metrics)
-            tracking.log_epoch(epoch, metrics)
+            if progress is not None:
+                progress.on_epoch(epoch, metrics)
+            run.log_epoch(epoch, metrics)
 
         return train_model(
             model,
@@ -199,128 +321,41 @@ def _train(config: TrainConfig, model: keras.Model, splits: Splits) -> TrainingR
             keep_best_epoch=config.training.keep_best_epoch,
             steps_per_execution=config.training.steps_per_execution,
             evaluation_batch_size=config.evaluation.batch_size,
-            on_steps=progress.on_steps,
+            on_steps=progress.on_steps if progress is not None else None,
             on_epoch=on_epoch,
+            resume_from=state,
+            on_state=checkpoints.save if checkpoints is not None else None,
         )
 
 
-def _log_inputs(cfg: DictConfig, config: TrainConfig, data_set: DataSet, splits: Splits) -> None:
-    """What the run starts from: params, config, environment, code and data."""
-    from mnist_flow import environment, tracking
-    from mnist_flow.training import describe_devices
-
-    tracking.log_params(flatten(config.model_dump()))
-    code = environment.describe_code()
-    texts = {
-        "config/config.yaml": OmegaConf.to_yaml(cfg, resolve=True),
-        "environment/packages.txt": "\n".join(environment.list_packages()) + "\n",
-    }
-    if HydraConfig.initialized():
-        hydra = HydraConfig.get()
-        texts["config/overrides.yaml"] = OmegaConf.to_yaml(hydra.overrides.task)
-        texts["config/hydra.yaml"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
-    if code.get("diff"):
-        texts["environment/uncommitted.diff"] = code["diff"]
-    tracking.log_artifacts(
-        texts=texts,
-        records={
-            "environment/machine.json": {**environment.describe_machine(), **describe_devices()},
-            "environment/git.json": {key: value for key, value in code.items() if key != "diff"},
-        },
-    )
-    tracking.log_data_set(data_set, {"training": splits.train, "validation": splits.validation, "test": splits.test})
-
-
-def _log_outputs(
-    config: TrainConfig,
-    model: keras.Model,
-    splits: Splits,
-    result: TrainingResult,
-    evaluation: Evaluation,
-    probabilities: np.ndarray,
-) -> None:
-    """What the run leaves behind: figures, tables, predictions and the model."""
-    from mnist_flow import figures, tracking
-    from mnist_flow.evaluation import compute_per_class, find_misclassified
-
-    test, predicted = splits.test, probabilities.argmax(axis=1)
-    curves = figures.plot_epoch_curves(
-        result.history,
-        f"{config.model.name} on {config.data.name}",
-        _VALIDATION_NAMES[config.data.validation],
-        result.selected_epoch,
-    )
-    wrong = find_misclassified(probabilities, test.labels, config.evaluation.misclassified)
-    n_wrong = int(np.sum(predicted != test.labels))
-    score = f"{config.model.name}, {config.data.name} test set: {n_wrong:,} of {evaluation.n:,} misclassified"
-    summary: list[str] = []
-    model.summary(print_fn=summary.append, line_length=100)
-    per_class = compute_per_class(test.labels, predicted)
-    tracking.log_artifacts(
-        figures={
-            "curves/epochs.png": curves,
-            "curves/epochs.svg": curves,
-            "confusion_matrix/counts.png": figures.plot_confusion_matrix(evaluation.confusion, score),
-            "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(
-                evaluation.confusion, score, normalize=True
-            ),
-            "samples/misclassified.png": figures.plot_misclassified(
-                test.images[wrong],
-                test.labels[wrong],
-                predicted[wrong],
-                probabilities[wrong, predicted[wrong]],
-                f"{score}\nthe {len(wrong)} most confident mistakes: digit, prediction and its probability",
-            ),
-            "model_diagram/diagram.png": figures.plot_model_diagram(
-                [
-                    figures.LayerRow("images", "Input", " × ".join(map(str, IMAGE_SHAPE)), 0),
-                    *(
-                        figures.LayerRow(
-                            layer.name,
-                            type(layer).__name__,
-                            " × ".join(str(size) for size in layer.output.shape[1:]),
-                            layer.count_params(),
-                        )
-                        for layer in model.layers
-                    ),
-                ],
-                f"{config.model.name}: {model.count_params():,} parameters",
-            ),
-        },
-        records={
-            "confusion_matrix/confusion_matrix.json": {
-                "rows": "true digit",
-                "columns": "predicted digit",
-                "counts": evaluation.confusion.tolist(),
-            }
-        },
-        texts={"model_diagram/summary.txt": "\n".join(summary) + "\n"},
-        arrays={"predictions/test.npz": {"probabilities": probabilities, "labels": test.labels}},
-    )
-    tracking.log_table("tables/per_class.json", per_class)
-    if config.tracking.log_model:
-        tracking.log_model(model, test.images[:5], probabilities[:5])
+def _report_finished(config: TrainConfig, splits: Splits, run: PastRun) -> float:
+    results = read_results(run.metrics)
+    if config.evaluation.objective not in results:
+        raise RunError(
+            f"run {run.run_id} is finished but has no {config.evaluation.objective}; resume=false trains it anew"
+        )
+    if not _in_sweep():
+        print(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
+        _print_result(config, splits, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
+    return results[config.evaluation.objective]
 
 
 def _print_result(
-    config: TrainConfig, model: keras.Model, result: TrainingResult, evaluation: Evaluation, run_id: str
+    config: TrainConfig, splits: Splits, metrics: Mapping[str, float], training_time: str, run_id: str
 ) -> None:
     from mnist_flow import tracking
 
-    accuracy = f"{evaluation.accuracy:.2%} ± {evaluation.standard_error:.2%} (standard error, n = {evaluation.n:,})"
-    label, _ = _describe_job()
-    if label:
-        print(f"{label}test accuracy {accuracy}, run {run_id}", flush=True)
-        return
+    results = read_results(metrics)
     protocol = {"holdout": "", "test": " (validated on the test set, as the reports did)"}[config.data.validation]
+    error = metrics["test_accuracy_standard_error"]
     print_summary(
         f"{config.model.name} on {config.data.name}{protocol}",
         {
-            "test accuracy": accuracy,
-            "test loss": f"{evaluation.loss:.5f} with the L2 penalty, {evaluation.cross_entropy:.5f} without",
-            "validation accuracy": f"{result.selected['val_accuracy']:.2%} (epoch {result.selected_epoch})",
-            "parameters": f"{model.count_params():,}",
-            "training time": f"{result.fit_seconds:.1f} s, {len(result.history)} epochs",
+            "test accuracy": f"{results['test_accuracy']:.2%} ± {error:.2%} (standard error, n = {len(splits.test):,})",
+            "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {results['test_cross_entropy']:.5f} without",
+            "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
+            "parameters": f"{metrics['n_parameters']:,.0f}",
+            "training time": training_time,
             "run id": run_id,
             "tracked at": tracking.get_uri(),
             "look": tracking.describe_ui_command(),
@@ -328,22 +363,30 @@ def _print_result(
     )
 
 
-def _build_run_name(config: TrainConfig) -> str:
-    """The model and what was overridden, as far as it says what is trained."""
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+def _build_tags(job: Job, data_set: DataSet) -> dict[str, str]:
+    from mnist_flow import tracking
+
+    return {
+        tracking.KIND_TAG: "train",
+        tracking.FINGERPRINT_TAG: job.identity.fingerprint,
+        tracking.GROUP_TAG: job.identity.group,
+        tracking.RECIPE_TAG: job.identity.recipe,
+        tracking.CODE_TAG: digest_code(),
+        tracking.DATA_TAG: data_set.digest,
+    }
+
+
+def _build_run_name(job: Job) -> str:
+    """What sets the run apart, as far as it says what is trained, and the model."""
+    from mnist_flow import tracking
+
+    if varying := os.environ.get(tracking.VARYING_VARIABLE):
+        telling = [f"{key}={job.params[key]}" for key in varying.split(",") if key in job.params]
+        return " ".join([*telling, *([] if "model.name" in varying.split(",") else [job.config.model.name])])
+    telling = [text for text in job.overrides if not text.startswith(("model=", "data", "tracking.", "evaluation."))]
     # What sets the run apart first: MLflow's page shows the first twenty letters.
-    return " ".join([*_select_telling(overrides), config.model.name])
+    return " ".join([*telling, job.config.model.name])
 
 
-def _select_telling(overrides: Sequence[str]) -> list[str]:
-    """The overrides that say what is trained, not where it is kept."""
-    return [text for text in overrides if not text.startswith(("model=", "data", "tracking.", "evaluation."))]
-
-
-def _describe_job() -> tuple[str, bool]:
-    """Label of a sweep's job, and whether the terminal is its own: not where several jobs run at once."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return "", True
-    hydra = HydraConfig.get()
-    alone = hydra.launcher._target_.endswith("BasicLauncher")
-    return f"[{hydra.job.num}] {' '.join(_select_telling(hydra.overrides.task))}  ", alone
+def _in_sweep() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -6,7 +6,6 @@ that epoch k of a run depends on nothing but the weights it starts from.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,14 +14,12 @@ from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from mnist_flow.arrays import FloatArray
+from mnist_flow.checkpoint import TrainingState
 from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, Images
-from mnist_flow.errors import DivergedError
-
-log = logging.getLogger(__name__)
+from mnist_flow.errors import DivergedError, RunError
 
 # Streams of random numbers within one (seed, epoch).
 _ORDER, _LAYERS, _TRANSFORMS, _NOISE = range(4)
@@ -66,30 +63,28 @@ class TrainingResult:
         return self.history[self.selected_epoch - 1]
 
 
-def configure_tensorflow(threads: int | None) -> int:
+def configure_tensorflow(threads: int) -> None:
     """Set threads, determinism and GPU memory for this process.
 
     Args:
-        threads: TensorFlow's intra- and inter-op threads; None for one a core.
+        threads: TensorFlow's intra- and inter-op threads.
 
-    Returns:
-        The threads in force. TensorFlow fixes them at its first operation, so a second job in the same process keeps
-        the threads of the first.
+    Raises:
+        RunError: this process already runs TensorFlow with another number of threads, fixed at its first operation.
     """
-    wanted = threads if threads is not None else _count_cores()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(wanted)
-        tf.config.threading.set_inter_op_parallelism_threads(wanted)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:
-        # 0 is TensorFlow's own choice, one a core.
-        in_force = tf.config.threading.get_intra_op_parallelism_threads() or _count_cores()
-        if in_force != wanted:
-            log.warning("this process already runs TensorFlow with %d threads, not the %d asked for", in_force, wanted)
-        wanted = in_force
+    except RuntimeError as error:
+        in_force = tf.config.threading.get_intra_op_parallelism_threads()
+        if in_force != threads:
+            raise RunError(
+                f"training.threads={threads}: this process already runs TensorFlow with {in_force or 'all'}, and keeps "
+                "them; start another process"
+            ) from error
     tf.config.experimental.enable_op_determinism()
-    return wanted
 
 
 def describe_devices() -> dict[str, Any]:
@@ -186,6 +181,8 @@ def train_model(
     evaluation_batch_size: int = 1000,
     on_steps: Callable[[int, int, Mapping[str, float]], None] | None = None,
     on_epoch: Callable[[int, Mapping[str, float]], None] | None = None,
+    resume_from: TrainingState | None = None,
+    on_state: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
     """Fit a classifier in place.
 
@@ -208,9 +205,12 @@ def train_model(
         evaluation_batch_size: images a validation step.
         on_steps: called with (epoch, images done in it, running metrics) while an epoch goes on.
         on_epoch: called with (epoch, its metrics) after each epoch; epochs count from 1.
+        resume_from: go on after this state instead of from the start; the result is the same bit for bit.
+        on_state: called after each epoch, and after `on_epoch`, with what `resume_from` takes.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+        RunError: `resume_from` is the state of another network or optimizer.
     """
     model.compile(
         optimizer=optimizer,
@@ -225,6 +225,9 @@ def train_model(
     higher_is_better = monitor == "val_accuracy"
     mode = "max" if higher_is_better else "min"
     recorder = _Recorder(batch_size, len(train), optimizer._learning_rate, on_steps, on_epoch)
+    if resume_from is not None:
+        recorder.history = list(resume_from.history)
+        _restore_variables(model, resume_from)
     callbacks: list[keras.callbacks.Callback] = [epoch_stream]
     if optimizer.use_ema:
         callbacks += [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), _LastWeights()]
@@ -248,17 +251,24 @@ def train_model(
                 restore_best_weights=keep_best_epoch,
             )
         )
+    first_epoch, seconds_before = 0, 0.0
+    if resume_from is not None:
+        first_epoch = epochs if resume_from.stopped else resume_from.epoch
+        seconds_before = resume_from.fit_seconds
     start = time.perf_counter()
+    # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
+    callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
     model.fit(
         batches,
         epochs=epochs,
+        initial_epoch=first_epoch,
         verbose=0,
         shuffle=False,
         callbacks=callbacks,
         validation_data=(validation.images, one_hot(validation)),
         validation_batch_size=evaluation_batch_size,
     )
-    seconds = time.perf_counter() - start
+    seconds = seconds_before + time.perf_counter() - start
     selected = len(recorder.history)
     if keep_best_epoch:
         measured = [metrics[monitor] for metrics in recorder.history]
@@ -342,10 +352,94 @@ class _LastWeights(keras.callbacks.Callback):
     """
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._weights = self.model.get_weights()
+        self.weights = self.model.get_weights()
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        self.model.set_weights(self._weights)
+        self.model.set_weights(self.weights)
+
+
+# What these callbacks remember from epoch to epoch.
+_COUNTERS: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+}
+
+
+class _StateKeeper(keras.callbacks.Callback):
+    """Hands on the whole state of the training after each epoch, and gives the callbacks theirs back."""
+
+    def __init__(
+        self,
+        callbacks: list[keras.callbacks.Callback],
+        recorder: _Recorder,
+        resume_from: TrainingState | None,
+        seconds_before: float,
+        on_state: Callable[[TrainingState], None] | None,
+    ) -> None:
+        super().__init__()
+        self._counted = {type(one).__name__: (one, _COUNTERS[type(one)]) for one in callbacks if type(one) in _COUNTERS}
+        self._early_stopping = next((one for one in callbacks if isinstance(one, keras.callbacks.EarlyStopping)), None)
+        self._last_weights = next((one for one in callbacks if isinstance(one, _LastWeights)), None)
+        self._recorder = recorder
+        self._resume_from = resume_from
+        self._seconds_before = seconds_before
+        self._on_state = on_state
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._start = time.perf_counter()
+        state = self._resume_from
+        if state is None:
+            return
+        for name, counters in state.counters.items():
+            for attribute, value in counters.items():
+                setattr(self._counted[name][0], attribute, value)
+        best = [state.arrays[name] for name in _numbered_names("best", state.arrays)]
+        if self._early_stopping is not None and best:
+            self._early_stopping.best_weights = best
+        if self._last_weights is not None:
+            self._last_weights.weights = self.model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self._on_state is None:
+            return
+        best = self._early_stopping.best_weights if self._early_stopping is not None else None
+        self._on_state(
+            TrainingState(
+                epoch=epoch + 1,
+                arrays={
+                    **{f"model_{number}": value.numpy() for number, value in enumerate(self.model.weights)},
+                    **{f"optimizer_{n}": value.numpy() for n, value in enumerate(self.model.optimizer.variables)},
+                    **{f"best_{number}": value for number, value in enumerate(best or [])},
+                },
+                history=list(self._recorder.history),
+                fit_seconds=self._seconds_before + time.perf_counter() - self._start,
+                stopped=bool(self.model.stop_training),
+                counters={
+                    name: {attribute: _to_plain(getattr(one, attribute)) for attribute in attributes}
+                    for name, (one, attributes) in self._counted.items()
+                },
+            )
+        )
+
+
+def _restore_variables(model: keras.Model, state: TrainingState) -> None:
+    model.optimizer.build(model.trainable_variables)
+    for kind, variables in (("model", model.weights), ("optimizer", model.optimizer.variables)):
+        saved = [state.arrays[name] for name in _numbered_names(kind, state.arrays)]
+        if [value.shape for value in saved] != [tuple(variable.shape) for variable in variables]:
+            raise RunError(f"the checkpoint of epoch {state.epoch} belongs to another {kind}")
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+
+
+def _numbered_names(kind: str, arrays: Mapping[str, np.ndarray]) -> list[str]:
+    return [f"{kind}_{number}" for number in range(sum(name.startswith(f"{kind}_") for name in arrays))]
+
+
+def _to_plain(value: Any) -> Any:
+    """Numbers of Keras's callbacks, some of them numpy's, as JSON takes them."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_loss(epoch: int, loss: float) -> None:
@@ -401,7 +495,3 @@ def _build_batches(
         .apply(tf.data.experimental.assert_cardinality(count_steps(len(train), batch_size)))
         .prefetch(4)
     )
-
-
-def _count_cores() -> int:
-    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1

@@ -1,13 +1,29 @@
 """What several test modules share."""
 
 import os
+import secrets
+import signal
+import socket
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import mlflow
+import requests
+
+from mnist_flow.processes import describe_process
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # One run on the digits in a second or two of training.
 QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
+
+# Processes as mnist_flow.processes names them: one of this machine that is gone, since no process has that number, and
+# one of another machine.
+DEAD_PROCESS = "/".join([*describe_process().split("/")[:2], "4194305", "0.00"])
+PROCESS_ELSEWHERE = "elsewhere/0a1b2c3d-4026531836/4242/1763720000.51"
 
 
 def command_environment(**variables: str) -> dict[str, str]:
@@ -15,3 +31,136 @@ def command_environment(**variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "COLUMNS"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     return {**kept, "PATH": path, "PYTHONPATH": str(PROJECT_DIR), **variables}
+
+
+def list_imports(importtime: str) -> set[str]:
+    """Top-level packages in what `python -X importtime` wrote to stderr."""
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in importtime.splitlines() if "|" in line}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something that another process does.
+
+    Raises:
+        TimeoutError: it does not happen in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing after {seconds} s")
+        time.sleep(0.1)
+
+
+def find_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def assert_is_a_finished_sweep(
+    client: mlflow.MlflowClient, experiment_name: str, n_jobs: int
+) -> list[mlflow.entities.Run]:
+    """The experiment holds a parent run and its jobs, all FINISHED and with artifacts. Returns the runs of jobs."""
+    experiment = client.get_experiment_by_name(experiment_name)
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * (n_jobs + 1)
+    (parent,) = [run for run in runs if run.data.tags["mnist_flow.kind"] == "sweep"]
+    jobs = [run for run in runs if run is not parent]
+    for job in jobs:
+        assert job.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert "test_accuracy" in job.data.metrics
+        folders = {artifact.path for artifact in client.list_artifacts(job.info.run_id)}
+        assert {"config", "curves", "confusion_matrix", "predictions"} <= folders
+    models = client.search_logged_models([experiment.experiment_id])
+    assert {model.source_run_id for model in models} == {job.info.run_id for job in jobs}
+    return jobs
+
+
+class MlflowServer:
+    """A real `mlflow server` that passes artifacts on; killed, it can be started again on the same port and folder.
+
+    Its store is mlflow.db in the folder unless `options` say otherwise; server.log there is what it said.
+    """
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.port = find_free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._command = [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--workers", "1", "--serve-artifacts", "--artifacts-destination", str(folder / "artifacts"), *options),
+        ]
+        self._variables = variables
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with (self.folder / "server.log").open("a") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                # Without the seven processes of a service that no test asks for.
+                env=command_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **self._variables),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # so that its workers can be signalled with it
+            )
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                requests.get(f"{self.uri}/health", timeout=5).raise_for_status()
+                return
+            except requests.RequestException:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.kill()
+                    raise RuntimeError((self.folder / "server.log").read_text()[-3000:]) from None
+                time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End it as an operator would; nothing when it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would; nothing when it does not run."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sent: signal.Signals) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        for wanted in (sent, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, wanted)
+                process.wait(timeout=20)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+
+
+class AuthenticatedServer(MlflowServer):
+    """An `mlflow server` that asks for a user and a password; there is one user, admin."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(exist_ok=True)
+        # A fresh one each time, so that a test which finds it in a file has found a leak.
+        self.password = secrets.token_urlsafe(16)
+        config = folder / "auth.ini"
+        config.write_text(
+            "[mlflow]\n"
+            "default_permission = READ\n"
+            f"database_uri = sqlite:///{folder / 'users.db'}\n"
+            "admin_username = admin\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        super().__init__(
+            folder,
+            *("--app-name", "basic-auth", *options),
+            MLFLOW_AUTH_CONFIG_PATH=str(config),
+            MLFLOW_AUTH_ADMIN_PASSWORD=self.password,
+            MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(),
+        )
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The environment variables of who may log."""
+        return {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": self.password}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from support import QUICK
+from support import QUICK, list_imports
 
 ANALYZE = ("-m", "mnist_flow.analyze")
 
@@ -31,7 +31,7 @@ def test_regularization_is_drawn_saved_and_summarised(swept, run_command):
 def test_the_analysis_does_not_import_tensorflow(swept, run_command):
     done = run_command(swept, "-X", "importtime", *ANALYZE, "output_dir=out")
     assert done.returncode == 0
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    imported = list_imports(done.stderr)
     assert "mlflow" in imported
     assert not imported & {"tensorflow", "keras"}
 

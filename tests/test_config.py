@@ -11,6 +11,7 @@ from mnist_flow.errors import ConfigError
 
 GROUPS = ["data", "model", "optimizer", "schedule", "noise", "augmentation", "training", "evaluation", "tracking"]
 FILES = [path for group in GROUPS for path in sorted(Path(CONF_DIR, group).glob("*.yaml"))]
+LAUNCHERS = sorted(Path(CONF_DIR, "hydra/launcher").glob("*.yaml"))
 AUTOENCODERS = [path.stem for path in FILES if path.stem.startswith("autoencoder")]
 
 
@@ -86,7 +87,7 @@ def test_the_model_section_of_an_autoencoder_is_valid(compose_config, model, lat
     assert (config.name, config.latent_units) == (model, latent_units)
 
 
-@pytest.mark.parametrize("path", FILES, ids=option_id)
+@pytest.mark.parametrize("path", [*FILES, *LAUNCHERS], ids=option_id)
 def test_each_key_has_a_comment(path):
     """Above it, or in the file that the option starts from; `reg` has its in config.yaml."""
     documented = find_keys(path, commented=True)

@@ -1,5 +1,6 @@
 import platform
 import re
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import psutil
 import pytest
 
 from mnist_flow import environment
+from support import PROJECT_DIR, command_environment
 
 
 def git(folder, *arguments: str) -> str:
@@ -99,3 +101,39 @@ def test_untracked_file_with_a_blank_in_its_name(repository):
 def test_code_that_is_not_utf8(repository):
     (repository / "code.py").write_bytes(b"x = '\xff'\n")
     assert "+x = '\N{REPLACEMENT CHARACTER}'\n" in environment.describe_code()["diff"]
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package, and what it says of its code."""
+    shutil.copytree(PROJECT_DIR / "mnist_flow", tmp_path / "mnist_flow", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "conf").symlink_to(PROJECT_DIR / "conf")
+    program = "from mnist_flow.environment import digest_code; print(digest_code())"
+
+    def digest():
+        variables = command_environment(PYTHONPATH=str(tmp_path))
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    return tmp_path / "mnist_flow", digest
+
+
+def test_the_code_version_changes_with_any_python_file_and_nothing_else(package):
+    folder, digest = package
+    first = digest()
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert first == environment.digest_code()
+    (folder / "notes.txt").write_text("x")
+    assert digest() == first
+    seen = {first}
+    for change in (
+        lambda: (folder / "noise.py").write_text((folder / "noise.py").read_text() + "#\n"),
+        lambda: (folder / "models" / "new.py").touch(),
+        lambda: (folder / "models" / "new.py").rename(folder / "new.py"),
+        lambda: (folder / "new.py").unlink(),
+    ):
+        change()
+        seen.add(digest())
+    assert len(seen) == 4  # the last is the code with the first change again

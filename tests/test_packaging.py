@@ -7,12 +7,14 @@ import sys
 import tomllib
 import zipfile
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
 from support import PROJECT_DIR
 
 PYPROJECT = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = sorted(path.name for path in PROJECT_DIR.glob("requirements*.txt"))
 CONDA = yaml.safe_load((PROJECT_DIR / "conda.yaml").read_text())["dependencies"]
 
 
@@ -34,21 +36,33 @@ def assert_pinned(requirements: list[str], pins: dict[str, set[str]]) -> None:
 def test_every_dependency_is_pinned_as_pyproject_allows():
     assert_pinned(PYPROJECT["dependencies"], read_pins("requirements.txt"))
     assert_pinned(PYPROJECT["optional-dependencies"]["parallel"], read_pins("requirements.txt"))
+    for extra in ("parallel", "ray", "slurm", "server"):
+        assert_pinned(PYPROJECT["optional-dependencies"][extra], read_pins("requirements-cluster.txt"))
     assert_pinned(PYPROJECT["optional-dependencies"]["dev"], read_pins("requirements-dev.txt"))
 
 
-def test_the_development_pins_are_the_same_and_more():
-    run, dev = read_pins("requirements.txt"), read_pins("requirements-dev.txt")
-    assert run.items() <= dev.items()
+def test_the_pins_for_a_cluster_and_for_development_are_the_same_and_more():
+    run, cluster, dev = map(read_pins, ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"))
+    assert run.items() < cluster.items() < dev.items()
 
 
-def test_every_pin_has_a_hash_and_no_index_is_named():
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        text = (PROJECT_DIR / name).read_text()
-        pinned = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-        assert len(pinned) > 50
-        assert all("--hash=sha256:" in block for block in pinned)
-        assert "://" not in text
+def test_the_pins_with_tensorflow_mlflow_ray_and_submitit_fit_together(run_command):
+    """Of what is installed here, which make test installed from requirements-dev.txt."""
+    done = run_command(PROJECT_DIR, "-m", "pip", "check")
+    assert done.stdout == "No broken requirements found.\n"
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_pin_has_a_hash_and_neither_index_nor_path_is_named(name):
+    text = (PROJECT_DIR / name).read_text()
+    pinned = re.findall(r"^\S+==.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(pinned) > 50
+    assert all("--hash=sha256:" in block for block in pinned)
+    rest = re.sub(r"^(\S+==.*|    --hash=sha256:[0-9a-f]{64}.*|#.*)\n", "", text, flags=re.MULTILINE)
+    assert rest == ""
+    # Neither addresses nor paths, and of pip's options only the hashes.
+    assert "/" not in text
+    assert set(re.findall(r"--[a-z-]+", text)) == {"--hash"}
 
 
 def test_conda_installs_the_same_pins_on_a_python_that_is_allowed():
@@ -59,7 +73,7 @@ def test_conda_installs_the_same_pins_on_a_python_that_is_allowed():
 
 
 def test_extras_are_there():
-    assert set(PYPROJECT["optional-dependencies"]) == {"parallel", "ray", "slurm", "gpu", "dev"}
+    assert set(PYPROJECT["optional-dependencies"]) == {"parallel", "ray", "slurm", "server", "gpu", "dev"}
 
 
 def test_a_wheel_carries_the_config(tmp_path, run_command):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
-import time
 
 import mlflow
 import pandas as pd
 import pytest
-import requests
 
-from support import PROJECT_DIR, QUICK, command_environment
+from support import PROJECT_DIR, QUICK, command_environment, list_imports, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 
@@ -53,7 +50,7 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
         (["learning_rate=1"], "learning_rate: unknown key; did you mean 'optimizer.learning_rate'?"),
         (["noise.level=0.1"], "it belongs to noise=salt_and_pepper"),
         (["optimizer=sdg"], "did you mean 'sgd'? Choices: adam adamw rmsprop sgd"),
-        (["hydra/launcher=nope"], "Choices: basic joblib local_pool"),
+        (["hydra/launcher=nope"], "Choices: basic joblib local_pool ray"),
         (["data.path=nope.npz"], "data.path=nope.npz: no such file. Remedies: data.path=FILE.npz"),
         (["-m", "data=digits", "reg=1e-5,-1"], "reg=-1: must be greater than or equal to 0"),
         (["-m", "data=digits", "tracking.experiment_name=a,b"], "don't sweep over tracking keys"),
@@ -76,7 +73,7 @@ def test_bad_input_is_one_line_status_2_and_no_run(tmp_path, run_command, argume
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["-m", "data=digits", "reg=-1,-2"], ["epoch=1"]])
 def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_command, arguments):
     done = run_command(tmp_path, "-X", "importtime", *TRAIN, *arguments)
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    imported = list_imports(done.stderr)
     assert {"hydra", "mnist_flow"} <= imported
     assert not imported & {"tensorflow", "keras", "mlflow", "matplotlib"}
 
@@ -151,6 +148,24 @@ def test_a_run_gives_the_same_numbers_alone_and_in_a_worker(tmp_path, run_comman
     assert list(first["tags.mnist_flow.fingerprint"]) == list(second["tags.mnist_flow.fingerprint"])
 
 
+@pytest.mark.parametrize(
+    ("option", "plugin", "extra"),
+    [("local_pool", "joblib", "parallel"), ("ray", "ray", "ray"), ("slurm", "submitit", "slurm")],
+)
+def test_a_launcher_that_is_not_installed_is_one_line_and_no_run(tmp_path, run_command, option, plugin, extra):
+    # None in sys.modules is how Python itself remembers that there is no such package.
+    script = (
+        f"import runpy, sys; sys.modules['hydra_plugins.hydra_{plugin}_launcher'] = None; "
+        "runpy.run_module('mnist_flow.train', run_name='__main__', alter_sys=True)"
+    )
+    done = run_command(tmp_path, "-c", script, "-m", *QUICK, "reg=0,1e-5", f"hydra/launcher={option}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: hydra/launcher={option}: {plugin}'s launcher is not installed; pip install 'mnist-flow[{extra}]'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_multirun_may_stand_behind_overrides(tmp_path, run_command):
     done = run_command(tmp_path, *TRAIN, *QUICK, "-m", "reg=-1,-2")
     assert done.stderr == "error: reg=-1: must be greater than or equal to 0\n"
@@ -194,49 +209,26 @@ def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep
         # A shell starts background jobs with SIGINT ignored, and the tests may be one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        for line in process.stdout:
-            if "epoch 2/" in line:
-                process.send_signal(sent)
-                break
+        # In a sweep, wait for both jobs.
+        wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) > bool(sweep))
+        process.send_signal(sent)
         _, stderr = process.communicate(timeout=120)
     assert process.returncode == status
     assert "Traceback" not in stderr
     assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A real tracking server; gives its URI with credentials, which the server itself does not ask for."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path / "server"
-    folder.mkdir()
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    with (
-        (folder / "server.log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, env=command_environment(), stdout=log, stderr=log) as process,
-    ):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.3)
-        yield f"http://ada:sesame@127.0.0.1:{port}"
-        process.terminate()
-
-
 @pytest.mark.parametrize("launcher", ["basic", "local_pool"])
-def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, server, launcher):
+def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, mlflow_server, launcher):
     client = tmp_path / "client"
     client.mkdir()
     sweep = ["-m", *QUICK, "reg=0,1e-5", f"hydra/launcher={launcher}"]
-    done = run_command(client, *TRAIN, *sweep, MLFLOW_TRACKING_URI=server)
+    # The server does not ask for credentials, but a URI may hold some.
+    uri = mlflow_server.uri.replace("://", "://ada:sesame@")
+    done = run_command(client, *TRAIN, *sweep, MLFLOW_TRACKING_URI=uri)
     assert done.returncode == 0, done.stderr
     assert "sesame" not in done.stdout + done.stderr
-    runs = fetch_all(tmp_path / "server")
+    runs = fetch_all(mlflow_server.folder)
     assert list(runs["status"]) == ["FINISHED"] * 3
     assert not (client / "mlruns").exists()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-# Params that say where and how fast a run went, not what it trained.
-_INCIDENTAL = ("tracking.", "evaluation.", "data.path", "training.steps_per_execution", "overrides")
+from mnist_flow.config import INCIDENTAL
+
+# The last is a param that `mlflow run` logs.
+_INCIDENTAL = (*INCIDENTAL, "overrides")
 
 
 def build_run_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -36,12 +38,12 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
         table: from `build_run_table`.
         apart_from: params that do not count, such as the one on the horizontal axis and the seed.
     """
-    metrics = {"loss", "accuracy", "learning_rate", "selected_epoch", "fit_seconds", "n_parameters"}
+    metrics = {"loss", "accuracy", "learning_rate", "fit_seconds", "n_parameters"}
     varying = [
         name
         for name in map(str, table)
         if name not in {"run_id", "group", "parent_run_id", "model.name", *apart_from, *metrics}
-        and not name.startswith(("val_", "test_", *_INCIDENTAL))
+        and not name.startswith(("val_", "test_", "selected_", *_INCIDENTAL))
         and _varies(table, name)
     ]
     extra = table[varying].apply(

@@ -1,0 +1,145 @@
+"""The state of a training on disk, from which it goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from mnist_flow.errors import BusyError, RunError, UserError
+
+_FILE = re.compile(r"epoch-(\d+)\.npz")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training after a finished epoch."""
+
+    # Finished epochs.
+    epoch: int
+    # Weights, optimizer slots and what callbacks keep, by name.
+    arrays: dict[str, np.ndarray]
+    # One mapping an epoch: loss accuracy val_loss val_accuracy learning_rate.
+    history: list[dict[str, float]]
+    # Seconds of training so far, over all its processes.
+    fit_seconds: float
+    # Early stopping has said that this epoch is the last.
+    stopped: bool
+    # Counters of the callbacks, by callback and attribute.
+    counters: dict[str, dict[str, Any]]
+
+
+class CheckpointFolder:
+    """The checkpoint of one run: its last finished epoch's, in a folder that one process at a time holds.
+
+    Args:
+        folder: of this run alone.
+
+    Raises:
+        BusyError: on entering, when another process holds it.
+        UserError: on entering, when it can't be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder.with_suffix(".lock"))
+
+    def __enter__(self) -> CheckpointFolder:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise BusyError(f"run {self.folder.name}: another process holds its checkpoint, {self.folder}") from error
+        except OSError as error:
+            raise _refuse(self.folder.parent, error.strerror) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def remove(self) -> None:
+        """The run has ended well and needs no checkpoint."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        # The folder of all runs goes with the last.
+        with suppress(OSError):
+            self.folder.parent.rmdir()
+
+    def save(self, state: TrainingState) -> None:
+        """Keep this state instead of the one before; a process that dies meanwhile leaves one or the other.
+
+        Raises:
+            RunError: the disk is full, or the folder can't be written any more.
+        """
+        file = self.folder / f"epoch-{state.epoch}.npz"
+        record = {
+            "epoch": state.epoch,
+            "history": state.history,
+            "fit_seconds": state.fit_seconds,
+            "stopped": state.stopped,
+            "counters": state.counters,
+        }
+        unfinished = file.with_suffix(".part")
+        try:
+            with unfinished.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, record=np.array(json.dumps(record)), **state.arrays)
+            unfinished.replace(file)
+            for other in self.folder.glob("epoch-*"):
+                if other != file:
+                    other.unlink()
+        except OSError as error:
+            # Half a file would keep the disk full.
+            unfinished.unlink(missing_ok=True)
+            raise RunError(str(_refuse(self.folder.parent, error.strerror))) from error
+
+    def load(self) -> TrainingState | None:
+        """The last state, or None where there is none that can be read."""
+        for file in sorted(self.folder.glob("epoch-*.npz"), key=_epoch, reverse=True):
+            try:
+                with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
+                    record = json.loads(str(saved["record"]))
+                    arrays = {name: saved[name] for name in saved.files if name != "record"}
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+                # The machine died before the file reached the disk.
+                continue
+            return TrainingState(arrays=arrays, **record)
+        return None
+
+
+def has_checkpoint(checkpoint_dir: str | None, run_id: str) -> bool:
+    """Whether this machine holds a checkpoint of a run."""
+    return checkpoint_dir is not None and any(Path(checkpoint_dir, run_id).glob("epoch-*.npz"))
+
+
+def check_writable(folder: Path) -> None:
+    """Look whether checkpoints could be kept, without making the folder.
+
+    Raises:
+        UserError: they could not.
+    """
+    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise _refuse(folder, "read-only" if existing.is_dir() else "not a folder")
+
+
+def _epoch(file: Path) -> int:
+    match = _FILE.fullmatch(file.name)
+    return int(match[1]) if match else -1
+
+
+def _refuse(folder: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"training.checkpoint_dir={folder}: can't be written ({reason}); choose another folder, or null for none"
+    )

@@ -1,0 +1,131 @@
+"""The jobs of a sweep: what Hydra's overrides multiply out to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, open_dict
+
+from mnist_flow.config import TrainConfig, flatten, validate_config
+from mnist_flow.data import load_data_set
+from mnist_flow.identity import Identity, identify
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run to be."""
+
+    # As Hydra's launchers take them.
+    overrides: tuple[str, ...]
+    config: TrainConfig
+    identity: Identity
+    # Flat config paths, as MLflow's params have them.
+    params: dict[str, Any]
+
+
+def compose_jobs(config: DictConfig) -> list[Job]:
+    """The jobs of a grid sweep, in order, replicates multiplied out.
+
+    Args:
+        config: what Hydra composed for the whole sweep.
+
+    Raises:
+        ConfigError: a job's config is wrong.
+        DataError: the data can't be had.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    params = config.hydra.sweeper.get("params") or {}
+    overrides = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
+    parser = OverridesParser.create(config_loader=loader)
+    grid = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)[0]
+    composer = _Composer(config, loader, parser)
+    jobs = []
+    for chosen in grid:
+        jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
+    return jobs
+
+
+def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
+    """The jobs with the seeds seed, seed+1, … of one config.
+
+    Args:
+        overrides: that made it.
+        config: with `replicates`.
+
+    Raises:
+        DataError: the data, whose digest is part of a job's identity, can't be had.
+    """
+    digest = load_data_set(config.data.name, config.data.path).digest
+    jobs = []
+    for seed in range(config.seed, config.seed + config.replicates):
+        kept = [text for text in overrides if _name_key(text) != "replicates"]
+        if config.replicates > 1:
+            kept = [text for text in kept if _name_key(text) != "seed"] + [f"seed={seed}"]
+        one = config.model_copy(update={"seed": seed, "replicates": 1})
+        jobs.append(Job(tuple(kept), one, identify(one, digest), flatten(one.model_dump())))
+    return jobs
+
+
+def _name_key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
+def compose_base(config: DictConfig) -> TrainConfig:
+    """The config that all jobs of a sweep start from, where its sweeper chooses them as it goes.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    return validate_config(_compose(config, loader, []), TrainConfig)
+
+
+def _compose(config: DictConfig, loader: ConfigLoaderImpl, overrides: list[str]) -> DictConfig:
+    cfg = loader.load_sweep_config(config, overrides)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+class _Composer:
+    """Composes once for each choice of config groups, and then sets values: a thousand jobs in seconds."""
+
+    def __init__(self, config: DictConfig, loader: ConfigLoaderImpl, parser: OverridesParser) -> None:
+        self._config = config
+        self._loader = loader
+        self._parser = parser
+        # Knows the config groups, those of a hydra.searchpath included.
+        _, self._repository = loader._parse_overrides_and_create_caching_repo(
+            config.hydra.job.config_name, list(config.hydra.overrides.hydra)
+        )
+        self._parsed: dict[str, Override] = {}
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: list[str]) -> DictConfig:
+        groups = tuple(text for text in overrides if self._chooses_group(text))
+        values = [self._parse(text) for text in overrides if text not in groups]
+        if groups not in self._bases:
+            self._bases[groups] = _compose(self._config, self._loader, list(groups))
+        cfg = copy.deepcopy(self._bases[groups])
+        # What Hydra itself does with them after composing.
+        self._loader._apply_overrides_to_config(values, cfg)
+        return cfg
+
+    def _parse(self, text: str) -> Override:
+        if text not in self._parsed:
+            self._parsed[text] = self._parser.parse_override(text)
+        return self._parsed[text]
+
+    def _chooses_group(self, text: str) -> bool:
+        override = self._parse(text)
+        return self._repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)

@@ -1,0 +1,31 @@
+"""Train a run again from what it logged: python -m mnist_flow.rerun --help."""
+
+import sys
+import tempfile
+
+from mnist_flow import cli, train
+
+HELP = """mnist_flow: the same run again from what was logged, also on another machine.
+
+python -m mnist_flow.rerun run_id=ID [tracking.uri=URI] [overrides]
+
+Composes the run's logged config, says what differs in code, data and packages, trains, tags the new run with the old
+id, and says whether the metrics agree. Overrides are those of python -m mnist_flow.train, -m included.
+"""
+
+
+def main() -> None:
+    """Compose the logged config beside the project's own, and train it."""
+    from mnist_flow.replay import write_config
+
+    if {"--help", "-h"} & set(sys.argv):
+        sys.stdout.write(HELP)
+        return
+    with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
+        rest = write_config(sys.argv[1:], folder)
+        sys.argv[1:] = ["--config-dir", folder, "--config-name", "rerun", *rest]
+        train.main()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,18 @@
+"""Deliver the records of runs whose tracking server was away: python -m mnist_flow.sync --help."""
+
+import hydra
+from omegaconf import DictConfig
+
+from mnist_flow import CONF_DIR, cli
+
+
+@hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="sync")
+def main(cfg: DictConfig) -> None:
+    from mnist_flow.undelivered import deliver_records
+
+    with cli.job():
+        deliver_records(cfg)
+
+
+if __name__ == "__main__":
+    cli.run(main, "sync")

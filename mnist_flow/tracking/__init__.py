@@ -1,0 +1,80 @@
+"""The only package that talks to MLflow, writing and reading."""
+
+from mnist_flow.tracking.analyses import adopt_analysis, log_files
+from mnist_flow.tracking.names import (
+    CODE_TAG,
+    DATA_TAG,
+    EXPERIMENT_ID_VARIABLE,
+    FINGERPRINT_TAG,
+    GROUP_TAG,
+    KIND_TAG,
+    PARENT_RUN_ID_VARIABLE,
+    RECIPE_TAG,
+    RERUN_AGREES_TAG,
+    RERUN_OF_TAG,
+    VARYING_VARIABLE,
+)
+from mnist_flow.tracking.past import (
+    PastRun,
+    close_stale_runs,
+    fetch_ended_children,
+    fetch_past_runs,
+    fetch_run,
+    fetch_running_children,
+    fetch_runs,
+    fetch_text,
+)
+from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, is_project_run, start_run
+from mnist_flow.tracking.server import (
+    choose_experiment_name,
+    configure,
+    describe_ui_command,
+    find_experiment,
+    get_or_create_experiment,
+    get_uri,
+    list_variables,
+    wait_for,
+)
+from mnist_flow.tracking.sweeps import close_abandoned_children, open_sweep, was_cut_off
+from mnist_flow.tracking.undelivered import deliver_kept_records, deliver_undelivered
+
+__all__ = [
+    "CODE_TAG",
+    "DATA_TAG",
+    "EXPERIMENT_ID_VARIABLE",
+    "FINGERPRINT_TAG",
+    "GROUP_TAG",
+    "KIND_TAG",
+    "PARENT_RUN_ID_VARIABLE",
+    "RECIPE_TAG",
+    "RERUN_AGREES_TAG",
+    "RERUN_OF_TAG",
+    "VARYING_VARIABLE",
+    "DeliveryOptions",
+    "PastRun",
+    "TrackedRun",
+    "adopt_analysis",
+    "choose_experiment_name",
+    "close_abandoned_children",
+    "close_stale_runs",
+    "configure",
+    "deliver_kept_records",
+    "deliver_undelivered",
+    "describe_ui_command",
+    "fetch_ended_children",
+    "fetch_past_runs",
+    "fetch_run",
+    "fetch_running_children",
+    "fetch_runs",
+    "fetch_text",
+    "find_experiment",
+    "get_or_create_experiment",
+    "get_uri",
+    "is_project_run",
+    "list_variables",
+    "log_files",
+    "open_sweep",
+    "start_run",
+    "wait_for",
+    "was_cut_off",
+]

@@ -1,0 +1,29 @@
+"""Names that runs carry in MLflow, and variables that a sweep's jobs find."""
+
+# Hydra sets these around the jobs of a sweep.
+EXPERIMENT_ID_VARIABLE = "MNIST_FLOW_EXPERIMENT_ID"
+PARENT_RUN_ID_VARIABLE = "MNIST_FLOW_PARENT_RUN_ID"
+# Config paths that tell the jobs apart, with commas between.
+VARYING_VARIABLE = "MNIST_FLOW_VARYING"
+
+# train, sweep, evaluation or analysis.
+KIND_TAG = "mnist_flow.kind"
+# See identity.Identity.
+FINGERPRINT_TAG = "mnist_flow.fingerprint"
+GROUP_TAG = "mnist_flow.group"
+RECIPE_TAG = "mnist_flow.recipe"
+# Version of the code, see environment.digest_code.
+CODE_TAG = "mnist_flow.code"
+# The data's digest.
+DATA_TAG = "mnist_flow.data"
+# The process that the run belongs to, see processes.describe_process, and when it was last heard of, in Unix seconds.
+PROCESS_TAG = "mnist_flow.process"
+HEARTBEAT_TAG = "mnist_flow.heartbeat"
+# The run that this one repeats, and whether their metrics are identical.
+RERUN_OF_TAG = "mnist_flow.rerun_of"
+RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"
+
+# MLflow's own.
+PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+TABLES_TAG = "mlflow.loggedArtifacts"

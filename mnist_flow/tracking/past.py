@@ -1,0 +1,202 @@
+"""What the server knows of earlier runs. Every look-up filters on the server, and takes few requests for many runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Run
+from mlflow.store.entities import PagedList
+
+from mnist_flow.errors import TrackingError
+from mnist_flow.processes import is_alive
+from mnist_flow.tracking import names
+from mnist_flow.tracking.server import clear_errors, shorten
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """An earlier training run."""
+
+    run_id: str
+    # alive: RUNNING, and its process lives. interrupted: KILLED or FAILED, or RUNNING and its process is gone.
+    state: Literal["finished", "alive", "interrupted"]
+    fingerprint: str
+    recipe: str
+    parent_run_id: str
+    # Version of the code and process that made it; empty for runs older than these tags.
+    code: str
+    process: str
+    data_digest: str
+    # Unix time in milliseconds; 0 while it runs.
+    end_time: int
+    # From its start to its end, pauses included.
+    seconds: float
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+
+
+def fetch_past_runs(
+    experiment_id: str,
+    fingerprint: str | None = None,
+    recipe: str | None = None,
+    params: Mapping[str, str] | None = None,
+    stale_after: float = 600.0,
+) -> list[PastRun]:
+    """The training runs of an experiment, oldest first.
+
+    Args:
+        experiment_id: where to look.
+        fingerprint: only runs with this one.
+        recipe: only runs with this one.
+        params: only runs with these.
+        stale_after: seconds of silence after which a RUNNING run of another machine is taken for dead.
+    """
+    conditions = [f"tags.`{names.KIND_TAG}` = 'train'"]
+    if fingerprint is not None:
+        conditions.append(f"tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'")
+    if recipe is not None:
+        conditions.append(f"tags.`{names.RECIPE_TAG}` = '{recipe}'")
+    conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
+    found = _search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
+    return [_describe(run, stale_after) for run in found]
+
+
+def fetch_run(run_id: str) -> PastRun:
+    """One training run.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such training run.
+    """
+    with clear_errors():
+        run = mlflow.MlflowClient().get_run(run_id)
+    if run.data.tags.get(names.KIND_TAG) != "train":
+        raise TrackingError(f"run_id={run_id}: is no training run")
+    return _describe(run, stale_after=600.0)
+
+
+def fetch_text(run_id: str, path: str) -> str:
+    """A text artifact of a run.
+
+    Raises:
+        TrackingError: the server does not answer, or the run has no such artifact.
+    """
+    try:
+        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{path}"))
+    except Exception as error:
+        raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
+
+
+def fetch_runs(experiment_id: str, extra_filter: str | None = None) -> pd.DataFrame:
+    """Finished training runs of an experiment: columns run_id, start_time, params.*, metrics.*, tags.*.
+
+    Args:
+        experiment_id: where to look.
+        extra_filter: a further condition in MLflow's filter language.
+
+    Raises:
+        TrackingError: the server does not answer, or the filter is malformed.
+    """
+    conditions = [f"tags.`{names.KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
+    conditions += [extra_filter] if extra_filter else []
+    with clear_errors():
+        runs = mlflow.search_runs([experiment_id], filter_string=" and ".join(conditions), max_results=50_000)
+    assert isinstance(runs, pd.DataFrame)
+    return runs
+
+
+def close_stale_runs(experiment_id: str, stale_after: float) -> list[tuple[str, str]]:
+    """Mark runs KILLED that are RUNNING by name only: their process is gone.
+
+    A run of another machine counts as gone after `stale_after` seconds of silence; one without a process tag is not
+    ours to judge.
+
+    Returns:
+        Id and kind (train, sweep, …) of each.
+    """
+    client = mlflow.MlflowClient()
+    closed = []
+    running = _search(experiment_id, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'")
+    for run in running:
+        if not lives(run, stale_after):
+            client.set_terminated(run.info.run_id, "KILLED")
+            closed.append((run.info.run_id, run.data.tags.get(names.KIND_TAG, "")))
+    return closed
+
+
+def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> list[Run]:
+    """Children of a sweep that ended at or after a Unix time in milliseconds."""
+    # One that is taken up again keeps its old end until the new one.
+    ended = f"attributes.end_time >= {since} and attributes.status != 'RUNNING'"
+    return _search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and {ended}")
+
+
+def fetch_running_children(experiment_id: str, parent_run_id: str) -> list[Run]:
+    """Children of a sweep that are RUNNING."""
+    return _search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and attributes.status = 'RUNNING'")
+
+
+def fetch_sweep(experiment_id: str, fingerprint: str, stale_after: float) -> tuple[Run, bool] | None:
+    """The last parent run of a sweep with this fingerprint, and whether its process lives; None: there is none."""
+    found = _search(
+        experiment_id,
+        f"tags.`{names.KIND_TAG}` = 'sweep' and tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'",
+        ["attributes.start_time DESC"],
+        at_most=1,
+    )
+    return (found[0], found[0].info.status == "RUNNING" and lives(found[0], stale_after)) if found else None
+
+
+def _search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_most: int | None = None) -> list[Run]:
+    client = mlflow.MlflowClient()
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        with clear_errors():
+            page: PagedList[Run] = client.search_runs(
+                [experiment_id], conditions, max_results=at_most or _PAGE, order_by=list(order), page_token=token
+            )
+        found += page
+        token = page.token
+        if not token or (at_most and len(found) >= at_most):
+            return found
+
+
+def _describe(run: Run, stale_after: float) -> PastRun:
+    tags = run.data.tags
+    state: Literal["finished", "alive", "interrupted"] = "interrupted"
+    if run.info.status == "FINISHED":
+        state = "finished"
+    elif run.info.status == "RUNNING" and lives(run, stale_after):
+        state = "alive"
+    return PastRun(
+        run_id=run.info.run_id,
+        state=state,
+        fingerprint=tags.get(names.FINGERPRINT_TAG, ""),
+        recipe=tags.get(names.RECIPE_TAG, ""),
+        parent_run_id=tags.get(names.PARENT_TAG, ""),
+        code=tags.get(names.CODE_TAG, ""),
+        process=tags.get(names.PROCESS_TAG, "/-/0/0"),
+        data_digest=tags.get(names.DATA_TAG, ""),
+        end_time=run.info.end_time or 0,
+        seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
+        metrics=run.data.metrics,
+        params=run.data.params,
+    )
+
+
+def lives(run: Run, stale_after: float) -> bool:
+    """Whether the process of a RUNNING run lives, as far as can be told from here."""
+    tags = run.data.tags
+    if names.PROCESS_TAG not in tags:
+        return True
+    alive = is_alive(tags[names.PROCESS_TAG])
+    if alive is not None:
+        return alive
+    return time.time() - float(tags.get(names.HEARTBEAT_TAG, 0)) < stale_after

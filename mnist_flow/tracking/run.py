@@ -1,0 +1,385 @@
+"""One run in MLflow: begun, or taken up again; written to; and ended truthfully."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import mlflow.data
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.entities import Metric
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking.context.registry import resolve_tags
+
+from mnist_flow.credentials import hide_credentials
+from mnist_flow.errors import BusyError, RunError, UndeliveredError
+from mnist_flow.processes import describe_process, name_process
+from mnist_flow.tracking import names
+from mnist_flow.tracking.delivery import Delivery, Operation
+from mnist_flow.tracking.past import fetch_past_runs
+from mnist_flow.tracking.server import clear_errors, get_uri, wait_for
+
+if TYPE_CHECKING:
+    import keras
+
+    from mnist_flow.arrays import FloatArray
+    from mnist_flow.data import DataSet, Images
+
+log = logging.getLogger(__name__)
+
+_MODEL_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
+_MAX_PARAM_LENGTH = 6000
+# Of a run that is being interrupted, in seconds: batch systems kill half a minute after their SIGTERM.
+_LAST_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class DeliveryOptions:
+    """What to do about a server that goes away."""
+
+    # Seconds to wait for it at the start and at the end of a run.
+    patience: float = 120.0
+    # Where the record is kept after that.
+    undelivered_dir: Path = Path("undelivered")
+
+
+class TrackedRun:
+    """A run that this process writes to. Nothing here waits for the server, but for the constructor and `end`.
+
+    Args:
+        run_id: the run, already RUNNING.
+        experiment_id: its experiment.
+        options: for a server that goes away.
+        taken_up: the run has a history, which is not to be logged twice.
+    """
+
+    def __init__(self, run_id: str, experiment_id: str, options: DeliveryOptions, taken_up: bool = False) -> None:
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self._options = options
+        self._tables: list[str] = []
+        # Points by metric and step: those of a run taken up again, and then all that are logged.
+        self._points: dict[str, dict[int, list[Any]]] = {}
+        self._params: dict[str, str] = {}
+        if taken_up:
+            client = mlflow.MlflowClient()
+            with clear_errors():
+                run = client.get_run(run_id)
+                self._params = run.data.params
+                for name in run.data.metrics:
+                    history = client.get_metric_history(run_id, name)
+                    self._points[name] = {point.step: _to_list(point) for point in history}
+        with _room_for(run_id):
+            self._delivery = Delivery(run_id, experiment_id, options.undelivered_dir)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log flat params as text, without credentials; those the run already has are left as they are.
+
+        `mlflow run` logs its own -P values first, and params can't be changed.
+        """
+        texts = {key: hide_credentials(str(value))[:_MAX_PARAM_LENGTH] for key, value in params.items()}
+        self._put(kind="batch", params={key: text for key, text in texts.items() if key not in self._params})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, without credentials."""
+        self._put(kind="batch", tags={key: hide_credentials(text) for key, text in tags.items()})
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log the metrics of a finished epoch, which count from 1; an epoch that is already logged is left as it is."""
+        self.log_metrics(metrics, step=epoch)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics; those that the run already has at this step are left as they are."""
+        now = int(time.time() * 1000)
+        new = []
+        for name, value in metrics.items():
+            points = self._points.setdefault(name, {})
+            if step not in points:
+                points[step] = [name, float(value), now, step]
+                new.append(points[step])
+        if new:
+            self._put(kind="batch", metrics=new)
+
+    def count_logged(self, metric: str) -> int:
+        """Points that a metric has."""
+        return len(self._points.get(metric, {}))
+
+    def log_artifacts(
+        self,
+        figures: Mapping[str, Figure] | None = None,
+        records: Mapping[str, Any] | None = None,
+        texts: Mapping[str, str] | None = None,
+        arrays: Mapping[str, Mapping[str, Any]] | None = None,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+    ) -> None:
+        """Write artifacts to a folder and send them in one call.
+
+        Keys are paths within the run; text and JSON are cleared of credentials.
+
+        Args:
+            figures: by .png or .svg path.
+            records: by .json path.
+            texts: by any path.
+            arrays: by .npz path.
+            tables: tidy tables by .json path, which `mlflow.load_table` reads, across runs if wanted, or .csv path.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        import numpy as np
+
+        with _room_for(self.run_id):
+            folder = self._delivery.make_folder()
+
+            def place(path: str) -> Path:
+                file = folder / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                return file
+
+            for path, figure in (figures or {}).items():
+                figure.savefig(place(path), dpi=120)
+            for path, record in (records or {}).items():
+                place(path).write_text(hide_credentials(json.dumps(record, indent=2)))
+            for path, text in (texts or {}).items():
+                place(path).write_text(hide_credentials(text))
+            for path, named in (arrays or {}).items():
+                np.savez_compressed(place(path), **named)
+            for path, table in (tables or {}).items():
+                if path.endswith(".csv"):
+                    table.to_csv(place(path), index=False)
+                else:
+                    table.to_json(place(path), orient="split", index=False)
+        self._put(kind="artifacts", folder=folder.name)
+        if new := [path for path in tables or {} if path.endswith(".json") and path not in self._tables]:
+            self._tables += new
+            listed = json.dumps([{"path": path, "type": "table"} for path in self._tables])
+            self._put(kind="batch", tags={names.TABLES_TAG: listed})
+
+    def log_data_set(self, data_set: DataSet, parts: Mapping[str, Images]) -> None:
+        """Log the parts of a data set (training, validation, test) as MLflow dataset inputs with their digests."""
+        source = (
+            LocalArtifactDatasetSource(data_set.source)
+            if Path(data_set.source).is_file()
+            else CodeDatasetSource({"source": data_set.source})
+        )
+        datasets = {}
+        for context, part in parts.items():
+            described = mlflow.data.from_numpy(
+                part.images,
+                targets=part.labels,
+                source=source,
+                name=f"{data_set.name}_{context}",
+                digest=f"{data_set.digest}-{context}-{len(part)}"[:36],
+            ).to_dict()
+            datasets[context] = described
+        self._put(kind="inputs", datasets=datasets)
+
+    def log_model(self, model: keras.Model, input_example: FloatArray, probabilities: FloatArray) -> None:
+        """Log a model as `model`, with signature, input example and the pinned packages that it needs to be served."""
+        import mlflow.tensorflow
+
+        with _room_for(self.run_id):
+            folder = self._delivery.make_folder()
+            mlflow.tensorflow.save_model(
+                model,
+                str(folder / "model"),
+                input_example=input_example,
+                signature=mlflow.models.infer_signature(input_example, probabilities),
+                pip_requirements=[f"{package}=={version(package)}" for package in _MODEL_PACKAGES],
+            )
+        final = [points[0] for points in self._points.values() if 0 in points]
+        self._put(kind="model", folder=f"{folder.name}/model", metrics=final)
+
+    def end(self, status: str, patience: float | None = None) -> None:
+        """End the run: FINISHED, FAILED or KILLED.
+
+        Raises:
+            UndeliveredError: the server is away or refuses; the message says where the record is.
+            LostRecordError: the same, and the record can't be kept.
+        """
+        self._put(kind="end", status=status, end_time=int(time.time() * 1000))
+        kept = self._delivery.close(self._options.patience if patience is None else patience)
+        if kept is not None:
+            raise UndeliveredError(
+                f"run {self.run_id} is {status}, but tracking server {get_uri()}: {self._delivery.describe_trouble()}. "
+                f"Its record is kept in {kept}; deliver it: "
+                f"python -m mnist_flow.sync tracking.undelivered_dir={kept.parent}"
+            )
+
+    def _put(self, **operation: Any) -> None:
+        self._delivery.put(Operation(operation))
+
+
+@contextmanager
+def _room_for(run_id: str) -> Iterator[None]:
+    """Files are written to the temporary folder before they are sent."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"run {run_id}: its artifacts can't be written to {tempfile.gettempdir()} ({error.strerror or error}); "
+            "make room, or set TMPDIR to another folder"
+        ) from error
+
+
+def _to_list(point: Metric) -> list[Any]:
+    return [point.key, point.value, point.timestamp, point.step]
+
+
+@contextmanager
+def start_run(
+    experiment_id: str,
+    run_name: str,
+    tags: Mapping[str, str],
+    *,
+    parent_run_id: str | None = None,
+    take_up: str | None = None,
+    alone_since: float | None = None,
+    stale_after: float = 600.0,
+    system_metrics: bool = False,
+    options: DeliveryOptions | None = None,
+) -> Iterator[TrackedRun]:
+    """A run whose end is true: FINISHED, FAILED with the traceback as an artifact, or KILLED.
+
+    Adopts the run that `mlflow run` created, where there is one (MLFLOW_RUN_ID).
+
+    Args:
+        experiment_id: where a new run goes.
+        run_name: its name.
+        tags: its tags.
+        parent_run_id: the sweep's.
+        take_up: id of an interrupted run to go on with, instead of a new one.
+        alone_since: Unix time in seconds at which no other process trained the same fingerprint; none may since.
+        stale_after: seconds of silence after which a process of another machine is taken for dead.
+        system_metrics: log CPU and memory.
+        options: for a server that goes away.
+
+    Raises:
+        TrackingError: the run can't be created.
+        BusyError: another process trains the same fingerprint, or has since `alone_since`.
+        UndeliveredError: the run is finished and the server did not take its record.
+    """
+    options = options or DeliveryOptions()
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    begun = {**tags, **describe_owner()} | ({names.PARENT_TAG: parent_run_id} if parent_run_id else {})
+    with clear_errors():
+        if existing := take_up or adopted:
+            run_id = existing
+            wait_for(lambda: reopen(existing, run_name if adopted else None, begun), options.patience)
+        else:
+            # A sweep's jobs wait for a server that was there when the sweep began.
+            patience = options.patience if parent_run_id else 0
+            run_id = wait_for(lambda: _create(experiment_id, run_name, begun, alone_since, stale_after), patience)
+    try:
+        run = TrackedRun(run_id, experiment_id, options, taken_up=bool(take_up or adopted))
+    except Exception:
+        with suppress(Exception):
+            mlflow.MlflowClient().set_terminated(run_id, "FAILED")
+        raise
+    try:
+        with _log_system_metrics(run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
+            yield run
+    except Exception as error:
+        _end_quietly(run, "FAILED", options.patience, traceback.format_exc())
+        log.error("run %s is marked FAILED; its artifact traceback.txt says where", run_id)
+        raise error
+    except BaseException:
+        _end_quietly(run, "KILLED", _LAST_PATIENCE)
+        log.error("run %s is marked KILLED", run_id)
+        raise
+    else:
+        run.end("FINISHED")
+
+
+@contextmanager
+def _log_system_metrics(run_id: str, taken_up: bool) -> Iterator[None]:
+    monitor = SystemMetricsMonitor(run_id, resume_logging=taken_up)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
+def _end_quietly(run: TrackedRun, status: str, patience: float, trace: str | None = None) -> None:
+    """What goes wrong here must not hide the error that led here, nor keep the run from ending."""
+    try:
+        if trace is not None:
+            run.log_artifacts(texts={"traceback.txt": trace})
+    except Exception as error:
+        log.error("no traceback is logged: %s", hide_credentials(str(error)))
+    try:
+        run.end(status, min(patience, _LAST_PATIENCE))
+    except Exception as error:
+        log.error("%s", hide_credentials(str(error)))
+
+
+def is_project_run() -> bool:
+    """Whether `mlflow run` started this process, and created a run for it that nobody has adopted yet."""
+    return "MLFLOW_RUN_ID" in os.environ
+
+
+def describe_owner() -> dict[str, str]:
+    """Tags that say which process a run belongs to, and that it lives."""
+    return {names.PROCESS_TAG: describe_process(), names.HEARTBEAT_TAG: str(int(time.time()))}
+
+
+def reopen(run_id: str, name: str | None, tags: Mapping[str, str]) -> None:
+    """Make an existing run this process's, RUNNING again."""
+    client = mlflow.MlflowClient()
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+    client.update_run(run_id, status="RUNNING", name=name)
+
+
+def _create(
+    experiment_id: str, name: str, tags: Mapping[str, str], alone_since: float | None, stale_after: float
+) -> str:
+    """Create a run; with `alone_since`, unless another process has one of the same fingerprint.
+
+    MLflow has no locks: each creates its run first and looks for others then, so of two at once at least one sees the
+    other. Who sees another withdraws; where two withdrew from each other, chance decides.
+    """
+    client = mlflow.MlflowClient()
+    while True:
+        run_id = str(client.create_run(experiment_id, tags=resolve_tags(dict(tags)), run_name=name).info.run_id)
+        if alone_since is None:
+            return run_id
+        fingerprint = tags[names.FINGERPRINT_TAG]
+        others = []
+        for past in fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after):
+            finished_since = past.state == "finished" and past.end_time >= alone_since * 1000
+            if past.run_id == run_id or not (past.state == "alive" or finished_since):
+                continue
+            if past.state == "alive" and past.process == tags[names.PROCESS_TAG]:
+                # Ours: the server created it and broke down before it could say so.
+                client.delete_run(past.run_id)
+            else:
+                others.append(past)
+        if not others:
+            return run_id
+        client.delete_run(run_id)
+        time.sleep(random.uniform(0.1, 2.0))  # noqa: S311 - no secret
+        now = fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after)
+        left = {past.run_id for past in now if past.state != "interrupted"}
+        for other in others:
+            if other.run_id in left:
+                raise BusyError(
+                    f"run {other.run_id} of {name_process(other.process)} has the same config; resume=false trains it "
+                    "all the same"
+                )

@@ -1,0 +1,108 @@
+"""The parent run of a sweep."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+from mlflow.tracking.context.registry import resolve_tags
+
+from mnist_flow.credentials import hide_credentials
+from mnist_flow.errors import UserError
+from mnist_flow.processes import name_process
+from mnist_flow.tracking import names
+from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
+from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, describe_owner, reopen
+from mnist_flow.tracking.server import clear_errors, wait_for
+
+_MAX_NAME_LENGTH = 200
+_MAX_NOTE_LENGTH = 5000
+# For processes that are being stopped, in seconds.
+_GRACE = 10.0
+
+
+def open_sweep(
+    experiment_id: str,
+    fingerprint: str | None,
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+    stale_after: float,
+    options: DeliveryOptions,
+) -> TrackedRun:
+    """The parent run of a sweep: new, or that of the same sweep before, which goes on.
+
+    Under `mlflow run` it is the run that MLflow created.
+
+    Args:
+        experiment_id: where it belongs.
+        fingerprint: of the set of jobs; None where they are not known beforehand.
+        overrides: what the user typed.
+        resume: go on with an earlier sweep of the same jobs.
+        stale_after: seconds of silence after which a sweep of another machine is taken for dead.
+        options: for a server that goes away.
+
+    Raises:
+        TrackingError: the server does not answer.
+        UserError: another process runs this sweep.
+    """
+    client = mlflow.MlflowClient()
+    summary = hide_credentials(" ".join(overrides))[:_MAX_NOTE_LENGTH]
+    name = f"sweep {summary}"[:_MAX_NAME_LENGTH]
+    tags = {
+        names.KIND_TAG: "sweep",
+        names.NOTE_TAG: summary,
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        **({names.FINGERPRINT_TAG: fingerprint} if fingerprint else {}),
+        **describe_owner(),
+    }
+    with clear_errors():
+        if adopted := os.environ.pop("MLFLOW_RUN_ID", None):
+            reopen(adopted, name, tags)
+            return TrackedRun(adopted, experiment_id, options, taken_up=True)
+        earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if resume and fingerprint else None
+        if earlier is not None:
+            run, alive = earlier
+            if alive:
+                raise UserError(
+                    f"this sweep is running already, in {name_process(run.data.tags[names.PROCESS_TAG])} as run "
+                    f"{run.info.run_id}; wait for it, or resume=false"
+                )
+            reopen(run.info.run_id, name, tags)
+            return TrackedRun(run.info.run_id, experiment_id, options, taken_up=True)
+        run_id = client.create_run(experiment_id, tags=resolve_tags(tags), run_name=name).info.run_id
+        return TrackedRun(run_id, experiment_id, options)
+
+
+def was_cut_off(experiment_id: str, fingerprint: str | None, stale_after: float) -> bool:
+    """Whether the last sweep with this fingerprint ended before it was finished, so that it has no final tables.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if fingerprint else None
+    return earlier is not None and not earlier[1] and earlier[0].info.status != "FINISHED"
+
+
+def close_abandoned_children(parent: TrackedRun, patience: float, stale_after: float) -> tuple[int, int]:
+    """Mark children KILLED whose process is gone, waiting some seconds for those that are being stopped.
+
+    Returns:
+        How many were marked, and how many still run in processes that live.
+    """
+    client = mlflow.MlflowClient()
+    closed, deadline = 0, time.monotonic() + _GRACE
+    while True:
+        running = wait_for(lambda: fetch_running_children(parent.experiment_id, parent.run_id), patience)
+        gone = [child for child in running if not lives(child, stale_after)]
+        for child in gone:
+            with clear_errors():
+                client.set_terminated(child.info.run_id, "KILLED")
+        closed += len(gone)
+        if len(gone) == len(running) or time.monotonic() > deadline:
+            return closed, len(running) - len(gone)
+        time.sleep(0.5)

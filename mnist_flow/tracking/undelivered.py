@@ -1,0 +1,71 @@
+"""Delivers the records that runs kept on disk because the server was away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+
+from mnist_flow.credentials import hide_credentials
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
+from mnist_flow.tracking.server import get_uri, lock_between_processes, may_pass, shorten
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What became of one record."""
+
+    folder: Path
+    # Empty where it was not delivered, and then the reason.
+    run_id: str
+    reason: str
+
+
+def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delivered]:
+    """Send each record of a folder to the tracking server and remove it; one that fails does not stop the others.
+
+    Args:
+        folder: tracking.undelivered_dir.
+        uri: send them all there; None: each to the server that it was meant for.
+    """
+    # What servers said that are away; one attempt for all their records is enough.
+    away: dict[str, str] = {}
+    # Two deliveries at once would send a model twice.
+    with lock_between_processes(folder.resolve().as_posix()):
+        for record in list_records(folder):
+            meant_for = ""
+            try:
+                meant_for = load_record(record)["tracking_uri"]
+                if meant_for in away:
+                    yield Delivered(record, "", away[meant_for])
+                    continue
+                # Records hold no credentials; the server in force may have some.
+                client = mlflow.MlflowClient(uri if uri or meant_for == get_uri() else meant_for)
+                yield Delivered(record, deliver_record(client, record), "")
+            except TrackingError as error:
+                yield Delivered(record, "", str(error))
+            except Exception as error:
+                reason = f"tracking server {hide_credentials(uri or meant_for)}: {shorten(error)}"
+                if may_pass(error):
+                    away[meant_for] = reason
+                yield Delivered(record, "", reason)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def deliver_kept_records(folder: Path) -> None:
+    """Deliver what earlier runs kept, and say so; what can't be delivered is said and stays."""
+    left = []
+    for one in deliver_undelivered(folder):
+        if one.run_id:
+            log.warning("delivered run %s, whose record was kept in %s", one.run_id, folder)
+        else:
+            left.append(one)
+    if left:
+        log.warning("records in %s that are still not delivered: %d (%s)", folder, len(left), left[0].reason)

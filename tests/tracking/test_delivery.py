@@ -1,0 +1,362 @@
+"""Records on their way to a real server that is killed and started again, and to real stores that refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import requests
+
+from mnist_flow import tracking
+from mnist_flow.data import load_data_set
+from mnist_flow.errors import LostRecordError, TrackingError, UndeliveredError
+from mnist_flow.tracking import delivery, names
+from mnist_flow.tracking.delivery import Delivery, deliver, deliver_record, list_records, load_record
+from support import DEAD_PROCESS, MlflowServer, find_free_port, wait_until
+
+
+@pytest.fixture(autouse=True)
+def one_attempt(monkeypatch):
+    """MLflow's own retries take seconds."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    server = MlflowServer(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(shared_server, tmp_path, monkeypatch):
+    """A tracking server that answers now, and is the one in force."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        requests.get(f"{shared_server.uri}/health", timeout=5)
+    except requests.ConnectionError:
+        shared_server.start()
+    mlflow.set_tracking_uri(shared_server.uri)
+    yield shared_server
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def client(server):
+    return mlflow.MlflowClient(server.uri)
+
+
+@pytest.fixture
+def experiment_id(client, tmp_path):
+    return client.create_experiment(tmp_path.name)
+
+
+def steps(client, run_id, metric):
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, metric)]
+
+
+NO_PATIENCE = tracking.DeliveryOptions(patience=0.0, undelivered_dir=Path("undelivered"))
+
+
+# A server that goes away
+
+
+def test_what_is_put_while_the_server_is_away_arrives_in_order(server, client, experiment_id, tmp_path):
+    run_id = client.create_run(experiment_id).info.run_id
+    sender = Delivery(run_id, experiment_id, tmp_path / "undelivered")
+    sender.put({"kind": "batch", "tags": {"state": "before"}})
+    wait_until(lambda: client.get_run(run_id).data.tags.get("state") == "before", seconds=30)
+    server.kill()
+    for number in range(20):
+        sender.put({"kind": "batch", "metrics": [["loss", float(number), 1000 + number, number]]})
+        sender.put({"kind": "batch", "tags": {"state": f"after {number}"}})
+    server.start()
+    assert sender.close(patience=60) is None
+    assert steps(client, run_id, "loss") == [(number, float(number)) for number in range(20)]
+    assert client.get_run(run_id).data.tags["state"] == "after 19"
+    assert not (tmp_path / "undelivered").exists()
+
+
+def test_a_run_goes_on_and_is_kept_where_the_server_stays_away(server, client, experiment_id, tmp_path):
+    def log_a_little(run):
+        server.kill()
+        run.log_params({"reg": 0.0})
+        run.log_epoch(1, {"loss": 0.5})
+        run.log_artifacts(texts={"folder/text.txt": "kept"})
+
+    with (
+        pytest.raises(UndeliveredError) as caught,
+        tracking.start_run(experiment_id, "n", {}, options=NO_PATIENCE) as run,
+    ):
+        log_a_little(run)
+    record = tmp_path / "undelivered" / run.run_id
+    assert str(caught.value) == (
+        f"run {run.run_id} is FINISHED, but tracking server {server.uri}: does not answer. Its record is kept in "
+        f"{record}; deliver it: python -m mnist_flow.sync tracking.undelivered_dir={record.parent}"
+    )
+    assert list_records(tmp_path / "undelivered") == [record]
+    found = load_record(record)
+    assert (found["run_id"], found["experiment_id"], found["tracking_uri"]) == (run.run_id, experiment_id, server.uri)
+    assert [operation["kind"] for operation in found["operations"]] == ["batch", "batch", "artifacts", "end"]
+
+    server.start()
+    assert client.get_run(run.run_id).info.status == "RUNNING"
+    assert deliver_record(client, record) == run.run_id
+    delivered = client.get_run(run.run_id)
+    assert (delivered.info.status, delivered.data.params) == ("FINISHED", {"reg": "0.0"})
+    assert delivered.info.end_time == found["operations"][-1]["end_time"]
+    assert steps(client, run.run_id, "loss") == [(1, 0.5)]
+    text = client.download_artifacts(run.run_id, "folder/text.txt", str(tmp_path))
+    assert Path(text).read_text() == "kept"
+    assert not record.exists()
+
+
+@pytest.fixture(scope="module")
+def network():
+    import keras
+
+    return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+
+
+def log_everything(run, network):
+    digits = load_data_set("digits")
+    images = digits.test.images[:2]
+    run.log_params({"reg": 0.0})
+    run.log_data_set(digits, {"test": digits.test})
+    for epoch in (1, 2):
+        run.log_epoch(epoch, {"loss": 1 / epoch})
+    run.log_metrics({"test_loss": 0.25})
+    run.log_artifacts(tables={"tables/t.json": pd.DataFrame({"a": [1]})})
+    run.log_model(network, images, network.predict(images, verbose=0))
+
+
+def log_everything_without(server, run, network):
+    server.kill()
+    log_everything(run, network)
+
+
+def assert_has_everything_once(client, run_id):
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"reg": "0.0"}
+    assert steps(client, run_id, "loss") == [(1, 1.0), (2, 0.5)]
+    assert steps(client, run_id, "test_loss") == [(0, 0.25)]
+    assert len(run.inputs.dataset_inputs) == 1
+    assert json.loads(run.data.tags[names.TABLES_TAG]) == [{"path": "tables/t.json", "type": "table"}]
+    assert [entry.path for entry in client.list_artifacts(run_id, "tables")] == ["tables/t.json"]
+    (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    assert (model.name, str(model.status)) == ("model", "READY")
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert {metric.key: metric.value for metric in model.metrics} == {"test_loss": 0.25}
+
+
+def test_what_is_delivered_twice_is_there_once(server, client, experiment_id, tmp_path, network):
+    with pytest.raises(UndeliveredError), tracking.start_run(experiment_id, "n", {}, options=NO_PATIENCE) as run:
+        log_everything_without(server, run, network)
+    server.start()
+    record = tmp_path / "undelivered" / run.run_id
+    shutil.copytree(record, tmp_path / "again" / run.run_id)
+    deliver_record(client, record)
+    assert_has_everything_once(client, run.run_id)
+    deliver_record(client, tmp_path / "again" / run.run_id)
+    assert_has_everything_once(client, run.run_id)
+    model = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")
+    images = load_data_set("digits").test.images[:2]
+    assert model.predict(images) == pytest.approx(network.predict(images, verbose=0), abs=1e-6)
+
+
+# In a store, which answers at once
+
+
+@pytest.fixture
+def store_experiment_id(store):
+    return tracking.get_or_create_experiment("x")
+
+
+def test_a_run_has_everything_once_in_a_store(store, store_experiment_id, network):
+    with tracking.start_run(store_experiment_id, "n", {}) as run:
+        log_everything(run, network)
+    assert_has_everything_once(store, run.run_id)
+
+
+@pytest.mark.parametrize("broken", ["log_outputs", "log_model_artifacts", "log_batch", "finalize_logged_model"])
+def test_a_model_whose_delivery_breaks_off_is_one_model(store, store_experiment_id, network, tmp_path, broken):
+    """The server goes away after any of the requests that a model takes."""
+    folder = keep_model(store_experiment_id, network, tmp_path)
+    operation = next(one for one in load_record(folder)["operations"] if one["kind"] == "model")
+    run_id = folder.name
+
+    class BreakingClient(mlflow.MlflowClient):
+        pass
+
+    def break_off(self, *arguments, **options):
+        raise requests.ConnectionError("Connection reset by peer")
+
+    setattr(BreakingClient, broken, break_off)
+    with pytest.raises(requests.ConnectionError):
+        deliver(BreakingClient(), run_id, store_experiment_id, operation, folder)
+    deliver_record(store, folder)
+    assert_has_everything_once(store, run_id)
+
+
+def keep_model(experiment_id, network, tmp_path):
+    """The record of a whole run that nothing of has been delivered."""
+    client = mlflow.MlflowClient()
+    run_id = client.create_run(experiment_id).info.run_id
+    uri = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{find_free_port()}")
+    try:
+        run = tracking.TrackedRun(run_id, experiment_id, tracking.DeliveryOptions(0.0, tmp_path / "undelivered"))
+        log_everything(run, network)
+        with pytest.raises(UndeliveredError):
+            run.end("FINISHED")
+    finally:
+        mlflow.set_tracking_uri(uri)
+    return tmp_path / "undelivered" / run_id
+
+
+def log_text_and_epoch(run):
+    run.log_artifacts(texts={"a.txt": "a"})
+    run.log_epoch(1, {"loss": 0.5})
+
+
+def test_a_store_that_refuses_is_not_waited_for_and_the_record_says_why(store, store_experiment_id, tmp_path):
+    (tmp_path / "mlruns").touch()  # where the artifacts should go
+    start = time.monotonic()
+    options = tracking.DeliveryOptions(patience=600.0, undelivered_dir=tmp_path / "undelivered")
+    with (
+        pytest.raises(UndeliveredError, match=r"(Not a directory|File exists).*Its record is kept in"),
+        tracking.start_run(store_experiment_id, "n", {}, options=options) as run,
+    ):
+        log_text_and_epoch(run)
+    assert time.monotonic() - start < 60
+    record = load_record(tmp_path / "undelivered" / run.run_id)
+    assert "mlruns" in record["reason"]
+    assert [operation["kind"] for operation in record["operations"]] == ["artifacts", "batch", "end"]
+
+    (tmp_path / "mlruns").unlink()
+    deliver_record(store, tmp_path / "undelivered" / run.run_id)
+    assert store.get_run(run.run_id).info.status == "FINISHED"
+    assert steps(store, run.run_id, "loss") == [(1, 0.5)]
+
+
+def test_a_record_that_can_not_be_kept_is_told_with_both_reasons(store, store_experiment_id, tmp_path):
+    (tmp_path / "mlruns").touch()
+    (tmp_path / "undelivered").touch()
+    options = tracking.DeliveryOptions(patience=0.0, undelivered_dir=tmp_path / "undelivered")
+    with (
+        pytest.raises(LostRecordError) as caught,
+        tracking.start_run(store_experiment_id, "n", {}, options=options) as run,
+    ):
+        run.log_artifacts(texts={"a.txt": "a"})
+    text = str(caught.value)
+    assert text.startswith(f"run {run.run_id}: tracking server sqlite:///{tmp_path}/mlflow.db: ")
+    assert f"{tmp_path}/mlruns" in text
+    assert f"its record can't be kept in tracking.undelivered_dir={tmp_path}/undelivered (" in text
+    assert "\n" not in text
+
+
+def test_a_failed_run_whose_record_is_kept_still_raises_its_own_error(store, store_experiment_id, tmp_path):
+    (tmp_path / "mlruns").touch()
+    options = tracking.DeliveryOptions(patience=0.0, undelivered_dir=tmp_path / "undelivered")
+    with (
+        pytest.raises(ValueError, match="a bug"),
+        tracking.start_run(store_experiment_id, "n", {}, options=options) as run,
+    ):
+        raise ValueError("a bug")
+    operations = load_record(tmp_path / "undelivered" / run.run_id)["operations"]
+    assert [operation.get("status") for operation in operations] == [None, "FAILED"]
+
+
+def test_a_record_holds_no_credentials(tmp_path):
+    mlflow.set_tracking_uri(f"http://ada:sesame@127.0.0.1:{find_free_port()}")
+    try:
+        sender = Delivery("a1b2", "1", tmp_path)
+        sender.put({"kind": "end", "status": "FINISHED", "end_time": 1000})
+        folder = sender.close(0.0)
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert "sesame" not in (folder / "record.json").read_text()
+    assert "http://***@127.0.0.1" in load_record(folder)["tracking_uri"]
+
+
+def test_a_run_is_heard_of_while_it_has_nothing_to_say(store, store_experiment_id, monkeypatch):
+    monkeypatch.setattr(delivery, "HEARTBEAT_SECONDS", 0.1)
+    with tracking.start_run(store_experiment_id, "n", {}) as run:
+        first = store.get_run(run.run_id).data.tags[names.HEARTBEAT_TAG]
+        wait_until(lambda: store.get_run(run.run_id).data.tags[names.HEARTBEAT_TAG] != first, seconds=20)
+        heard = int(store.get_run(run.run_id).data.tags[names.HEARTBEAT_TAG])
+    assert abs(heard - time.time()) < 60
+
+
+# Records on disk
+
+
+def test_an_operation_that_nobody_knows_is_told(store, store_experiment_id, tmp_path):
+    run_id = store.create_run(store_experiment_id).info.run_id
+    with pytest.raises(TrackingError, match=f"run {run_id}: unknown operation teleport in its record"):
+        deliver(store, run_id, store_experiment_id, {"kind": "teleport"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "{}", '{"run_id": "a1b2"}', "\x00\x00"], ids=lambda content: repr(content)
+)
+def test_a_damaged_record_is_told_with_its_folder(store, tmp_path, content):
+    folder = tmp_path / "undelivered" / "a1b2"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(content)
+    with pytest.raises(TrackingError, match=rf"^{folder}: no record of a run \("):
+        deliver_record(store, folder)
+    assert (folder / "record.json").exists()
+
+
+def test_records_are_listed_oldest_first_and_unfinished_ones_are_none(tmp_path):
+    for name, age in {"young": 10, "old": 30, "middle": 20, "broken.part": 40}.items():
+        file = tmp_path / name / "record.json"
+        file.parent.mkdir()
+        file.touch()
+        os.utime(file, (1000 - age, 1000 - age))
+    (tmp_path / "empty").mkdir()
+    assert [folder.name for folder in list_records(tmp_path)] == ["old", "middle", "young"]
+    assert list_records(tmp_path / "nowhere") == []
+
+
+def test_an_interrupt_while_the_end_waits_for_the_server_keeps_the_record(server, experiment_id, tmp_path, monkeypatch):
+    options = tracking.DeliveryOptions(patience=60.0, undelivered_dir=tmp_path / "undelivered")
+
+    def interrupt(timeout):
+        raise KeyboardInterrupt
+
+    def lose_the_server(run):
+        server.kill()
+        run.log_epoch(1, {"loss": 0.5})
+        # Where Ctrl-C arrives; a real signal may also arrive elsewhere.
+        monkeypatch.setattr(run._delivery._thread, "join", interrupt)
+
+    with pytest.raises(KeyboardInterrupt), tracking.start_run(experiment_id, "n", {}, options=options) as run:
+        lose_the_server(run)
+    operations = load_record(tmp_path / "undelivered" / run.run_id)["operations"]
+    assert [operation.get("status") for operation in operations] == [None, "FINISHED"]
+
+
+def test_the_record_of_a_run_that_another_process_took_up_is_dropped(store, store_experiment_id, tmp_path, caplog):
+    (tmp_path / "mlruns").touch()
+    options = tracking.DeliveryOptions(patience=0.0, undelivered_dir=tmp_path / "undelivered")
+    with (
+        pytest.raises(UndeliveredError),
+        tracking.start_run(store_experiment_id, "n", {}, options=options) as run,
+    ):
+        run.log_artifacts(texts={"a.txt": "a"})
+    store.set_tag(run.run_id, names.PROCESS_TAG, DEAD_PROCESS)
+    store.set_terminated(run.run_id, "KILLED")
+    assert deliver_record(store, tmp_path / "undelivered" / run.run_id) == run.run_id
+    assert "another process has gone on with it since" in caplog.text
+    assert store.get_run(run.run_id).info.status == "KILLED"
+    assert list((tmp_path / "undelivered").iterdir()) == []

@@ -1,0 +1,221 @@
+"""Servers and stores that answer, refuse, or are not there."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from mnist_flow import tracking
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.server import may_pass, shorten
+from support import find_free_port
+
+
+@pytest.fixture(autouse=True)
+def one_attempt(monkeypatch):
+    """MLflow's own retries take seconds."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
+def use_uri():
+    """Choose a tracking server for this test."""
+    yield tracking.configure
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def refusing_server():
+    """A server that answers every request with the status and body that it is told."""
+
+    class Handler(BaseHTTPRequestHandler):
+        status, body = 200, b"{}"
+
+        def do_GET(self) -> None:
+            self.send_response(Handler.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(Handler.body)))
+            self.end_headers()
+            self.wfile.write(Handler.body)
+
+        do_POST = do_GET  # noqa: N815 - the name that the base class looks for
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def answer(status: int, body: bytes) -> str:
+        Handler.status, Handler.body = status, body
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield answer
+    server.shutdown()
+    server.server_close()
+
+
+# Experiments
+
+
+def test_the_variables_of_mlflow_win_over_the_config(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "from_variable")
+    experiment_id = tracking.get_or_create_experiment("from_config")
+    assert store.get_experiment(experiment_id).name == "from_variable"
+    assert tracking.choose_experiment_name("from_config") == "from_variable"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    assert tracking.get_or_create_experiment("from_config") == "77"
+
+
+def test_the_uri_of_the_variable_wins_over_the_config(tmp_path, monkeypatch, use_uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/variable.db")
+    use_uri(f"sqlite:///{tmp_path}/config.db")
+    assert tracking.get_uri() == f"sqlite:///{tmp_path}/variable.db"
+
+
+def test_an_experiment_is_created_once(store):
+    experiment_id = tracking.get_or_create_experiment("x")
+    assert tracking.get_or_create_experiment("x") == experiment_id != "0"
+    assert tracking.find_experiment("x") == experiment_id
+    assert tracking.find_experiment("y") is None
+    assert {one.name for one in store.search_experiments()} == {"Default", "x"}
+
+
+def test_a_deleted_experiment_is_told_with_the_remedy(store):
+    store.delete_experiment(store.create_experiment("gone"))
+    with pytest.raises(TrackingError, match=r"tracking\.experiment_name=gone: this experiment is deleted; restore it"):
+        tracking.get_or_create_experiment("gone")
+
+
+def _create_experiment(uri: str, results: multiprocessing.Queue) -> None:
+    tracking.configure(uri)
+    results.put(tracking.get_or_create_experiment("shared"))
+
+
+def test_processes_that_create_an_experiment_at_once_agree(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    workers = [context.Process(target=_create_experiment, args=(uri, results)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    ids = {results.get(timeout=120) for _ in workers}
+    for worker in workers:
+        worker.join()
+    assert len(ids) == 1
+    assert ids != {"0"}
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [("http://ada:sesame@127.0.0.1:9", "http://***@127.0.0.1:9: does not answer"), ("foo://bar", "foo://bar")],
+)
+def test_a_server_that_does_not_answer_is_one_clear_line(use_uri, uri, shown):
+    def ask() -> None:
+        use_uri(uri)
+        tracking.get_or_create_experiment("x")
+
+    with pytest.raises(TrackingError) as caught:
+        ask()
+    assert shown in str(caught.value)
+    assert "sesame" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_in_a_folder_that_is_not_there_is_told(tmp_path, use_uri):
+    with pytest.raises(TrackingError, match=f"{tmp_path}/nowhere: no such folder"):
+        use_uri(f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+
+
+def test_an_error_is_one_short_line_without_credentials():
+    assert shorten(ValueError("no answer\n  from http://ada:sesame@example.org/")) == (
+        "no answer from http://***@example.org/"
+    )
+    assert shorten(ValueError()) == "ValueError"
+    assert shorten(OSError("[Errno 111] Connection refused")) == "does not answer"
+    long = shorten(ValueError("word " * 1000))
+    assert len(long) <= 400
+    assert long.endswith(" …")
+
+
+def fetch_error(uri: str) -> Exception:
+    with pytest.raises(MlflowException) as caught:
+        mlflow.MlflowClient(uri).get_experiment("1")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "passes"),
+    [
+        (500, b"", True),
+        (502, b"<html>bad gateway</html>", True),
+        (503, b"", True),
+        (504, b"", True),
+        (429, b"", True),
+        (500, json.dumps({"error_code": "INTERNAL_ERROR", "message": "(OperationalError) locked"}).encode(), True),
+        (503, json.dumps({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "wait"}).encode(), True),
+        (400, json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}).encode(), False),
+        (401, b"", False),
+        (403, json.dumps({"error_code": "PERMISSION_DENIED", "message": "no"}).encode(), False),
+        (404, json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}).encode(), False),
+    ],
+)
+def test_a_server_in_trouble_may_recover_and_one_that_refuses_will_not(refusing_server, status, body, passes):
+    assert may_pass(fetch_error(refusing_server(status, body))) is passes
+
+
+def test_a_server_that_is_away_may_come_back():
+    assert may_pass(fetch_error(f"http://127.0.0.1:{find_free_port()}"))
+
+
+def test_other_errors_do_not_pass():
+    assert not may_pass(ValueError("a bug"))
+    assert not may_pass(OSError("No space left on device"))
+
+
+# Patience
+
+
+def test_a_call_is_repeated_until_the_server_is_back(refusing_server):
+    uri = refusing_server(503, b"")
+    attempts = []
+
+    def fetch() -> str:
+        attempts.append(uri)
+        if len(attempts) == 2:
+            refusing_server(200, json.dumps({"experiment": {"experiment_id": "5", "name": "x"}}).encode())
+        return mlflow.MlflowClient(uri).get_experiment("5").name
+
+    assert tracking.wait_for(fetch, patience=60) == "x"
+    assert len(attempts) == 2
+
+
+def test_patience_ends(refusing_server):
+    uri = refusing_server(503, b"")
+    start = time.monotonic()
+    with pytest.raises(MlflowException):
+        tracking.wait_for(lambda: mlflow.MlflowClient(uri).get_experiment("5"), patience=0.2)
+    assert time.monotonic() - start < 10
+
+
+def test_a_refusal_is_not_waited_for(refusing_server):
+    uri = refusing_server(404, json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}).encode())
+    attempts = []
+
+    def fetch() -> None:
+        attempts.append(uri)
+        mlflow.MlflowClient(uri).get_experiment("5")
+
+    with pytest.raises(MlflowException):
+        tracking.wait_for(fetch, patience=60)
+    assert len(attempts) == 1
