@@ -36,6 +36,7 @@ INCIDENTAL = (
     "replicates",
     "resume",
     "plan",
+    "published",
     "tracking.",
     "evaluation.",
     "data.path",
@@ -52,6 +53,7 @@ class DataConfig(Section):
     validation: Literal["holdout", "test"]
     holdout_size: Count
     split_seed: Seed
+    scale: Positive
 
     @model_validator(mode="after")
     def check_path(self) -> DataConfig:
@@ -259,6 +261,29 @@ class TrackingConfig(Section):
     rerun_of: str | None
 
 
+class PublishedResult(Section):
+    """What a report printed about a setting of a study."""
+
+    # As EXPERIMENTS of the five reports number them, say 000-2B: report, section.
+    row: Annotated[str, Field(pattern=r"^00[0-4]-")]
+    # In the report's words and digits.
+    statement: Annotated[str, Field(min_length=1)]
+    # Config paths and values that pick the setting; empty: the study has one.
+    at: dict[str, float | str]
+    metric: Literal["test_accuracy", "test_loss"]
+    # Every replicate that was printed, or one mean; accuracies as fractions. Empty: the report shows a curve only.
+    values: list[Annotated[float, Field(ge=0)]]
+    # Replicates behind a single printed mean.
+    mean_of: Count
+
+
+class Published(Section):
+    """What the reports say of a study: the part of a preset that no run depends on."""
+
+    setting: Annotated[str, Field(min_length=1)]
+    results: list[PublishedResult]
+
+
 class TrainConfig(Section):
     """One training run, as `conf/config.yaml` and its groups describe it."""
 
@@ -269,6 +294,7 @@ class TrainConfig(Section):
     replicates: Count
     resume: bool
     plan: bool
+    published: Published | None
     data: DataConfig
     model: ModelConfig
     optimizer: OptimizerConfig
@@ -278,6 +304,10 @@ class TrainConfig(Section):
     training: TrainingConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig
+
+    def list_params(self) -> dict[str, Any]:
+        """Flat config paths, as MLflow's params have them."""
+        return flatten(self.model_dump(exclude={"published"}))
 
     @model_validator(mode="after")
     def check_combinations(self) -> TrainConfig:

@@ -121,6 +121,17 @@ def split_data_set(
     )
 
 
+def scale_pixels(splits: Splits, factor: float) -> Splits:
+    """All pixels times a factor, those of the test set included: 1/255 repeats the mistake of report 003-2C."""
+    if factor == 1:
+        return splits
+
+    def scale(part: Images) -> Images:
+        return Images(part.images * np.float32(factor), part.labels)
+
+    return Splits(scale(splits.train), scale(splits.validation), scale(splits.test))
+
+
 @lru_cache(maxsize=1)
 def _load_digits() -> DataSet:
     from scipy.ndimage import zoom

@@ -14,6 +14,17 @@ from typing import Any
 
 import psutil
 
+# Files that a run's numbers depend on.
+_NUMERICAL = (
+    "augmentation.py",
+    "checkpoint.py",
+    "data.py",
+    "evaluation.py",
+    "experiment.py",
+    "models/*.py",
+    "noise.py",
+    "training.py",
+)
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -53,10 +64,14 @@ def describe_code() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def digest_code() -> str:
-    """The first 16 hex digits of the SHA-256 of the package's Python files: the code version, with or without git."""
+    """The version of the code that a run's numbers depend on, with or without git.
+
+    The first 16 hex digits of the SHA-256 of the files that load, corrupt, build, train and measure; how runs are
+    tracked, shown and compared can change without making them doubtful.
+    """
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
+    for file in sorted(file for name in _NUMERICAL for file in package.glob(name)):
         digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -34,7 +34,7 @@ from mnist_flow.config import (
     validate_config,
 )
 from mnist_flow.console import TrainingProgress, print_line, print_summary
-from mnist_flow.data import DataSet, Splits, load_data_set, split_data_set
+from mnist_flow.data import DataSet, Splits, load_data_set, scale_pixels, split_data_set
 from mnist_flow.environment import count_cores, digest_code
 from mnist_flow.errors import BusyError, ConfigError, RunError, UndeliveredError
 from mnist_flow.jobs import Job, list_replicates
@@ -77,6 +77,7 @@ def run_experiment(cfg: DictConfig) -> float:
         return math.nan
     data_set = load_data_set(config.data.name, config.data.path)
     splits = split_data_set(data_set, config.data.validation, config.data.holdout_size, config.data.split_seed)
+    splits = scale_pixels(splits, config.data.scale)
     objectives = [_run_job(cfg, job, data_set, splits) for job in jobs]
     return float(np.mean(objectives))
 

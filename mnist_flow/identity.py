@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_flow.config import INCIDENTAL, TrainConfig, flatten
+from mnist_flow.config import INCIDENTAL, TrainConfig
 from mnist_flow.environment import count_cores
 
 
@@ -41,7 +41,7 @@ def describe_identity(config: TrainConfig, data_digest: str) -> dict[str, Any]:
 
     Different identities may give equal results, too (a model's name, say, is part of it).
     """
-    identity = {key: value for key, value in flatten(config.model_dump()).items() if not key.startswith(INCIDENTAL)}
+    identity = {key: value for key, value in config.list_params().items() if not key.startswith(INCIDENTAL)}
     identity["training.threads"] = config.training.threads or count_cores()
     identity["data.digest"] = data_digest
     return identity

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, open_dict
 
-from mnist_flow.config import TrainConfig, flatten, validate_config
+from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_data_set
 from mnist_flow.identity import Identity, identify
 
@@ -43,8 +43,11 @@ def compose_jobs(config: DictConfig) -> list[Job]:
     """
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
+    typed = list(config.hydra.overrides.task)
+    # What is typed takes the place of a preset's choices.
+    names = {_name_key(text) for text in typed}
     params = config.hydra.sweeper.get("params") or {}
-    overrides = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
+    overrides = [f"{key}={value}" for key, value in params.items() if key not in names] + typed
     parser = OverridesParser.create(config_loader=loader)
     grid = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)[0]
     composer = _Composer(config, loader, parser)
@@ -71,7 +74,7 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         if config.replicates > 1:
             kept = [text for text in kept if _name_key(text) != "seed"] + [f"seed={seed}"]
         one = config.model_copy(update={"seed": seed, "replicates": 1})
-        jobs.append(Job(tuple(kept), one, identify(one, digest), flatten(one.model_dump())))
+        jobs.append(Job(tuple(kept), one, identify(one, digest), one.list_params()))
     return jobs
 
 

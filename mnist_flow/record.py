@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import environment, figures
-from mnist_flow.config import TrainConfig, flatten
+from mnist_flow.config import TrainConfig
 from mnist_flow.data import IMAGE_SHAPE, DataSet, Splits
 from mnist_flow.evaluation import Evaluation, compute_per_class, find_misclassified
 from mnist_flow.training import TrainingResult, describe_devices
@@ -24,7 +24,7 @@ _VALIDATION_NAMES = {"holdout": "validation (held out)", "test": "validation (= 
 
 def log_inputs(cfg: DictConfig, config: TrainConfig, data_set: DataSet, splits: Splits, run: TrackedRun) -> None:
     """What the run starts from: params, config, environment, code and data."""
-    run.log_params(flatten(config.model_dump()))
+    run.log_params(config.list_params())
     code = environment.describe_code()
     texts = {
         "config/config.yaml": OmegaConf.to_yaml(cfg, resolve=True),

@@ -100,7 +100,7 @@ def test_options_of_a_group_can_be_named_by_pattern(compose_sweep):
 def test_a_job_knows_its_names_and_params(compose_sweep):
     (job,) = compose_jobs(compose_sweep("reg=1e-5", "model.hidden_units=[3,4]"))
     assert job.identity == identify(job.config, load_data_set("digits").digest)
-    assert job.params == flatten(job.config.model_dump())
+    assert job.params == job.config.list_params()
     assert (job.params["reg"], job.params["model.hidden_units"]) == (1e-5, [3, 4])
 
 
