@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import open_dict
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, flatten, validate_config
+from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_data_set
 from mnist_flow.errors import ConfigError, DataError
 from mnist_flow.identity import identify

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from mnist_flow.config import TrainConfig, flatten, validate_config
+from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.identity import identify
 from mnist_flow.jobs import Job
 from mnist_flow.plan import PlannedJob

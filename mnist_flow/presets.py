@@ -1,0 +1,48 @@
+"""The studies under conf/experiment: their names, their experiments in MLflow, and what the reports printed of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config import Published
+from mnist_flow.errors import ConfigError
+from mnist_flow.suggestions import did_you_mean
+
+_FOLDER = Path(CONF_DIR, "experiment")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One file of conf/experiment."""
+
+    name: str
+    experiment_name: str  # of MLflow, where its runs are
+    published: Published
+
+    @property
+    def command(self) -> str:
+        """What makes its runs."""
+        return f"python -m mnist_flow.train -m experiment={self.name}"
+
+
+def list_presets() -> list[str]:
+    """Names of all presets, sorted."""
+    return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
+
+
+def load_preset(name: str) -> Preset:
+    """Read one preset, without composing it.
+
+    Raises:
+        ConfigError: there is none of this name; the message names those there are.
+    """
+    if name not in list_presets():
+        known = list_presets()
+        raise ConfigError(f"experiment={name}: no such preset{did_you_mean(name, known)} Choices: {' '.join(known)}")
+    content = OmegaConf.load(_FOLDER / f"{name}.yaml")
+    published = OmegaConf.to_container(content.published)
+    return Preset(name, content.tracking.experiment_name, Published.model_validate(published))
