@@ -268,13 +268,17 @@ class PublishedResult(Section):
     row: Annotated[str, Field(pattern=r"^00[0-4]-")]
     # In the report's words and digits.
     statement: Annotated[str, Field(min_length=1)]
-    # Config paths and values that pick the setting; empty: the study has one.
+    # Config paths and values that pick the setting, or columns and values of the table that evaluate logs; empty: the
+    # study has one setting.
     at: dict[str, float | str]
-    metric: Literal["test_accuracy", "test_loss"]
+    # shifted_accuracy: from the table `shift`.
+    metric: Literal["test_accuracy", "test_loss", "shifted_accuracy"]
     # Every replicate that was printed, or one mean; accuracies as fractions. Empty: the report shows a curve only.
     values: list[Annotated[float, Field(ge=0)]]
     # Replicates behind a single printed mean.
     mean_of: Count
+    # What explains a difference, or what the report mixed up.
+    note: str = ""
 
 
 class Published(Section):
@@ -338,6 +342,19 @@ class AnalyzeConfig(Section):
 
     output_dir: Annotated[str, Field(min_length=1)]
     study: RegularizationStudy
+    tracking: TrackingConfig
+
+
+class ReproduceConfig(Section):
+    """Which studies to reproduce, as `conf/reproduce.yaml` describes it."""
+
+    presets: Literal["all"] | list[str]
+    evaluations: dict[str, list[str]]
+    studies: list[str]
+    overrides: list[str]
+    launcher: str
+    output_dir: Annotated[str, Field(min_length=1)]
+    plan: bool
     tracking: TrackingConfig
 
 

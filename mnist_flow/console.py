@@ -269,6 +269,26 @@ def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None,
         print(f"time: about {left} with {n_workers} at a time, by the finished runs of these models")
 
 
+def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
+    """What is missing of a reproduction.
+
+    Args:
+        presets: one row a preset: experiment, jobs, done, running, to train, and seconds of computing, NaN if unknown.
+        n_workers: jobs at a time.
+    """
+    times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
+    times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
+    _print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
+    known, unknown = presets["seconds"].sum(), int(presets["seconds"].isna().sum())
+    left = _describe_seconds(known / n_workers)
+    without = f"; {unknown} of them have no finished run of their model to judge by" if unknown else ""
+    print(f"{presets['to train'].sum()} runs to train: about {left} with {n_workers} at a time{without}")
+
+
+def _describe_seconds(seconds: float) -> str:
+    return "unknown" if seconds != seconds else str(timedelta(seconds=round(seconds)))
+
+
 def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str) -> None:
     """The groups of a sweep, the best twenty: mean ± sample standard deviation over the seeds.
 

@@ -228,10 +228,7 @@ class Sweep:
         # A sweep that is taken up again adds its numbers to those of the first time.
         step = self.parent.count_logged("jobs")
         self.parent.log_metrics(metrics, step=step)
-        tables = {"summary": summary, "replicates": replicates, "grid": build_grid(self.jobs)}
-        self.parent.log_artifacts(
-            tables={f"sweep/{name}.{ending}": table for name, table in tables.items() for ending in ("csv", "json")}
-        )
+        self.parent.log_artifacts(tables=_name_tables(summary=summary, replicates=replicates))
         if print_them:
             from mnist_flow import tracking
 
@@ -316,7 +313,11 @@ def _start(config: DictConfig) -> Sweep | None:
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, undelivered),
     )
-    parent.log_artifacts(texts={"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)})
+    parent.log_artifacts(
+        texts={"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)},
+        # At once, so that whoever looks at an unfinished sweep can tell what is missing.
+        tables=_name_tables(grid=build_grid(jobs)) if jobs else {},
+    )
     # Hydra composes each job's config with these overrides, and sets the variables around it, under any launcher.
     config.hydra.overrides.hydra += [
         f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{experiment_id}'",
@@ -374,6 +375,11 @@ def _tell(planned: Sequence[PlannedJob]) -> None:
         )
     if other_data := sum(one.other_data for one in planned):
         log.warning("%d of them are finished on other data (its digest changed), and are trained anew", other_data)
+
+
+def _name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Each table by its paths: CSV for spreadsheets, JSON for `mlflow.load_table`."""
+    return {f"sweep/{name}.{ending}": table for name, table in tables.items() for ending in ("csv", "json")}
 
 
 def _count_workers(config: DictConfig) -> int | None:

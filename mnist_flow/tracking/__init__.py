@@ -26,6 +26,7 @@ from mnist_flow.tracking.past import (
 )
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, is_project_run, start_run
 from mnist_flow.tracking.server import (
+    build_run_link,
     choose_experiment_name,
     configure,
     describe_ui_command,
@@ -54,6 +55,7 @@ __all__ = [
     "PastRun",
     "TrackedRun",
     "adopt_analysis",
+    "build_run_link",
     "choose_experiment_name",
     "close_abandoned_children",
     "close_stale_runs",

@@ -83,6 +83,13 @@ def describe_ui_command() -> str:
     return "mlflow ui" if uri == f"sqlite:///{Path('mlflow.db').resolve()}" else f"mlflow ui --backend-store-uri {uri}"
 
 
+def build_run_link(experiment_id: str, run_id: str) -> str:
+    """The page of a run: on the server, or on `mlflow ui` with its usual port."""
+    uri = get_uri()
+    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 def get_or_create_experiment(name: str) -> str:
     """The id of the experiment: MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME or `name`, in this order.
 

@@ -1,0 +1,191 @@
+"""Published numbers beside ours: what a report printed, what its setting gave here, whether the two agree. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev, variance
+
+import pandas as pd
+from scipy import stats
+
+from mnist_flow.config import PublishedResult
+from mnist_flow.presets import Preset
+
+# Images behind every published accuracy.
+_N_IMAGES = 10_000
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two samples of a measure can come from one distribution."""
+
+    agrees: bool | None  # None: there is nothing to judge by
+    half_width: float  # of the 95 % interval of the difference; NaN where there is none
+    basis: str  # what the interval rests on, in a few words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One published number, or curve, beside the runs of its setting."""
+
+    preset: str
+    published: PublishedResult
+    setting: str
+    ours: tuple[float, ...]  # one value a seed
+    run_ids: tuple[str, ...]
+    verdict: Verdict
+
+    @property
+    def report(self) -> str:
+        """000 to 004."""
+        return self.published.row[:3]
+
+    @property
+    def mean(self) -> float:
+        """Of our values; NaN without runs."""
+        return fmean(self.ours) if self.ours else math.nan
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation (ddof = 1) of our values; NaN below two."""
+        return stdev(self.ours) if len(self.ours) > 1 else math.nan
+
+    @property
+    def difference(self) -> float:
+        """Ours less published, of the means; NaN where one is missing."""
+        return self.mean - self.published_mean
+
+    @property
+    def published_mean(self) -> float:
+        """Of the published values; NaN where only a curve was shown."""
+        values = self.published.values  # noqa: PD011 - no table
+        return fmean(values) if values else math.nan
+
+
+def compare_with_published(preset: Preset, runs: pd.DataFrame, shifted: pd.DataFrame) -> list[Comparison]:
+    """What a preset's reports printed, beside its runs.
+
+    Args:
+        preset: with the published numbers.
+        runs: one row a finished run of the preset as it is: run_id, params by config path, final metrics.
+        shifted: table `shift` of these runs' evaluations: run_id, direction, pixels, fill, accuracy; may be empty.
+    """
+    comparisons = []
+    for published in preset.published.results:
+        table, metric = (shifted, "accuracy") if published.metric == "shifted_accuracy" else (runs, published.metric)
+        chosen = _select(table, published)
+        ours = tuple(float(value) for value in chosen[metric]) if len(chosen) else ()
+        comparisons.append(
+            Comparison(
+                preset=preset.name,
+                published=published,
+                setting=preset.published.setting,
+                ours=ours,
+                run_ids=tuple(chosen["run_id"]) if len(chosen) else (),
+                verdict=judge(published.values, published.mean_of, ours, is_accuracy=metric != "test_loss"),
+            )
+        )
+    return comparisons
+
+
+def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is_accuracy: bool) -> Verdict:
+    """Whether published and own values agree within sampling error, at the 95 % level.
+
+    Several published replicates are compared by Welch's interval of the difference. One published number is compared
+    with the prediction interval that three or more of our runs give for a mean of `mean_of` runs. With fewer runs of
+    ours nothing tells the spread over seeds; then the binomial error of two accuracies on 10,000 images stands in,
+    which is too wide, since both are measured on the same images.
+
+    Args:
+        published: every replicate, or one mean; empty where only a curve was shown.
+        mean_of: runs behind a single published number.
+        ours: one value a seed.
+        is_accuracy: a share of the test images, 0 to 1.
+    """
+    if not published or not ours:
+        return Verdict(None, math.nan, "nothing published to compare" if not published else "not run yet")
+    difference = fmean(ours) - fmean(published)
+    quantile = (1 + _LEVEL) / 2
+    if len(published) > 1 and len(ours) > 1:
+        theirs, own = variance(published) / len(published), variance(ours) / len(ours)
+        degrees = (theirs + own) ** 2 / (theirs**2 / (len(published) - 1) + own**2 / (len(ours) - 1))
+        half = float(stats.t.ppf(quantile, degrees)) * math.sqrt(theirs + own)
+        basis = "Welch"
+    elif len(ours) >= 3:
+        spread = stdev(ours) * math.sqrt(1 / mean_of + 1 / len(ours))
+        half = float(stats.t.ppf(quantile, len(ours) - 1)) * spread
+        basis = f"prediction from {len(ours)} seeds"
+    elif is_accuracy:
+        shares = fmean(published), fmean(ours)
+        half = float(stats.norm.ppf(quantile)) * math.sqrt(sum(p * (1 - p) for p in shares) / _N_IMAGES)
+        basis = "binomial, 10,000 images"
+    else:
+        return Verdict(None, math.nan, "too few runs to judge a loss")
+    return Verdict(abs(difference) <= half, half, basis)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a study chooses, on held-out images and as the reports do."""
+
+    preset: str
+    setting: str
+    chosen_at: str  # the setting with the best mean validation accuracy
+    n: int
+    val_mean: float
+    test_mean: float
+    test_std: float
+    # The setting that the test set itself would have chosen among the same runs, and its mean test accuracy.
+    best_on_test_at: str
+    best_on_test_mean: float
+
+
+def select(preset: Preset, runs: pd.DataFrame, varying: Sequence[str]) -> Selection | None:
+    """Choose on held-out images, and look at the test accuracy of the chosen setting; None without runs.
+
+    Args:
+        preset: a study with held-out validation.
+        runs: one row a finished run: params by config path, val_accuracy of the selected epoch, test_accuracy.
+        varying: the params that the study chooses among.
+    """
+    if runs.empty:
+        return None
+    groups = runs.groupby([runs[name].astype(str) for name in varying])
+    means = groups[["val_accuracy", "test_accuracy"]].mean()
+    chosen, best = means["val_accuracy"].idxmax(), means["test_accuracy"].idxmax()
+    tests = groups.get_group(chosen if len(varying) > 1 else (chosen,))["test_accuracy"]
+    return Selection(
+        preset=preset.name,
+        setting=preset.published.setting,
+        chosen_at=_describe(varying, chosen),
+        n=len(tests),
+        val_mean=float(means.loc[chosen, "val_accuracy"]),
+        test_mean=float(tests.mean()),
+        test_std=float(tests.std(ddof=1)),
+        best_on_test_at=_describe(varying, best),
+        best_on_test_mean=float(means.loc[best, "test_accuracy"]),
+    )
+
+
+def _describe(varying: Sequence[str], values: object) -> str:
+    parts = values if isinstance(values, tuple) else (values,)
+    return " ".join(f"{key}={value}" for key, value in zip(varying, parts, strict=True))
+
+
+def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:
+    chosen = table
+    for key, value in published.at.items():
+        if chosen.empty:
+            break
+        wanted = [_matches(cell, value) for cell in chosen[key]]
+        chosen = chosen[wanted]
+    return chosen
+
+
+def _matches(cell: object, value: float | str) -> bool:
+    if isinstance(value, str) or not isinstance(cell, (int, float)):
+        return str(cell) == str(value)
+    return math.isclose(cell, value, rel_tol=1e-9, abs_tol=1e-15)
