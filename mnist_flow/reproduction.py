@@ -1,0 +1,181 @@
+"""The whole reproduction's story: what is missing, train it, measure it, draw it, write it down."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mnist_flow import tracking
+from mnist_flow.analysis.report import Report, write_report
+from mnist_flow.analysis.results import compare_with_published, select
+from mnist_flow.analysis.study import run_study
+from mnist_flow.config import ReproduceConfig, validate_config
+from mnist_flow.console import print_line, print_missing
+from mnist_flow.environment import count_cores
+from mnist_flow.errors import RunError, UserError
+from mnist_flow.jobs import compose_jobs
+from mnist_flow.plan import PlannedJob, estimate_seconds
+from mnist_flow.presets import Preset, list_presets, load_preset
+from mnist_flow.resume import look_up
+from mnist_flow.summary import find_varying, read_results
+
+# They would put the runs of all presets into one experiment, and the first of them into the run of `mlflow run`.
+_OF_THIS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+
+
+@dataclass(frozen=True)
+class _State:
+    """A preset and how far it is."""
+
+    preset: Preset
+    experiment_id: str | None
+    planned: list[PlannedJob]
+
+    @property
+    def todo(self) -> list[PlannedJob]:
+        return [one for one in self.planned if one.state != "finished"]
+
+    def build_runs(self) -> pd.DataFrame:
+        """One row a finished run: run_id, params, results."""
+        return pd.DataFrame(
+            [
+                {"run_id": one.run.run_id, **one.job.params, **read_results(one.run.metrics)}
+                for one in self.planned
+                if one.state == "finished" and one.run is not None
+            ]
+        )
+
+
+def run_reproduction(cfg: DictConfig) -> None:
+    """Train, measure and draw what is missing, then write RESULTS.md and report.html.
+
+    Args:
+        cfg: the config that Hydra composed from conf/reproduce.yaml.
+
+    Raises:
+        UserError: bad config, data or tracking server.
+        RunError: some steps failed; the results of the others are written.
+    """
+    config = validate_config(cfg, ReproduceConfig)
+    presets = [load_preset(name) for name in (list_presets() if config.presets == "all" else config.presets)]
+    own_run = tracking.adopt_analysis()
+    for name in _OF_THIS_RUN:
+        os.environ.pop(name, None)
+    tracking.configure(config.tracking.uri)
+    states = [_look_up(preset, config.overrides) for preset in presets]
+    _print_missing(states, config.launcher)
+    if config.plan:
+        return
+
+    failures = []
+    for state in states:
+        if state.todo:
+            options = [f"experiment={state.preset.name}", f"hydra/launcher={config.launcher}", *config.overrides]
+            failures += _run_command("train", "-m", *options)
+    names = {preset.experiment_name for preset in presets}
+    for measure, experiments in config.evaluations.items():
+        for name in experiments:
+            if name in names:
+                failures += _run_command("evaluate", f"tracking.experiment_name={name}", f"measure=[{measure}]")
+    figures = Path(config.output_dir, "results")
+    drawn: dict[str, list[Path]] = {}
+    for study in config.studies:
+        try:
+            drawn[study] = run_study(_compose("analyze", [f"study={study}", f"output_dir='{figures}'"]))
+        except UserError as error:
+            failures.append(f"study={study}: {error}")
+    states = [_look_up(preset, config.overrides) for preset in presets]
+    files = _write(config, states, drawn)
+    if own_run:
+        tracking.log_files(own_run, files, "reproduction")
+    print_line("written: " + " ".join(str(file) for file in files))
+    if failures:
+        raise RunError(f"{len(failures)} steps failed; the same command goes on: " + "; ".join(failures))
+
+
+def _look_up(preset: Preset, overrides: Sequence[str]) -> _State:
+    jobs = compose_jobs(_compose("config", [f"experiment={preset.name}", *overrides], RunMode.MULTIRUN))
+    experiment_id = tracking.find_experiment(preset.experiment_name)
+    planned = look_up(jobs, experiment_id) if experiment_id is not None else []
+    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
+
+
+def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
+    if mode == RunMode.RUN:
+        cfg = cfg.copy()
+        del cfg["hydra"]
+    return cfg
+
+
+def _print_missing(states: Sequence[_State], launcher: str) -> None:
+    past = [one.run for state in states for one in state.planned if one.run is not None]
+    rows = []
+    for state in states:
+        counts = Counter(one.state for one in state.planned)
+        jobs = [one.job for one in state.todo]
+        rows.append(
+            {
+                "experiment": state.preset.name,
+                "jobs": len(state.planned),
+                "done": counts["finished"],
+                "running": counts["alive"],
+                "to train": counts["new"] + counts["interrupted"],
+                "seconds": estimate_seconds(jobs, past),
+            }
+        )
+    print_missing(pd.DataFrame(rows), count_cores() if launcher == "local_pool" else 1)
+
+
+def _run_command(name: str, *arguments: str) -> list[str]:
+    """Run a command of this package in a process of its own; returns what failed."""
+    print_line(f"python -m mnist_flow.{name} {' '.join(arguments)}")
+    done = subprocess.run(
+        [sys.executable, "-m", f"mnist_flow.{name}", *arguments],
+        env={**os.environ, **tracking.list_variables()},
+        check=False,
+    )
+    if done.returncode in (130, 143):
+        raise KeyboardInterrupt
+    return [f"{name} {' '.join(arguments)} (exit status {done.returncode})"] if done.returncode else []
+
+
+def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str, Sequence[Path]]) -> list[Path]:
+    comparisons, selections, links = [], [], {}
+    for state in states:
+        runs = state.build_runs()
+        links |= {
+            run_id: tracking.build_run_link(state.experiment_id or "", run_id) for run_id in runs.get("run_id", [])
+        }
+        if state.preset.published.results:
+            shifted = tracking.fetch_tables("shift", list(runs["run_id"])) if len(runs) else pd.DataFrame()
+            comparisons += compare_with_published(state.preset, runs, shifted)
+        else:
+            varying = [key for key in find_varying([one.job for one in state.planned]) if key != "seed"]
+            selection = select(state.preset, runs, varying)
+            selections += [selection] if selection is not None else []
+    report = Report(
+        comparisons=comparisons,
+        selections=selections,
+        figures={study: [file for file in files if file.suffix == ".svg"] for study, files in drawn.items()},
+        unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
+        links=links,
+        computing_seconds=sum(
+            one.run.metrics.get("fit_seconds", 0.0) for state in states for one in state.planned if one.run is not None
+        ),
+        n_runs=sum(len(state.planned) - len(state.todo) for state in states),
+        overrides=config.overrides,
+    )
+    return write_report(report, Path(config.output_dir))

@@ -1,0 +1,95 @@
+"""The reproduction of some presets on digits, from nothing to the report."""
+
+from __future__ import annotations
+
+import re
+
+import mlflow
+import pytest
+
+from support import list_imports
+
+REPRODUCE = (
+    *("-m", "mnist_flow.reproduce", "presets=[mlp_64_64,learning_rate,learning_rate_holdout]", "launcher=basic"),
+    "overrides=['data=digits','epochs=1','batch_size=32','seed=0,1']",
+    *("evaluations={shift:[mlp_64_64]}", "studies=[learning_rate,curves]", "output_dir=out"),
+)
+
+
+def count_runs(folder, kind) -> int:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return len(client.search_runs(experiments, f"tags.`mnist_flow.kind` = '{kind}'"))
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory, run_command):
+    folder = tmp_path_factory.mktemp("reproduced")
+    done = run_command(folder, *REPRODUCE)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.mark.parametrize("plan", ["--plan", "plan=true"])
+def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command, plan):
+    done = run_command(tmp_path, "-X", "importtime", *REPRODUCE, plan)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"learning_rate_holdout *│ 16 *│ 0 *│ 0 *│ 16 *│ unknown", done.stdout)
+    assert "34 runs to train" in done.stdout
+    assert not list_imports(done.stderr) & {"tensorflow", "keras"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_missing_is_trained_measured_and_drawn(reproduced):
+    folder, done = reproduced
+    assert "34 runs to train" in done.stdout
+    assert count_runs(folder, "train") == 34
+    assert count_runs(folder, "sweep") == 3
+    assert count_runs(folder, "evaluation") == 2
+    for study in ("learning_rate", "curves"):
+        assert (folder / "out" / "results" / f"{study}.svg").is_file()
+
+
+def test_the_results_have_every_published_number_of_the_presets(reproduced):
+    folder, _ = reproduced
+    text = (folder / "out" / "RESULTS.md").read_text()
+    assert "trained with `data=digits epochs=1 batch_size=32 seed=0,1`" in text
+    rows = [re.split(r" \| ", line) for line in text.splitlines() if re.match(r"\| 00\d-", line)]
+    assert [row[0].strip("| ") for row in rows] == ["000-2B", "001-2.3", "001-2.3", "002-2C", "004-2.3", "004-2.3"]
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("mlp_64_64").experiment_id
+    runs = client.search_runs([experiment], "tags.`mnist_flow.kind` = 'train'")
+    mean = sum(run.data.metrics["test_accuracy"] for run in runs) / 2
+    assert rows[1][3].startswith(f"{100 * mean:.2f} ± ")
+    assert rows[1][3].endswith("% (2)")
+    assert "| 784-100-10, SGD, eight learning rates, 10 epochs; the learning rate chosen on held-out images |" in text
+    page = (folder / "out" / "report.html").read_text()
+    for run in runs:
+        assert f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run.info.run_id}" in page
+
+
+def test_the_same_command_again_trains_and_measures_nothing(reproduced, run_command):
+    folder, _ = reproduced
+    before = (folder / "out" / "RESULTS.md").read_text()
+    done = run_command(folder, *REPRODUCE)
+    assert done.returncode == 0, done.stderr
+    assert "0 runs to train" in done.stdout
+    assert "mnist_flow.train" not in done.stdout
+    assert (count_runs(folder, "train"), count_runs(folder, "evaluation")) == (34, 2)
+    assert (folder / "out" / "RESULTS.md").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["presets=[widht]"], "experiment=widht: no such preset; did you mean 'width'"),
+        (["studies=[curve]"], "study=curve: no such option; did you mean 'curves'"),
+        (["launcher=moon"], "hydra/launcher=moon: no such option"),
+        (["overrides=['epochs=none']"], "epochs=none: must be a valid integer"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, run_command, arguments, message):
+    done = run_command(tmp_path, "-m", "mnist_flow.reproduce", "presets=[mlp_64_64]", "--plan", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
