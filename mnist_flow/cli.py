@@ -168,6 +168,8 @@ def _describe(error: BaseException | None, config_name: str) -> str:
 def _describe_unknown_key(key: str, config_name: str) -> str:
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         known = set(flatten(compose(config_name)))
+    if key in known:
+        return f"{key}: no such key with the groups that are chosen; choose its group too, or leave out the choice"
     groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
     group, _, name = key.rpartition(".")
     options = [

@@ -358,6 +358,78 @@ class ReproduceConfig(Section):
     tracking: TrackingConfig
 
 
+class ShiftMeasure(Section):
+    max_pixels: Annotated[int, Field(ge=1, le=27)]
+    directions: Annotated[
+        list[Literal["right", "left", "up", "down", "up_right", "up_left", "down_right", "down_left"]],
+        Field(min_length=1),
+    ]
+    fills: Annotated[list[Literal["wrap", "zero"]], Field(min_length=1)]
+
+
+class GaussianMeasure(Section):
+    stddevs: Annotated[list[NonNegative], Field(min_length=1)]
+    draws: Count
+    seed: Seed
+
+
+class SaltAndPepperMeasure(Section):
+    levels: Annotated[list[Fraction], Field(min_length=1)]
+    draws: Count
+    seed: Seed
+
+
+class RotationMeasure(Section):
+    degrees: Annotated[list[Annotated[float, Field(ge=-180, le=180)]], Field(min_length=1)]
+
+
+class MeasureConfig(Section):
+    """What is measured: the options of conf/measure that were chosen."""
+
+    shift: ShiftMeasure | None = None
+    gaussian: GaussianMeasure | None = None
+    salt_and_pepper: SaltAndPepperMeasure | None = None
+    rotation: RotationMeasure | None = None
+
+    @model_validator(mode="after")
+    def check_lists(self) -> MeasureConfig:
+        chosen = self.list_chosen()
+        if not chosen:
+            raise ValueError(f"measure: nothing is chosen; choose from {' '.join(type(self).model_fields)}")
+        for name, section in chosen.items():
+            for key, values in section:
+                if isinstance(values, list) and len(set(values)) < len(values):
+                    raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
+        return self
+
+    def list_chosen(self) -> dict[str, ShiftMeasure | GaussianMeasure | SaltAndPepperMeasure | RotationMeasure]:
+        """The chosen measures by name."""
+        return {name: section for name, section in self if section is not None}
+
+
+class MeasuredDataConfig(Section):
+    path: str | None
+
+
+class EvaluateConfig(Section):
+    """A measurement of runs, as `conf/evaluate.yaml` and its groups describe it."""
+
+    run_ids: list[Annotated[str, Field(pattern=r"^\w+$")]]
+    filter: str | None
+    resume: bool
+    batch_size: Count
+    threads: Count | None
+    data: MeasuredDataConfig
+    measure: MeasureConfig
+    tracking: TrackingConfig
+
+    @model_validator(mode="after")
+    def check_choice(self) -> EvaluateConfig:
+        if self.run_ids and self.filter is not None:
+            raise ValueError(f"filter={self.filter}: chooses among the runs of an experiment; leave out run_ids")
+        return self
+
+
 class SyncConfig(Section):
     """What `conf/sync.yaml` describes."""
 
@@ -369,7 +441,7 @@ def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
 
     Args:
         cfg: what Hydra composed.
-        schema: TrainConfig, AnalyzeConfig or SyncConfig.
+        schema: TrainConfig, AnalyzeConfig, EvaluateConfig or SyncConfig.
 
     Raises:
         ConfigError: one line naming the key, the value and what is allowed.

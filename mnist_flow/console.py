@@ -311,6 +311,19 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
     _print_table(shown.head(20), title)
 
 
+def print_evaluations(summary: pd.DataFrame) -> None:
+    """What was measured, a row an evaluation, the first fifty.
+
+    Args:
+        summary: from `measurement.evaluate_runs`.
+    """
+    more = f", the first 50 of {len(summary)}" if len(summary) > 50 else ""
+    shown = summary.drop(columns=["evaluation", "seed"]).head(50)
+    for name in ("mean accuracy", "worst accuracy"):
+        shown[name] = [f"{value:.4f}" for value in shown[name]]
+    _print_table(shown, f"evaluations{more}: accuracy over all conditions of a measure")
+
+
 def _print_table(table: pd.DataFrame, title: str) -> None:
     print(title)
     drawn = Table()

@@ -10,7 +10,7 @@ import sys
 from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -25,6 +25,8 @@ _NUMERICAL = (
     "noise.py",
     "training.py",
 )
+# Files that the numbers of a measurement of a logged model depend on.
+_MEASURING = ("data.py", "evaluation.py", "noise.py", "robustness.py", "transforms.py")
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -62,16 +64,17 @@ def describe_code() -> dict[str, Any]:
     return {"commit": commit.strip(), "dirty": bool(diff or untracked), "untracked": untracked, "diff": diff}
 
 
-@lru_cache(maxsize=1)
-def digest_code() -> str:
-    """The version of the code that a run's numbers depend on, with or without git.
+@lru_cache(maxsize=2)
+def digest_code(kind: Literal["train", "evaluation"] = "train") -> str:
+    """The version of the code that the numbers of a run of this kind depend on, with or without git.
 
     The first 16 hex digits of the SHA-256 of the files that load, corrupt, build, train and measure; how runs are
     tracked, shown and compared can change without making them doubtful.
     """
+    names = {"train": _NUMERICAL, "evaluation": _MEASURING}[kind]
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    for file in sorted(file for name in _NUMERICAL for file in package.glob(name)):
+    for file in sorted(file for name in names for file in package.glob(name)):
         digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -153,15 +153,15 @@ def _run_command(name: str, *arguments: str) -> list[str]:
 
 
 def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str, Sequence[Path]]) -> list[Path]:
-    comparisons, selections, links = [], [], {}
+    comparisons, selections = [], []
+    links: dict[str, str] = {}
     for state in states:
         runs = state.build_runs()
         links |= {
             run_id: tracking.build_run_link(state.experiment_id or "", run_id) for run_id in runs.get("run_id", [])
         }
         if state.preset.published.results:
-            shifted = tracking.fetch_tables("shift", list(runs["run_id"])) if len(runs) else pd.DataFrame()
-            comparisons += compare_with_published(state.preset, runs, shifted)
+            comparisons += compare_with_published(state.preset, runs, _fetch_shifted(state, runs))
         else:
             varying = [key for key in find_varying([one.job for one in state.planned]) if key != "seed"]
             selection = select(state.preset, runs, varying)
@@ -179,3 +179,11 @@ def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str
         overrides=config.overrides,
     )
     return write_report(report, Path(config.output_dir))
+
+
+def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:
+    """The table `shift` of the runs, where a published number asks for it."""
+    wanted = any(result.metric == "shifted_accuracy" for result in state.preset.published.results)
+    if not wanted or runs.empty:
+        return pd.DataFrame()
+    return tracking.fetch_tables("shift", [str(state.experiment_id)], list(runs["run_id"]))

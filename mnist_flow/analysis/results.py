@@ -153,26 +153,24 @@ def select(preset: Preset, runs: pd.DataFrame, varying: Sequence[str]) -> Select
     """
     if runs.empty:
         return None
-    groups = runs.groupby([runs[name].astype(str) for name in varying])
+    settings = pd.Series(
+        [" ".join(f"{key}={row[key]}" for key in varying) for _, row in runs.iterrows()], index=runs.index
+    )
+    groups = runs.groupby(settings)
     means = groups[["val_accuracy", "test_accuracy"]].mean()
-    chosen, best = means["val_accuracy"].idxmax(), means["test_accuracy"].idxmax()
-    tests = groups.get_group(chosen if len(varying) > 1 else (chosen,))["test_accuracy"]
+    chosen, best = str(means["val_accuracy"].idxmax()), str(means["test_accuracy"].idxmax())
+    tests = runs.loc[settings == chosen, "test_accuracy"]
     return Selection(
         preset=preset.name,
         setting=preset.published.setting,
-        chosen_at=_describe(varying, chosen),
+        chosen_at=chosen,
         n=len(tests),
-        val_mean=float(means.loc[chosen, "val_accuracy"]),
+        val_mean=float(means["val_accuracy"][chosen]),
         test_mean=float(tests.mean()),
         test_std=float(tests.std(ddof=1)),
-        best_on_test_at=_describe(varying, best),
-        best_on_test_mean=float(means.loc[best, "test_accuracy"]),
+        best_on_test_at=best,
+        best_on_test_mean=float(means["test_accuracy"][best]),
     )
-
-
-def _describe(varying: Sequence[str], values: object) -> str:
-    parts = values if isinstance(values, tuple) else (values,)
-    return " ".join(f"{key}={value}" for key, value in zip(varying, parts, strict=True))
 
 
 def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
+    LoggedModelInput,
     LoggedModelOutput,
     LoggedModelStatus,
     Metric,
@@ -265,13 +266,14 @@ def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operat
                 DatasetInput(Dataset(**dataset), [InputTag("mlflow.data.context", context)])
                 for context, dataset in datasets.items()
             ]
+            models = [LoggedModelInput(model_id) for model_id in operation.get("models", [])]
             try:
-                client.log_inputs(run_id, datasets=inputs)
+                client.log_inputs(run_id, inputs, models)
             except MlflowException as error:
                 if error.error_code != ErrorCode.Name(BAD_REQUEST):
                     raise
                 # Another job was the first to log this data set, at the same moment; now MLflow finds it.
-                client.log_inputs(run_id, datasets=inputs)
+                client.log_inputs(run_id, inputs, models)
         case {"kind": "model", "folder": folder, "metrics": metrics}:
             _deliver_model(client, run_id, experiment_id, files / folder, metrics)
         case {"kind": "end", "status": status, "end_time": end_time}:
@@ -281,7 +283,7 @@ def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operat
 
 
 def _deliver_batch(client: mlflow.MlflowClient, run_id: str, operation: Mapping[str, Any]) -> None:
-    metrics = [Metric(*point) for point in operation.get("metrics", [])]
+    metrics = [Metric(*point, model_id=operation.get("model_id")) for point in operation.get("metrics", [])]
     params = [Param(key, value) for key, value in operation.get("params", {}).items()]
     tags = [RunTag(key, value) for key, value in operation.get("tags", {}).items()]
     n_requests = max(-(-len(metrics) // _MAX_METRICS), -(-len(params) // _MAX_PARAMS), -(-len(tags) // _MAX_TAGS))

@@ -22,6 +22,9 @@ HEARTBEAT_TAG = "mnist_flow.heartbeat"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"
+# Of an evaluation: what it measures (shift, gaussian, …), and the training run whose model it measures.
+MEASURE_TAG = "mnist_flow.measure"
+MEASURED_RUN_TAG = "mnist_flow.measured_run"
 
 # MLflow's own.
 PARENT_TAG = "mlflow.parentRunId"

@@ -22,7 +22,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True)
 class PastRun:
-    """An earlier training run."""
+    """An earlier training run or evaluation."""
 
     run_id: str
     # alive: RUNNING, and its process lives. interrupted: KILLED or FAILED, or RUNNING and its process is gone.
@@ -48,8 +48,9 @@ def fetch_past_runs(
     recipe: str | None = None,
     params: Mapping[str, str] | None = None,
     stale_after: float = 600.0,
+    kind: str = "train",
 ) -> list[PastRun]:
-    """The training runs of an experiment, oldest first.
+    """The training runs of an experiment, oldest first; or its evaluations.
 
     Args:
         experiment_id: where to look.
@@ -57,14 +58,15 @@ def fetch_past_runs(
         recipe: only runs with this one.
         params: only runs with these.
         stale_after: seconds of silence after which a RUNNING run of another machine is taken for dead.
+        kind: train or evaluation.
     """
-    conditions = [f"tags.`{names.KIND_TAG}` = 'train'"]
+    conditions = [f"tags.`{names.KIND_TAG}` = '{kind}'"]
     if fingerprint is not None:
         conditions.append(f"tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'")
     if recipe is not None:
         conditions.append(f"tags.`{names.RECIPE_TAG}` = '{recipe}'")
     conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
-    found = _search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
+    found = search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
     return [_describe(run, stale_after) for run in found]
 
 
@@ -122,7 +124,7 @@ def close_stale_runs(experiment_id: str, stale_after: float) -> list[tuple[str, 
     """
     client = mlflow.MlflowClient()
     closed = []
-    running = _search(experiment_id, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'")
+    running = search(experiment_id, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'")
     for run in running:
         if not lives(run, stale_after):
             client.set_terminated(run.info.run_id, "KILLED")
@@ -134,17 +136,17 @@ def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> 
     """Children of a sweep that ended at or after a Unix time in milliseconds."""
     # One that is taken up again keeps its old end until the new one.
     ended = f"attributes.end_time >= {since} and attributes.status != 'RUNNING'"
-    return _search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and {ended}")
+    return search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and {ended}")
 
 
 def fetch_running_children(experiment_id: str, parent_run_id: str) -> list[Run]:
     """Children of a sweep that are RUNNING."""
-    return _search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and attributes.status = 'RUNNING'")
+    return search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and attributes.status = 'RUNNING'")
 
 
 def fetch_sweep(experiment_id: str, fingerprint: str, stale_after: float) -> tuple[Run, bool] | None:
     """The last parent run of a sweep with this fingerprint, and whether its process lives; None: there is none."""
-    found = _search(
+    found = search(
         experiment_id,
         f"tags.`{names.KIND_TAG}` = 'sweep' and tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'",
         ["attributes.start_time DESC"],
@@ -153,7 +155,12 @@ def fetch_sweep(experiment_id: str, fingerprint: str, stale_after: float) -> tup
     return (found[0], found[0].info.status == "RUNNING" and lives(found[0], stale_after)) if found else None
 
 
-def _search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_most: int | None = None) -> list[Run]:
+def search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_most: int | None = None) -> list[Run]:
+    """The runs of an experiment that match an MLflow filter, page by page.
+
+    Raises:
+        TrackingError: the server does not answer, or the filter is malformed.
+    """
     client = mlflow.MlflowClient()
     found: list[Run] = []
     token: str | None = None

@@ -103,8 +103,14 @@ class TrackedRun:
         """Log the metrics of a finished epoch, which count from 1; an epoch that is already logged is left as it is."""
         self.log_metrics(metrics, step=epoch)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics; those that the run already has at this step are left as they are."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, model_id: str | None = None) -> None:
+        """Log metrics; those that the run already has at this step are left as they are.
+
+        Args:
+            metrics: by name.
+            step: finished epochs, or 0.
+            model_id: the logged model that they are measures of, and that shows them too.
+        """
         now = int(time.time() * 1000)
         new = []
         for name, value in metrics.items():
@@ -113,7 +119,7 @@ class TrackedRun:
                 points[step] = [name, float(value), now, step]
                 new.append(points[step])
         if new:
-            self._put(kind="batch", metrics=new)
+            self._put(kind="batch", metrics=new, model_id=model_id)
 
     def count_logged(self, metric: str) -> int:
         """Points that a metric has."""
@@ -189,6 +195,10 @@ class TrackedRun:
             datasets[context] = described
         self._put(kind="inputs", datasets=datasets)
 
+    def link_model(self, model_id: str) -> None:
+        """Say that the run takes a logged model as its input."""
+        self._put(kind="inputs", datasets={}, models=[model_id])
+
     def log_model(self, model: keras.Model, input_example: FloatArray, probabilities: FloatArray) -> None:
         """Log a model as `model`, with signature, input example and the pinned packages that it needs to be served."""
         import mlflow.tensorflow
@@ -262,16 +272,16 @@ def start_run(
         experiment_id: where a new run goes.
         run_name: its name.
         tags: its tags.
-        parent_run_id: the sweep's.
+        parent_run_id: the sweep's; of an evaluation, the training run's.
         take_up: id of an interrupted run to go on with, instead of a new one.
-        alone_since: Unix time in seconds at which no other process trained the same fingerprint; none may since.
+        alone_since: Unix time in seconds at which no other process had the same fingerprint; none may since.
         stale_after: seconds of silence after which a process of another machine is taken for dead.
         system_metrics: log CPU and memory.
         options: for a server that goes away.
 
     Raises:
         TrackingError: the run can't be created.
-        BusyError: another process trains the same fingerprint, or has since `alone_since`.
+        BusyError: another process has the same fingerprint, or had since `alone_since`.
         UndeliveredError: the run is finished and the server did not take its record.
     """
     options = options or DeliveryOptions()
@@ -362,7 +372,7 @@ def _create(
             return run_id
         fingerprint = tags[names.FINGERPRINT_TAG]
         others = []
-        for past in fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after):
+        for past in fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after, kind=tags[names.KIND_TAG]):
             finished_since = past.state == "finished" and past.end_time >= alone_since * 1000
             if past.run_id == run_id or not (past.state == "alive" or finished_since):
                 continue
@@ -375,11 +385,12 @@ def _create(
             return run_id
         client.delete_run(run_id)
         time.sleep(random.uniform(0.1, 2.0))  # noqa: S311 - no secret
-        now = fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after)
+        verb = "trains" if tags[names.KIND_TAG] == "train" else "measures"
+        now = fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after, kind=tags[names.KIND_TAG])
         left = {past.run_id for past in now if past.state != "interrupted"}
         for other in others:
             if other.run_id in left:
                 raise BusyError(
-                    f"run {other.run_id} of {name_process(other.process)} has the same config; resume=false trains it "
+                    f"run {other.run_id} of {name_process(other.process)} has the same config; resume=false {verb} it "
                     "all the same"
                 )

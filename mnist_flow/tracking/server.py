@@ -64,6 +64,12 @@ def _find_sqlite_file() -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def is_store_there() -> bool:
+    """False: it is a SQLite file that does not exist, and that MLflow would make at the first question."""
+    file = _find_sqlite_file()
+    return file is None or file.exists()
+
+
 def get_uri() -> str:
     """The tracking URI in force, without credentials."""
     return hide_credentials(mlflow.get_tracking_uri())
@@ -134,8 +140,7 @@ def find_experiment(name: str) -> str | None:
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
     name = choose_experiment_name(name)
-    file = _find_sqlite_file()
-    if file is not None and not file.exists():
+    if not is_store_there():
         return None
     with clear_errors():
         experiment = mlflow.get_experiment_by_name(name)

@@ -1,0 +1,182 @@
+"""A classifier measured under many conditions: on shifted, rotated and noisy images. Plain values in, a table out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mnist_flow import noise
+from mnist_flow.arrays import FloatArray, IntArray
+from mnist_flow.evaluation import evaluate_predictions
+from mnist_flow.transforms import DIRECTIONS, Fill, rotate_images, shift_images
+
+Transform = Callable[[FloatArray], FloatArray]
+# images → class probabilities (n, 10)
+Predict = Callable[[FloatArray], FloatArray]
+
+# `direction` of the images that stay where they are.
+UNMOVED = "none"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to change all test images."""
+
+    # The condition's columns in the table.
+    columns: dict[str, Any]
+    transform: Transform = field(repr=False)
+
+
+def list_shifts(max_pixels: int, directions: Sequence[str], fills: Sequence[Fill]) -> list[Condition]:
+    """Shifts by 1 to `max_pixels` in each direction, and by none once, with each fill.
+
+    Returns:
+        Conditions with the columns direction (`none` for 0 pixels), pixels, dx, dy, fill.
+
+    Raises:
+        ValueError: a direction is unknown.
+    """
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction={direction}: must be one of {' '.join(DIRECTIONS)}")
+    moves = [(UNMOVED, 0, 0, 0)]
+    moves += [
+        (direction, pixels, pixels * DIRECTIONS[direction][0], pixels * DIRECTIONS[direction][1])
+        for direction in directions
+        for pixels in range(1, max_pixels + 1)
+    ]
+    return [
+        Condition(
+            {"direction": direction, "pixels": pixels, "dx": dx, "dy": dy, "fill": fill},
+            partial(shift_images, dx=dx, dy=dy, fill=fill),
+        )
+        for fill in fills
+        for direction, pixels, dx, dy in moves
+    ]
+
+
+def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    """Normal noise of each standard deviation, in each of several draws.
+
+    A draw is the same noise for every model and, scaled, for every standard deviation, so that differences between them
+    are not chance.
+
+    Returns:
+        Conditions with the columns stddev, draw.
+    """
+    return [
+        Condition(
+            {"stddev": stddev, "draw": draw},
+            partial(_add_noise, noise.add_gaussian, stddev, (seed, draw)),
+        )
+        for stddev in stddevs
+        for draw in range(draws)
+    ]
+
+
+def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    """Salt and pepper of each level, in each of several draws; a draw is the same for every model and level.
+
+    Returns:
+        Conditions with the columns level, draw.
+    """
+    return [
+        Condition(
+            {"level": level, "draw": draw},
+            partial(_add_noise, noise.add_salt_and_pepper, level, (seed, draw)),
+        )
+        for level in levels
+        for draw in range(draws)
+    ]
+
+
+def list_rotations(degrees: Sequence[float]) -> list[Condition]:
+    """Rotations by each angle.
+
+    Returns:
+        Conditions with the column degrees.
+    """
+    return [Condition({"degrees": angle}, partial(rotate_images, degrees=angle)) for angle in degrees]
+
+
+def measure_conditions(
+    conditions: Sequence[Condition], images: FloatArray, labels: IntArray, scale: float, predict: Predict
+) -> pd.DataFrame:
+    """Measure a classifier on the images as each condition changes them, one condition in memory at a time.
+
+    Args:
+        conditions: the rows.
+        images: float32 (n, 28, 28, 1), pixel range [0, 1].
+        labels: int (n,), 0 to 9.
+        scale: factor on all pixels that the classifier was trained with; it comes after the change.
+        predict: the classifier.
+
+    Returns:
+        A row a condition: its columns, then n (images), accuracy and its binomial standard_error, macro_recall (the
+        share of each digit that is found, the mean over the digits there are) and cross_entropy (nats).
+    """
+    return pd.DataFrame(
+        [
+            {**condition.columns, **_measure(predict(_scale(condition.transform(images), scale)), labels)}
+            for condition in conditions
+        ]
+    )
+
+
+def compute_headlines(measure: str, table: pd.DataFrame) -> dict[str, float]:
+    """The few numbers of a table by which runs are compared.
+
+    Args:
+        measure: shift, gaussian, salt_and_pepper or rotation.
+        table: from `measure_conditions`.
+
+    Returns:
+        For every measure `{measure}_mean_accuracy` and `{measure}_worst_accuracy` over all conditions. Shifts: the
+        worst accuracy at each number of pixels, of straight and of diagonal shifts apart, since these move along both
+        axes. Noise: the mean accuracy over the draws of each level. Rotations: the worse accuracy of both senses.
+    """
+    numbers = {"mean_accuracy": table["accuracy"].mean(), "worst_accuracy": table["accuracy"].min()}
+    match measure:
+        case "shift":
+            diagonal = (table["dx"] != 0) & (table["dy"] != 0)
+            for name, rows in (("worst", table[~diagonal]), ("worst_diagonal", table[diagonal])):
+                for pixels, accuracies in rows.groupby("pixels")["accuracy"]:
+                    numbers[f"{name}_accuracy_at_{pixels}_pixels"] = accuracies.min()
+        case "rotation":
+            for degrees, accuracies in table.groupby(table["degrees"].abs())["accuracy"]:
+                numbers[f"worst_accuracy_at_{degrees:g}_degrees"] = accuracies.min()
+        case "gaussian" | "salt_and_pepper":
+            column = {"gaussian": "stddev", "salt_and_pepper": "level"}[measure]
+            for strength, accuracies in table.groupby(column)["accuracy"]:
+                numbers[f"accuracy_at_{column}_{strength:g}"] = accuracies.mean()
+    return {f"{measure}_{name}": float(value) for name, value in numbers.items()}
+
+
+def _add_noise(
+    add: Callable[[FloatArray, float, np.random.Generator], FloatArray],
+    strength: float,
+    key: tuple[int, int],
+    images: FloatArray,
+) -> FloatArray:
+    return add(images, strength, np.random.default_rng(key))
+
+
+def _measure(probabilities: FloatArray, labels: IntArray) -> dict[str, float]:
+    evaluation = evaluate_predictions(probabilities, labels)
+    found, present = np.diag(evaluation.confusion), evaluation.confusion.sum(axis=1)
+    return {
+        "n": evaluation.n,
+        "accuracy": evaluation.accuracy,
+        "standard_error": evaluation.standard_error,
+        "macro_recall": float(np.mean(found[present > 0] / present[present > 0])),
+        "cross_entropy": evaluation.cross_entropy,
+    }
+
+
+def _scale(images: FloatArray, factor: float) -> FloatArray:
+    return images if factor == 1 else images * np.float32(factor)

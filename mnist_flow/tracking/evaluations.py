@@ -1,0 +1,192 @@
+"""Logged models, and the evaluation runs that measure them anew: who can be measured, what is measured, the tables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Run
+
+from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.tracking import names
+from mnist_flow.tracking.past import search
+from mnist_flow.tracking.server import clear_errors, get_uri, is_store_there, may_pass, shorten
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger(__name__)
+
+_TABLE = "tables/{}.json"
+# What `fetch_tables` says of the measured runs, beside the table's own columns.
+_PARAMS = ("model.name", "seed", "data.name", "data.validation")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A finished training run and its logged model."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+    model_id: str
+    data_digest: str
+    params: Mapping[str, str]
+
+
+def fetch_logged_run(run_id: str) -> LoggedRun:
+    """One finished training run with a model.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such run.
+        RunError: the run is there, and can't be measured.
+    """
+    if not is_store_there():
+        raise TrackingError(
+            f"run {run_id}: there is no {get_uri()}; go to its folder, or choose a server: tracking.uri=URI"
+        )
+    with clear_errors():
+        run = mlflow.MlflowClient().get_run(run_id)
+    return _describe(run)
+
+
+def fetch_logged_runs(experiment_id: str, extra_filter: str | None = None) -> tuple[list[LoggedRun], list[str]]:
+    """The finished training runs of an experiment, oldest first.
+
+    Args:
+        experiment_id: where to look.
+        extra_filter: a further condition in MLflow's filter language.
+
+    Returns:
+        Those with a model, and a line for each of the others.
+
+    Raises:
+        TrackingError: the server does not answer, or the filter is malformed.
+    """
+    conditions = [f"tags.`{names.KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
+    conditions += [extra_filter] if extra_filter else []
+    found, troubles = [], []
+    for run in search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"]):
+        try:
+            found.append(_describe(run))
+        except RunError as error:
+            troubles.append(str(error))
+    return found, troubles
+
+
+def load_model(run: LoggedRun) -> keras.Model:
+    """The logged model of a run. Imports TensorFlow.
+
+    Raises:
+        TrackingError: the server does not answer.
+        RunError: the model can't be loaded.
+    """
+    import mlflow.tensorflow
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
+            model: keras.Model = mlflow.tensorflow.load_model(f"models:/{run.model_id}", dst_path=folder)
+            return model
+    except Exception as error:
+        if may_pass(error):
+            with clear_errors():
+                raise
+        # Whatever is wrong with the files, Keras and MLflow raise errors of many kinds.
+        raise RunError(f"run {run.run_id}: its model can't be loaded ({shorten(error)})") from error
+
+
+def adopt_evaluation() -> str | None:
+    """The run that `mlflow run` created for this command, marked as such; None outside `mlflow run`.
+
+    It holds the summary; the evaluations are runs of their own, each below the run that it measures.
+    """
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    if adopted:
+        with clear_errors():
+            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, "evaluation")
+    return adopted
+
+
+def log_summary(run_id: str, summary: pd.DataFrame) -> None:
+    """Log the summary of several evaluations as a table of a run."""
+    with clear_errors():
+        mlflow.MlflowClient().log_table(run_id, summary, "evaluation/summary.json")
+
+
+def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """The tables of finished evaluations, one below the other; of each measured run the newest evaluation.
+
+    One search an experiment, and a download an evaluation. Runs of `run_ids` that are not measured are named in a
+    warning and missing in the table. Imports no TensorFlow.
+
+    Args:
+        measure: shift, gaussian, salt_and_pepper or rotation.
+        experiment_ids: where to look.
+        run_ids: of the measured training runs; None: all.
+
+    Returns:
+        Columns run_id (of the training run), those of the measure, n, accuracy, standard_error, macro_recall,
+        cross_entropy, and of the training run model.name, seed, data.name and data.validation. Without rows or columns
+        where nothing is measured.
+
+    Raises:
+        TrackingError: the server does not answer, or lost a table.
+    """
+    wanted = None if run_ids is None else set(run_ids)
+    conditions = (
+        f"tags.`{names.KIND_TAG}` = 'evaluation' and tags.`{names.MEASURE_TAG}` = '{measure}' "
+        "and attributes.status = 'FINISHED'"
+    )
+    newest: dict[str, Run] = {}
+    for experiment_id in experiment_ids:
+        for run in search(experiment_id, conditions, ["attributes.start_time ASC"]):
+            measured = run.data.tags[names.MEASURED_RUN_TAG]
+            if wanted is None or measured in wanted:
+                newest[measured] = run
+    missing = [run_id for run_id in run_ids or [] if run_id not in newest]
+    if missing:
+        log.warning(
+            "runs that are not measured yet: %s; measure them: python -m mnist_flow.evaluate measure=%s 'run_ids=[%s]'",
+            len(missing),
+            measure,
+            ",".join(missing),
+        )
+    tables = [_fetch_table(run, measure).assign(run_id=measured) for measured, run in newest.items()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _fetch_table(run: Run, measure: str) -> pd.DataFrame:
+    path = _TABLE.format(measure)
+    try:
+        record = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{path}")
+        table = pd.DataFrame(record["data"], columns=record["columns"])
+    except Exception as error:
+        reason = shorten(error)
+        raise TrackingError(f"run {run.info.run_id}: its artifact {path} can't be had: {reason}") from error
+    params = {name: run.data.params[name] for name in _PARAMS}
+    return table.assign(**params | {"seed": int(params["seed"])})
+
+
+def _describe(run: Run) -> LoggedRun:
+    run_id, kind = run.info.run_id, run.data.tags.get(names.KIND_TAG)
+    if kind != "train":
+        raise RunError(f"run {run_id}: is no training run{f' but of kind {kind}' if kind else ''}")
+    if run.info.status != "FINISHED":
+        raise RunError(f"run {run_id}: is {run.info.status}; only finished runs are measured")
+    models = run.outputs.model_outputs if run.outputs is not None else []
+    if not models:
+        raise RunError(f"run {run_id}: has no logged model; train it again with tracking.log_model=true resume=false")
+    return LoggedRun(
+        run_id=run_id,
+        name=run.info.run_name or run_id,
+        experiment_id=run.info.experiment_id,
+        model_id=models[0].model_id,
+        data_digest=run.data.tags.get(names.DATA_TAG, ""),
+        params=run.data.params,
+    )
