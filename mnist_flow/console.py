@@ -281,7 +281,7 @@ def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
     _print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
     known, unknown = presets["seconds"].sum(), int(presets["seconds"].isna().sum())
     left = _describe_seconds(known / n_workers)
-    without = f"; {unknown} of them have no finished run of their model to judge by" if unknown else ""
+    without = f", without the {unknown} studies marked unknown: no run of their model is finished" if unknown else ""
     print(f"{presets['to train'].sum()} runs to train: about {left} with {n_workers} at a time{without}")
 
 

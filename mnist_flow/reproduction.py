@@ -68,11 +68,17 @@ def run_reproduction(cfg: DictConfig) -> None:
     """
     config = validate_config(cfg, ReproduceConfig)
     presets = [load_preset(name) for name in (list_presets() if config.presets == "all" else config.presets)]
+    figures = Path(config.output_dir, "results")
+    # Composed before anything is trained, so that a name that is not known is told at once.
+    studies = {name: _compose("analyze", [f"study={name}", f"output_dir='{figures}'"]) for name in config.studies}
+    for measure in config.evaluations:
+        _compose("evaluate", [f"measure=[{measure}]"])
     own_run = tracking.adopt_analysis()
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
     tracking.configure(config.tracking.uri)
-    states = [_look_up(preset, config.overrides) for preset in presets]
+    options = [f"hydra/launcher={config.launcher}", *config.overrides]
+    states = [_look_up(preset, options) for preset in presets]
     _print_missing(states, config.launcher)
     if config.plan:
         return
@@ -80,21 +86,19 @@ def run_reproduction(cfg: DictConfig) -> None:
     failures = []
     for state in states:
         if state.todo:
-            options = [f"experiment={state.preset.name}", f"hydra/launcher={config.launcher}", *config.overrides]
-            failures += _run_command("train", "-m", *options)
+            failures += _run_command("train", "-m", f"experiment={state.preset.name}", *options)
     names = {preset.experiment_name for preset in presets}
     for measure, experiments in config.evaluations.items():
         for name in experiments:
             if name in names:
                 failures += _run_command("evaluate", f"tracking.experiment_name={name}", f"measure=[{measure}]")
-    figures = Path(config.output_dir, "results")
     drawn: dict[str, list[Path]] = {}
-    for study in config.studies:
+    for name, study in studies.items():
         try:
-            drawn[study] = run_study(_compose("analyze", [f"study={study}", f"output_dir='{figures}'"]))
+            drawn[name] = run_study(study)
         except UserError as error:
-            failures.append(f"study={study}: {error}")
-    states = [_look_up(preset, config.overrides) for preset in presets]
+            failures.append(f"study={name}: {error}")
+    states = [_look_up(preset, options) for preset in presets]
     files = _write(config, states, drawn)
     if own_run:
         tracking.log_files(own_run, files, "reproduction")
@@ -103,8 +107,8 @@ def run_reproduction(cfg: DictConfig) -> None:
         raise RunError(f"{len(failures)} steps failed; the same command goes on: " + "; ".join(failures))
 
 
-def _look_up(preset: Preset, overrides: Sequence[str]) -> _State:
-    jobs = compose_jobs(_compose("config", [f"experiment={preset.name}", *overrides], RunMode.MULTIRUN))
+def _look_up(preset: Preset, options: Sequence[str]) -> _State:
+    jobs = compose_jobs(_compose("config", [f"experiment={preset.name}", *options], RunMode.MULTIRUN))
     experiment_id = tracking.find_experiment(preset.experiment_name)
     planned = look_up(jobs, experiment_id) if experiment_id is not None else []
     return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
@@ -136,7 +140,7 @@ def _print_missing(states: Sequence[_State], launcher: str) -> None:
                 "seconds": estimate_seconds(jobs, past),
             }
         )
-    print_missing(pd.DataFrame(rows), count_cores() if launcher == "local_pool" else 1)
+    print_missing(pd.DataFrame(rows).astype({"seconds": float}), count_cores() if launcher == "local_pool" else 1)
 
 
 def _run_command(name: str, *arguments: str) -> list[str]:
