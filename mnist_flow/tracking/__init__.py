@@ -1,6 +1,7 @@
 """The only package that talks to MLflow, writing and reading."""
 
 from mnist_flow.tracking.analyses import adopt_analysis, log_files
+from mnist_flow.tracking.histories import fetch_histories, fetch_texts
 from mnist_flow.tracking.names import (
     CODE_TAG,
     DATA_TAG,
@@ -16,12 +17,14 @@ from mnist_flow.tracking.names import (
 )
 from mnist_flow.tracking.past import (
     PastRun,
+    PastSweep,
     close_stale_runs,
     fetch_ended_children,
     fetch_past_runs,
     fetch_run,
     fetch_running_children,
     fetch_runs,
+    fetch_sweeps,
     fetch_text,
 )
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, is_project_run, start_run
@@ -32,6 +35,8 @@ from mnist_flow.tracking.server import (
     find_experiment,
     get_or_create_experiment,
     get_uri,
+    list_chosen_experiments,
+    list_experiments,
     list_variables,
     wait_for,
 )
@@ -52,6 +57,7 @@ __all__ = [
     "VARYING_VARIABLE",
     "DeliveryOptions",
     "PastRun",
+    "PastSweep",
     "TrackedRun",
     "adopt_analysis",
     "choose_experiment_name",
@@ -62,15 +68,20 @@ __all__ = [
     "deliver_undelivered",
     "describe_ui_command",
     "fetch_ended_children",
+    "fetch_histories",
     "fetch_past_runs",
     "fetch_run",
     "fetch_running_children",
     "fetch_runs",
+    "fetch_sweeps",
     "fetch_text",
+    "fetch_texts",
     "find_experiment",
     "get_or_create_experiment",
     "get_uri",
     "is_project_run",
+    "list_chosen_experiments",
+    "list_experiments",
     "list_variables",
     "log_files",
     "open_sweep",
