@@ -22,6 +22,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ExperimentName = Annotated[str, Field(pattern=r"\S")]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
 
 
@@ -248,8 +249,9 @@ class EvaluationConfig(Section):
     misclassified: Annotated[int, Field(ge=0, le=100)]
 
 
-class TrackingConfig(Section):
-    experiment_name: Annotated[str, Field(pattern=r"\S")]
+class _TrackingKeys(Section):
+    """What all commands say of tracking."""
+
     uri: str | None
     run_name: str | None
     system_metrics: bool
@@ -259,6 +261,15 @@ class TrackingConfig(Section):
     stale_after: Annotated[float, Field(ge=120)]
     changed_code: Literal["keep", "retrain"]
     rerun_of: str | None
+
+
+class TrackingConfig(_TrackingKeys):
+    experiment_name: ExperimentName
+
+
+class AnalyzeTrackingConfig(_TrackingKeys):
+    # None: the experiments of the study.
+    experiment_name: ExperimentName | None
 
 
 class PublishedResult(Section):
@@ -331,18 +342,92 @@ class TrainConfig(Section):
         return self
 
 
-class RegularizationStudy(Section):
-    name: Literal["regularization"]
-    metric: Literal["test_accuracy", "val_accuracy", "test_loss", "test_cross_entropy"]
+# Of a finished run. None: the test accuracy, or the validation accuracy where that is what settings are chosen by.
+StudyMetric = Literal["test_accuracy", "val_accuracy", "test_loss", "test_cross_entropy", "val_loss"] | None
+
+
+class _StudyKeys(Section):
+    """What all studies have."""
+
+    # Of MLflow.
+    experiments: Annotated[list[ExperimentName], Field(min_length=1)]
+    # A further condition in MLflow's language.
     filter: str | None
+
+
+class CurvesStudy(_StudyKeys):
+    name: Literal["curves"]
+
+
+class LearningRateStudy(_StudyKeys):
+    name: Literal["learning_rate"]
+    metric: StudyMetric
+    # The learning rate that others are compared with, seed by seed; None: the smallest.
+    reference: Positive | None
+
+
+class WidthStudy(_StudyKeys):
+    name: Literal["width"]
+    metric: StudyMetric
+
+
+class RegularizationStudy(_StudyKeys):
+    name: Literal["regularization"]
+    metric: StudyMetric
+    # The λ that others are compared with, seed by seed; None: the smallest.
+    reference: NonNegative | None
+
+
+class NoiseLayerStudy(_StudyKeys):
+    name: Literal["noise_layer"]
+    metric: StudyMetric
+    # The standard deviation that others are compared with, seed by seed; None: the smallest.
+    reference: NonNegative | None
+
+
+class CNNStudy(_StudyKeys):
+    name: Literal["cnn"]
+    metric: StudyMetric
+
+
+class ConfusionStudy(_StudyKeys):
+    name: Literal["confusion"]
+    # Rows of the table of confused pairs, for each setting.
+    pairs: Count
+
+
+class CompareStudy(_StudyKeys):
+    """Any runs, any metric, by any param."""
+
+    name: Literal["compare"]
+    # Any metric that the runs have.
+    metric: str
+    # Params: the horizontal axis, and what tells lines apart; None: whatever else varies.
+    x: str
+    by: str | None
+    # Value of `by`, or of `x` where nothing tells lines apart, that others are compared with; None: the first.
+    reference: str | float | bool | None
+
+
+Study = Annotated[
+    CurvesStudy
+    | LearningRateStudy
+    | WidthStudy
+    | RegularizationStudy
+    | NoiseLayerStudy
+    | CNNStudy
+    | ConfusionStudy
+    | CompareStudy,
+    Field(discriminator="name"),
+]
 
 
 class AnalyzeConfig(Section):
     """One comparison of runs, as `conf/analyze.yaml` and its groups describe it."""
 
     output_dir: Annotated[str, Field(min_length=1)]
-    study: RegularizationStudy
-    tracking: TrackingConfig
+    study: Study
+    tracking: AnalyzeTrackingConfig
 
 
 class ReproduceConfig(Section):

@@ -17,7 +17,8 @@ from omegaconf import DictConfig
 
 from mnist_flow import tracking
 from mnist_flow.analysis.report import Report, write_report
-from mnist_flow.analysis.results import compare_with_published, select
+from mnist_flow.analysis.results import compare_with_published
+from mnist_flow.analysis.selection import build_selection
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config import ReproduceConfig, validate_config
 from mnist_flow.console import print_line, print_missing
@@ -27,7 +28,7 @@ from mnist_flow.jobs import compose_jobs
 from mnist_flow.plan import PlannedJob, estimate_seconds
 from mnist_flow.presets import Preset, list_presets, load_preset
 from mnist_flow.resume import look_up
-from mnist_flow.summary import find_varying, read_results
+from mnist_flow.summary import read_results
 
 # They would put the runs of all presets into one experiment, and the first of them into the run of `mlflow run`.
 _OF_THIS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -46,10 +47,18 @@ class _State:
         return [one for one in self.planned if one.state != "finished"]
 
     def build_runs(self) -> pd.DataFrame:
-        """One row a finished run: run_id, params, results."""
+        """One row a finished run: run_id, experiment, group, params, results."""
+        named = {"experiment": self.preset.experiment_name}
         return pd.DataFrame(
             [
-                {"run_id": one.run.run_id, **one.job.params, **read_results(one.run.metrics)}
+                {
+                    **named,
+                    "run_id": one.run.run_id,
+                    "group": one.job.identity.group,
+                    # Lists as MLflow's params have them.
+                    **{key: str(value) if isinstance(value, list) else value for key, value in one.job.params.items()},
+                    **read_results(one.run.metrics),
+                }
                 for one in self.planned
                 if one.state == "finished" and one.run is not None
             ]
@@ -95,7 +104,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     drawn: dict[str, list[Path]] = {}
     for name, study in studies.items():
         try:
-            drawn[name] = run_study(study)
+            drawn[name] = run_study(study).files
         except UserError as error:
             failures.append(f"study={name}: {error}")
     states = [_look_up(preset, options) for preset in presets]
@@ -161,18 +170,16 @@ def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str
     links: dict[str, str] = {}
     for state in states:
         runs = state.build_runs()
-        links |= {
-            run_id: tracking.build_run_link(state.experiment_id or "", run_id) for run_id in runs.get("run_id", [])
-        }
-        if state.preset.published.results:
-            comparisons += compare_with_published(state.preset, runs, _fetch_shifted(state, runs))
-        else:
-            varying = [key for key in find_varying([one.job for one in state.planned]) if key != "seed"]
-            selection = select(state.preset, runs, varying)
-            selections += [selection] if selection is not None else []
+        if runs.empty:
+            comparisons += compare_with_published(state.preset, runs, runs)
+            continue
+        for run_id in runs["run_id"]:
+            links[run_id] = tracking.build_run_link(str(state.experiment_id), run_id)
+        comparisons += compare_with_published(state.preset, runs, _fetch_shifted(state, runs))
+        selections.append(build_selection(runs).assign(study=state.preset.published.setting))
     report = Report(
         comparisons=comparisons,
-        selections=selections,
+        selections=pd.concat(selections) if selections else pd.DataFrame(),
         figures={study: [file for file in files if file.suffix == ".svg"] for study, files in drawn.items()},
         unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
         links=links,
@@ -187,7 +194,6 @@ def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str
 
 def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:
     """The table `shift` of the runs, where a published number asks for it."""
-    wanted = any(result.metric == "shifted_accuracy" for result in state.preset.published.results)
-    if not wanted or runs.empty:
+    if not any(result.metric == "shifted_accuracy" for result in state.preset.published.results):
         return pd.DataFrame()
     return tracking.fetch_tables("shift", [str(state.experiment_id)], list(runs["run_id"]))

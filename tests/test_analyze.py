@@ -19,7 +19,7 @@ def swept(tmp_path_factory, run_command):
 
 
 def test_regularization_is_drawn_saved_and_summarised(swept, run_command):
-    done = run_command(swept, *ANALYZE, "output_dir=out")
+    done = run_command(swept, *ANALYZE, "output_dir=out", "tracking.experiment_name=mnist_flow")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(swept / "out/regularization.csv")
     assert list(table["reg"]) == [0, 1e-4]
@@ -29,7 +29,7 @@ def test_regularization_is_drawn_saved_and_summarised(swept, run_command):
 
 
 def test_the_analysis_does_not_import_tensorflow(swept, run_command):
-    done = run_command(swept, "-X", "importtime", *ANALYZE, "output_dir=out")
+    done = run_command(swept, "-X", "importtime", *ANALYZE, "output_dir=out", "tracking.experiment_name=mnist_flow")
     assert done.returncode == 0
     imported = list_imports(done.stderr)
     assert "mlflow" in imported
@@ -40,15 +40,15 @@ def test_the_analysis_does_not_import_tensorflow(swept, run_command):
     ("arguments", "message"),
     [
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4"),
-        (["study=nonsense"], "Choices: regularization"),
+        (["study=nonsense"], "Choices: compare"),
         (["study.metric=speed"], "study.metric=speed: must be 'test_accuracy'"),
-        (["study.filter='params.`model.name` = \"cnn\"'"], "that match study.filter"),
+        (["study.filter='params.`model.name` = \"cnn\"'"], "none of the 4 finished runs matches"),
         (["study.filter=nonsense"], "Invalid clause"),
         (["output_dir=/proc/figures"], "output_dir=/proc/figures: can't be written"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(swept, run_command, arguments, message):
-    done = run_command(swept, *ANALYZE, *arguments)
+    done = run_command(swept, *ANALYZE, "tracking.experiment_name=mnist_flow", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

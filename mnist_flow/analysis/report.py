@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from mnist_flow.analysis.results import Comparison, Selection
+from mnist_flow.analysis.results import Comparison
 from mnist_flow.environment import describe_machine
 from mnist_flow.errors import UserError
 
@@ -30,7 +31,7 @@ class Report:
     """All that RESULTS.md and report.html show."""
 
     comparisons: Sequence[Comparison]
-    selections: Sequence[Selection]
+    selections: pd.DataFrame  # from `selection.build_selection`, with the twin's published setting as `study`
     figures: Mapping[str, Sequence[Path]]  # SVG files by study
     unfinished: Mapping[str, tuple[int, int]]  # command → jobs to do, of how many
     links: Mapping[str, str]  # run id → its page
@@ -70,6 +71,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
             title: [one for one in report.comparisons if one.report == number] for number, title in _REPORTS.items()
         },
         "counts": {agrees: sum(one.verdict.agrees is agrees for one in report.comparisons) for agrees in (True, False)},
+        "selections": list(report.selections.itertuples()),
         "machine": describe_machine(),
         "computing": str(timedelta(seconds=round(report.computing_seconds))),
         "folder": folder,

@@ -127,52 +127,6 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
     return Verdict(abs(difference) <= half, half, basis)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What a study chooses, on held-out images and as the reports do."""
-
-    preset: str
-    setting: str
-    chosen_at: str  # the setting with the best mean validation accuracy
-    n: int
-    val_mean: float
-    test_mean: float
-    test_std: float
-    # The setting that the test set itself would have chosen among the same runs, and its mean test accuracy.
-    best_on_test_at: str
-    best_on_test_mean: float
-
-
-def select(preset: Preset, runs: pd.DataFrame, varying: Sequence[str]) -> Selection | None:
-    """Choose on held-out images, and look at the test accuracy of the chosen setting; None without runs.
-
-    Args:
-        preset: a study with held-out validation.
-        runs: one row a finished run: params by config path, val_accuracy of the selected epoch, test_accuracy.
-        varying: the params that the study chooses among.
-    """
-    if runs.empty:
-        return None
-    settings = pd.Series(
-        [" ".join(f"{key}={row[key]}" for key in varying) for _, row in runs.iterrows()], index=runs.index
-    )
-    groups = runs.groupby(settings)
-    means = groups[["val_accuracy", "test_accuracy"]].mean()
-    chosen, best = str(means["val_accuracy"].idxmax()), str(means["test_accuracy"].idxmax())
-    tests = runs.loc[settings == chosen, "test_accuracy"]
-    return Selection(
-        preset=preset.name,
-        setting=preset.published.setting,
-        chosen_at=chosen,
-        n=len(tests),
-        val_mean=float(means["val_accuracy"][chosen]),
-        test_mean=float(tests.mean()),
-        test_std=float(tests.std(ddof=1)),
-        best_on_test_at=best,
-        best_on_test_mean=float(means["test_accuracy"][best]),
-    )
-
-
 def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:
     chosen = table
     for key, value in published.at.items():

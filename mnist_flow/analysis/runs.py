@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from mnist_flow.config import INCIDENTAL
 
 # The last is a param that `mlflow run` logs.
 _INCIDENTAL = (*INCIDENTAL, "overrides")
+# Columns of the table that are neither param nor metric.
+_ABOUT = ("run_id", "experiment", "group", "parent_run_id")
+# Metrics of the epoch whose weights a run ended with, by their beginning; the plain name is the last epoch's.
+_SELECTED = "selected_"
 
 
-def build_run_table(runs: pd.DataFrame) -> pd.DataFrame:
+def build_run_table(runs: pd.DataFrame, experiments: Mapping[str, str]) -> pd.DataFrame:
     """Tidy what `tracking.fetch_runs` returned.
 
     Args:
-        runs: columns run_id, start_time, params.*, metrics.*, tags.*.
+        runs: columns run_id, experiment_id, start_time, params.*, metrics.*, tags.*.
+        experiments: names by id.
 
     Returns:
-        One row a distinct run: of runs with the same fingerprint only the last. Columns: run_id, group, parent_run_id,
-        every param by its config path and every metric by its name; texts that are numbers became numbers.
+        One row a distinct run of an experiment: of runs with the same fingerprint only the last. Columns: run_id,
+        experiment, group, parent_run_id, every param by its config path and every metric by its name, those of an epoch
+        from the epoch whose weights the run ended with; texts that are numbers became numbers. The index counts rows.
     """
-    columns = {"run_id": runs["run_id"], "group": runs["tags.mnist_flow.group"]}
+    columns = {
+        "run_id": runs["run_id"],
+        "experiment": runs["experiment_id"].map(experiments),
+        "group": runs["tags.mnist_flow.group"],
+    }
     parents = "tags.mlflow.parentRunId"
     columns["parent_run_id"] = runs[parents] if parents in runs else pd.Series(None, index=runs.index, dtype=object)
     for kind in ("params.", "metrics."):
         columns |= {
             name.removeprefix(kind): _to_numbers(runs[name]) for name in map(str, runs) if name.startswith(kind)
         }
-    last = runs.sort_values("start_time").drop_duplicates("tags.mnist_flow.fingerprint", keep="last").index
+    for name in [name for name in columns if name.startswith(_SELECTED) and name != "selected_epoch"]:
+        plain = name.removeprefix(_SELECTED)
+        selected = columns.pop(name)
+        columns[plain] = selected.fillna(columns[plain]) if plain in columns else selected
+    identity = ["experiment_id", "tags.mnist_flow.fingerprint"]
+    last = runs.sort_values("start_time").drop_duplicates(identity, keep="last").index
     return pd.DataFrame(columns).loc[last].reset_index(drop=True)
+
+
+def list_metrics(table: pd.DataFrame) -> list[str]:
+    """Metrics among the columns of `build_run_table`."""
+    return [name for name in map(str, table) if _is_metric(name)]
+
+
+def list_params(table: pd.DataFrame) -> list[str]:
+    """Params among the columns of `build_run_table`, but for those that change no result."""
+    return [
+        name
+        for name in map(str, table)
+        if name not in _ABOUT and not _is_metric(name) and not name.startswith(_INCIDENTAL)
+    ]
 
 
 def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Series:
@@ -38,14 +69,7 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
         table: from `build_run_table`.
         apart_from: params that do not count, such as the one on the horizontal axis and the seed.
     """
-    metrics = {"loss", "accuracy", "learning_rate", "fit_seconds", "n_parameters"}
-    varying = [
-        name
-        for name in map(str, table)
-        if name not in {"run_id", "group", "parent_run_id", "model.name", *apart_from, *metrics}
-        and not name.startswith(("val_", "test_", "selected_", *_INCIDENTAL))
-        and _varies(table, name)
-    ]
+    varying = [name for name in list_params(table) if name not in {"model.name", *apart_from} and _varies(table, name)]
     extra = table[varying].apply(
         lambda row: "".join(f", {key}={row[key]}" for key in varying if pd.notna(row[key])), axis=1
     )
@@ -57,6 +81,12 @@ def _varies(table: pd.DataFrame, name: str) -> bool:
     if name.startswith("model."):
         return bool((table.groupby("model.name")[name].nunique(dropna=False) > 1).any())
     return table[name].nunique(dropna=False) > 1
+
+
+def _is_metric(name: str) -> bool:
+    return name in {"loss", "accuracy", "learning_rate", "fit_seconds", "n_parameters", "selected_epoch"} or (
+        name.startswith(("val_", "test_", "system/"))
+    )
 
 
 def _to_numbers(column: pd.Series) -> pd.Series:

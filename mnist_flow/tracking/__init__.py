@@ -10,6 +10,7 @@ from mnist_flow.tracking.evaluations import (
     load_model,
     log_summary,
 )
+from mnist_flow.tracking.histories import fetch_histories, fetch_texts
 from mnist_flow.tracking.names import (
     CODE_TAG,
     DATA_TAG,
@@ -27,12 +28,14 @@ from mnist_flow.tracking.names import (
 )
 from mnist_flow.tracking.past import (
     PastRun,
+    PastSweep,
     close_stale_runs,
     fetch_ended_children,
     fetch_past_runs,
     fetch_run,
     fetch_running_children,
     fetch_runs,
+    fetch_sweeps,
     fetch_text,
 )
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, is_project_run, start_run
@@ -44,6 +47,8 @@ from mnist_flow.tracking.server import (
     find_experiment,
     get_or_create_experiment,
     get_uri,
+    list_chosen_experiments,
+    list_experiments,
     list_variables,
     wait_for,
 )
@@ -67,6 +72,7 @@ __all__ = [
     "DeliveryOptions",
     "LoggedRun",
     "PastRun",
+    "PastSweep",
     "TrackedRun",
     "adopt_analysis",
     "adopt_evaluation",
@@ -79,18 +85,23 @@ __all__ = [
     "deliver_undelivered",
     "describe_ui_command",
     "fetch_ended_children",
+    "fetch_histories",
     "fetch_logged_run",
     "fetch_logged_runs",
     "fetch_past_runs",
     "fetch_run",
     "fetch_running_children",
     "fetch_runs",
+    "fetch_sweeps",
     "fetch_tables",
     "fetch_text",
+    "fetch_texts",
     "find_experiment",
     "get_or_create_experiment",
     "get_uri",
     "is_project_run",
+    "list_chosen_experiments",
+    "list_experiments",
     "list_variables",
     "load_model",
     "log_files",

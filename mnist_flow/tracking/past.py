@@ -95,11 +95,11 @@ def fetch_text(run_id: str, path: str) -> str:
         raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
 
 
-def fetch_runs(experiment_id: str, extra_filter: str | None = None) -> pd.DataFrame:
-    """Finished training runs of an experiment: columns run_id, start_time, params.*, metrics.*, tags.*.
+def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> pd.DataFrame:
+    """Finished training runs: columns run_id, experiment_id, start_time, params.*, metrics.*, tags.*.
 
     Args:
-        experiment_id: where to look.
+        experiment_ids: where to look.
         extra_filter: a further condition in MLflow's filter language.
 
     Raises:
@@ -108,9 +108,36 @@ def fetch_runs(experiment_id: str, extra_filter: str | None = None) -> pd.DataFr
     conditions = [f"tags.`{names.KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
     conditions += [extra_filter] if extra_filter else []
     with clear_errors():
-        runs = mlflow.search_runs([experiment_id], filter_string=" and ".join(conditions), max_results=50_000)
+        runs = mlflow.search_runs(list(experiment_ids), filter_string=" and ".join(conditions), max_results=50_000)
     assert isinstance(runs, pd.DataFrame)
     return runs
+
+
+@dataclass(frozen=True)
+class PastSweep:
+    """The parent run of a sweep."""
+
+    run_id: str
+    experiment_id: str
+    # RUNNING, FINISHED, FAILED or KILLED.
+    status: str
+    # What was typed, as one text.
+    overrides: str
+
+
+def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
+    """The sweeps of some experiments, oldest first.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    return [
+        PastSweep(
+            run.info.run_id, run.info.experiment_id, run.info.status, run.data.tags.get(names.NOTE_TAG, "").strip()
+        )
+        for experiment_id in experiment_ids
+        for run in search(experiment_id, f"tags.`{names.KIND_TAG}` = 'sweep'", ["attributes.start_time ASC"])
+    ]
 
 
 def close_stale_runs(experiment_id: str, stale_after: float) -> list[tuple[str, str]]:

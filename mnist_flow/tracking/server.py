@@ -7,7 +7,7 @@ import os
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -145,6 +145,32 @@ def find_experiment(name: str) -> str | None:
     with clear_errors():
         experiment = mlflow.get_experiment_by_name(name)
     return None if experiment is None else str(experiment.experiment_id)
+
+
+def list_experiments() -> dict[str, str]:
+    """Names of all experiments and their ids; none where there is no store yet.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    file = _find_sqlite_file()
+    if file is not None and not file.exists():
+        return {}
+    with clear_errors():
+        return {one.name: str(one.experiment_id) for one in mlflow.search_experiments()}
+
+
+def list_chosen_experiments(names: Sequence[str]) -> list[str]:
+    """`names`, unless MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME says otherwise.
+
+    Raises:
+        TrackingError: the server does not answer, or has no experiment of this id.
+    """
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        with clear_errors():
+            return [str(mlflow.get_experiment(given).name)]
+    variable = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    return [variable] if variable else list(names)
 
 
 @contextmanager

@@ -8,10 +8,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mnist_flow.analysis.report import Report, format_difference, format_measure, write_report
-from mnist_flow.analysis.results import Comparison, Selection, judge
+from mnist_flow.analysis.results import Comparison, judge
 from mnist_flow.config import PublishedResult
 from mnist_flow.errors import UserError
 
@@ -39,10 +40,21 @@ def report(tmp_path):
         build_comparison("000-2C'", [], [0.98]),
         build_comparison("003-2C", [2.2743], [2.2750, 2.2760, 2.2770], metric="test_loss"),
     ]
-    selection = Selection("width_holdout", "784-n-10", "reg=0.0", 10, 0.98, 0.9785, 0.0012, "reg=0.1", 0.979)
+    selections = pd.DataFrame(
+        {
+            "study": ["784-n-10, chosen"],
+            "setting": ["mlp, reg=0.0"],
+            "n": [10],
+            "val_accuracy": [0.98],
+            "mean": [0.9785],
+            "std": [0.0012],
+            "best_on_test": ["mlp, reg=0.1"],
+            "best_on_test_mean": [0.979],
+        }
+    )
     return Report(
         comparisons=comparisons,
-        selections=[selection],
+        selections=selections,
         figures={"width": [figure]},
         unfinished={"python -m mnist_flow.train -m experiment=width": (3, 45)},
         links={f"id{i}": f"http://127.0.0.1:5000/#/experiments/1/runs/id{i}" for i in range(3)},
@@ -83,7 +95,7 @@ def test_results_have_a_row_a_published_number_a_table_a_report(written):
     assert "2 agree, 1 differ" in text
     assert "42 runs,\n1:01:01 of training" in text
     assert "- 3 of 45 runs of `python -m mnist_flow.train -m experiment=width`" in text
-    assert "| 784-n-10 | reg=0.0 | 98.00% | 97.85 ± 0.12 % (10) | 97.90% at reg=0.1 |" in text
+    assert "| 784-n-10, chosen | mlp, reg=0.0 | 98.00% | 97.85 ± 0.12 % (10) | 97.90%: mlp, reg=0.1 |" in text
     assert "![width](results/width.svg)" in text
 
 

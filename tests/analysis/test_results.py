@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.results import compare_with_published, judge, select
+from mnist_flow.analysis.results import compare_with_published, judge
 from mnist_flow.config import Published, PublishedResult
 from mnist_flow.presets import Preset
 
@@ -89,22 +89,3 @@ def test_each_published_number_finds_the_runs_of_its_setting(preset):
     empty = compare_with_published(preset, pd.DataFrame(), pd.DataFrame())
     assert [one.verdict.basis for one in empty] == ["not run yet"] * 3
     assert all(math.isnan(one.mean) for one in empty)
-
-
-@pytest.mark.parametrize("varying", [["reg"], ["reg", "optimizer.learning_rate"]])
-def test_a_setting_is_chosen_on_held_out_images_and_only_its_test_accuracy_counts(preset, varying):
-    runs = pd.DataFrame(
-        {
-            "reg": [0.0, 0.0, 0.1, 0.1],
-            "optimizer.learning_rate": 0.1,
-            "val_accuracy": [0.98, 0.97, 0.96, 0.98],
-            "test_accuracy": [0.95, 0.97, 0.98, 0.99],
-        }
-    )
-    selection = select(preset, runs, varying)
-    assert selection.chosen_at.startswith("reg=0.0")
-    assert (selection.n, selection.val_mean, selection.test_mean) == (2, pytest.approx(0.975), pytest.approx(0.96))
-    assert selection.test_std == pytest.approx(0.0141421, rel=1e-5)
-    assert selection.best_on_test_at.startswith("reg=0.1")
-    assert selection.best_on_test_mean == pytest.approx(0.985)
-    assert select(preset, pd.DataFrame(), varying) is None

@@ -27,26 +27,26 @@ def runs() -> pd.DataFrame:
 
 
 def test_of_runs_with_the_same_fingerprint_the_last_is_kept(runs):
-    table = build_run_table(runs)
+    table = build_run_table(runs, {"1": "demo"})
     assert table["run_id"].tolist() == ["middle", "newest"]
     assert table["test_accuracy"].tolist() == [0.97, 0.98]
     assert table.index.tolist() == [0, 1]
 
 
 def test_the_last_is_kept_whatever_the_order_of_the_rows(runs):
-    assert set(build_run_table(runs[::-1])["run_id"]) == {"middle", "newest"}
+    assert set(build_run_table(runs[::-1], {"1": "demo"})["run_id"]) == {"middle", "newest"}
 
 
 def test_columns_are_config_paths_and_metric_names(runs):
-    assert set(build_run_table(runs)) == {
-        *("run_id", "group", "parent_run_id"),
+    assert set(build_run_table(runs, {"1": "demo"})) == {
+        *("run_id", "experiment", "group", "parent_run_id"),
         *("reg", "seed", "model.name", "optimizer.momentum", "training.early_stopping_patience"),
         "test_accuracy",
     }
 
 
 def test_texts_that_are_numbers_become_numbers(runs):
-    table = build_run_table(runs)
+    table = build_run_table(runs, {"1": "demo"})
     assert table["reg"].tolist() == [1e-4, 1e-6]
     assert table["seed"].tolist() == [0, 0]
     np.testing.assert_array_equal(table["optimizer.momentum"], [np.nan, 0.9])
@@ -55,13 +55,13 @@ def test_texts_that_are_numbers_become_numbers(runs):
 
 
 def test_sweep_and_group_of_each_run(runs):
-    table = build_run_table(runs)
+    table = build_run_table(runs, {"1": "demo"})
     assert table["group"].tolist() == ["B", "A"]
     assert table["parent_run_id"].fillna("none").tolist() == ["none", "sweep"]
 
 
 def test_runs_without_a_sweep(runs):
-    table = build_run_table(runs.drop(columns="tags.mlflow.parentRunId"))
+    table = build_run_table(runs.drop(columns="tags.mlflow.parentRunId"), {"1": "demo"})
     assert table["parent_run_id"].isna().tolist() == [True, True]
 
 

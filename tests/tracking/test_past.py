@@ -252,12 +252,12 @@ def test_only_finished_training_runs_are_fetched(store, experiment_id, add_run):
         pass
     for status in ("RUNNING", "KILLED", "FAILED"):
         add_run(status)
-    runs = tracking.fetch_runs(experiment_id)
+    runs = tracking.fetch_runs([experiment_id])
     assert list(runs["run_id"]) == [wanted.run_id]
     assert runs["params.reg"].iloc[0] == "1e-05"
-    assert tracking.fetch_runs(experiment_id, "params.`model.name` = 'cnn'").empty
+    assert tracking.fetch_runs([experiment_id], "params.`model.name` = 'cnn'").empty
     with pytest.raises(TrackingError):
-        tracking.fetch_runs(experiment_id, "nonsense ==")
+        tracking.fetch_runs([experiment_id], "nonsense ==")
 
 
 # Runs whose process is gone

@@ -1,0 +1,50 @@
+"""What a study draws, and how it is written to files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnist_flow.errors import UserError
+
+_PNG_DPI = 150
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Figures and tidy tables of a study, by what they show; "" is the study itself."""
+
+    figures: dict[str, Figure] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def save_drawing(drawing: Drawing, folder: Path, study: str) -> list[Path]:
+    """Write `<study>.png`, `.svg` and `.csv`, or `<study>_<what>`, in place of earlier ones.
+
+    The same data gives the same SVG, byte for byte, with one version of matplotlib.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+
+    def name(what: str, ending: str) -> Path:
+        return folder / f"{study}{'_' if what else ''}{what}{ending}"
+
+    files = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for what, figure in drawing.figures.items():
+            figure.savefig(name(what, ".png"), dpi=_PNG_DPI)
+            with mpl.rc_context({"svg.hashsalt": "mnist_flow"}):
+                figure.savefig(name(what, ".svg"), metadata={"Date": None}, dpi=_PNG_DPI)
+            files += [name(what, ".png"), name(what, ".svg")]
+        for what, table in drawing.tables.items():
+            table.to_csv(name(what, ".csv"), index=False)
+            files.append(name(what, ".csv"))
+    except OSError as error:
+        raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
+    return files

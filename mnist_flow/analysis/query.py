@@ -1,0 +1,156 @@
+"""What a study asks of the tracking server: its runs, what the reports printed of them, and what is missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mnist_flow import tracking
+from mnist_flow.analysis.runs import build_run_table
+from mnist_flow.config import AnalyzeConfig
+from mnist_flow.errors import TrackingError
+from mnist_flow.presets import list_presets, load_preset
+from mnist_flow.suggestions import did_you_mean
+
+log = logging.getLogger(__name__)
+
+# Jobs that a message names.
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """The runs that a study compares."""
+
+    # One row a run, see `runs.build_run_table`; index 0, 1, …
+    table: pd.DataFrame
+    # One row a printed value, see `build_published`.
+    published: pd.DataFrame
+    # What is not there, a line each, with the command that makes it.
+    missing: list[str]
+
+
+def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
+    """Ask the tracking server for the runs of a study.
+
+    What is missing where other runs are there is also logged as a warning.
+
+    Raises:
+        TrackingError: the server does not answer, or has none of the runs.
+    """
+    names = choose_experiments(config)
+    known = tracking.list_experiments()
+    wanted = {name: known[name] for name in names if name in known}
+    ids = list(wanted.values())
+    finished = tracking.fetch_runs(ids) if ids else pd.DataFrame()
+    runs = tracking.fetch_runs(ids, config.study.filter) if ids and config.study.filter else finished
+    if runs.empty and not finished.empty:
+        raise TrackingError(f"study.filter={config.study.filter}: none of the {len(finished)} finished runs matches")
+    found = set(runs["experiment_id"]) if len(runs) else set()
+    missing = [_describe_absent(name, known) for name in names if wanted.get(name) not in found]
+    if runs.empty:
+        raise TrackingError("; ".join(missing))
+    missing += _describe_unfinished(ids, set(finished["tags.mnist_flow.fingerprint"]))
+    for line in missing:
+        log.warning("%s", line)
+    table = build_run_table(runs, {experiment_id: name for name, experiment_id in wanted.items()})
+    return StudyRuns(table, build_published(table), missing)
+
+
+def choose_experiments(config: AnalyzeConfig) -> list[str]:
+    """Names of the MLflow experiments to compare.
+
+    Those of the study, unless `tracking.experiment_name` names one; MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME win.
+    Under `mlflow run` these say where the analysis itself is logged, and what was typed wins.
+    """
+    typed = config.tracking.experiment_name
+    if typed is not None and tracking.is_project_run():
+        return [typed]
+    return tracking.list_chosen_experiments([typed] if typed is not None else config.study.experiments)
+
+
+def build_published(table: pd.DataFrame) -> pd.DataFrame:
+    """What the reports printed of the experiments that are presets, where the data is MNIST.
+
+    Args:
+        table: from `build_run_table`.
+
+    Returns:
+        One row a printed value: experiment, row, statement, at (config paths and values), metric, value, mean_of.
+    """
+    rows = []
+    for name in table.loc[table["data.name"] == "mnist", "experiment"].unique():
+        results = load_preset(name).published.results if name in list_presets() else []
+        for result in results:
+            about = result.model_dump()
+            rows += [{"experiment": name, **about, "value": value} for value in about.pop("values")]
+    return pd.DataFrame(rows, columns=["experiment", "row", "statement", "at", "metric", "mean_of", "value"])
+
+
+def select_published(published: pd.DataFrame, metric: str, x: str | None = None) -> pd.DataFrame:
+    """The printed values of a metric, each with the value `x` of a param.
+
+    Where the test set is the validation set, what was printed is both.
+
+    Args:
+        published: from `build_published`.
+        metric: test_accuracy, val_accuracy, test_loss, …
+        x: a config path; None: all, without the column x.
+    """
+    printed = published[published["metric"] == metric.replace("val_", "test_")]
+    if x is None:
+        return printed
+    at = printed["at"].map(lambda setting: setting.get(x, np.nan))
+    return printed.assign(x=at).dropna(subset="x")
+
+
+def _describe_absent(name: str, known: Mapping[str, str]) -> str:
+    if name in list_presets():
+        return f"experiment '{name}': no finished runs at {tracking.get_uri()}; make them: {load_preset(name).command}"
+    meant = did_you_mean(name, sorted({*known, *list_presets()} - {name})).rstrip(".")
+    command = f"python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 tracking.experiment_name={name}"
+    return f"experiment '{name}': no finished runs at {tracking.get_uri()}{meant or ';'} make some: {command}"
+
+
+def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> Iterator[str]:
+    """A line for each sweep that has jobs without a finished run.
+
+    Args:
+        experiment_ids: where to look.
+        finished: fingerprints of finished runs.
+    """
+    sweeps = {one.run_id: one for one in tracking.fetch_sweeps(experiment_ids)}
+    for run_id, text in tracking.fetch_texts(list(sweeps), "sweep/grid.json"):
+        sweep = sweeps[run_id]
+        if isinstance(text, TrackingError):
+            if sweep.status != "FINISHED":
+                yield (
+                    f"sweep {run_id} is {sweep.status} and has no list of its jobs; what may be missing: "
+                    f"{_describe_sweep_command(sweep)}"
+                )
+            continue
+        grid = json.loads(text)
+        jobs = pd.DataFrame(grid["data"], columns=grid["columns"])
+        open_jobs = jobs[~jobs["fingerprint"].isin(finished)]
+        if len(open_jobs):
+            varying = open_jobs.drop(columns=["job", "fingerprint"])
+            named = [" ".join(f"{name}={value}" for name, value in row.items()) for _, row in varying.iterrows()]
+            shown = "; ".join(named[:_MAX_NAMED]) + ("; …" if len(named) > _MAX_NAMED else "")
+            yield (
+                f"{len(open_jobs)} of {len(jobs)} jobs of sweep {run_id} are not finished ({shown}); make them: "
+                f"{_describe_sweep_command(sweep)}"
+            )
+
+
+def _describe_sweep_command(sweep: tracking.PastSweep) -> str:
+    """The command that goes on with a sweep, quoted for a shell."""
+    ((_, text),) = tracking.fetch_texts([sweep.run_id], "sweep/overrides.yaml")
+    overrides = sweep.overrides if isinstance(text, TrackingError) else shlex.join(map(str, yaml.safe_load(text)))
+    return f"python -m mnist_flow.train -m {overrides}"

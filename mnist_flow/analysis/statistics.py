@@ -1,0 +1,66 @@
+"""Replicates to numbers: means, spreads, confidence intervals, differences seed by seed. Pure.
+
+Standard deviations are of samples (ddof = 1). What n does not allow is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+def summarise(table: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFrame:
+    """Replicates to one row a group.
+
+    Args:
+        table: one row a run.
+        by: columns that tell the groups apart; a missing value is a value of its own.
+        metric: the column to summarise; runs without it do not count.
+
+    Returns:
+        The columns `by`, in order of first appearance, and n, mean, std, sem (standard error of the mean), ci_low and
+        ci_high (95 % t interval of the mean), min, max.
+    """
+    grouped = table.dropna(subset=[metric]).groupby(list(by), sort=False, dropna=False)[metric]
+    summary = grouped.agg(n="count", mean="mean", std="std", sem="sem", min="min", max="max").reset_index()
+    half = compute_half_widths(summary["sem"], summary["n"])
+    summary = summary.assign(ci_low=summary["mean"] - half, ci_high=summary["mean"] + half)
+    return summary[[*by, "n", "mean", "std", "sem", "ci_low", "ci_high", "min", "max"]]
+
+
+def compute_half_widths(sem: pd.Series, n: pd.Series) -> pd.Series:
+    """Half of the 95 % t interval of each mean, from its standard error and number of values; NaN for n = 1."""
+    return sem * stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).where(n > 1))
+
+
+def compare_paired(
+    table: pd.DataFrame, within: Sequence[str], condition: str, reference: str | float | bool, metric: str
+) -> pd.DataFrame:
+    """Differences from a reference condition, seed by seed: what the seed does to both cancels.
+
+    Args:
+        table: one row a run, with a column seed.
+        within: columns in which both runs of a pair agree; may be empty.
+        condition: the column that tells conditions apart.
+        reference: its value that the others are compared with; groups without it have no rows.
+        metric: the column compared.
+
+    Returns:
+        Columns `within`, condition, reference, n (pairs), difference (mean of condition - reference), std, sem, ci_low,
+        ci_high (95 % t interval), in order of first appearance; conditions without a pair are left out.
+    """
+    keys = [*within, "seed"]
+    valued = table.dropna(subset=[metric])
+    base = (
+        valued[valued[condition] == reference].groupby(keys, dropna=False)[metric].mean().rename("base").reset_index()
+    )
+    others = valued[valued[condition] != reference]
+    pairs = others.merge(base, on=keys)
+    pairs = pairs.assign(difference=pairs[metric] - pairs["base"])
+    summary = summarise(pairs, [*within, condition], "difference").rename(columns={"mean": "difference"})
+    columns = [*within, condition, "reference", "n", "difference", "std", "sem", "ci_low", "ci_high"]
+    return summary.assign(reference=reference)[columns]

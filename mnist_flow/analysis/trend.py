@@ -1,0 +1,241 @@
+"""A metric over a param: every replicate, means, spreads, what was published, and differences seed by seed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Transform, offset_copy
+
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, select_published
+from mnist_flow.analysis.runs import label_settings
+from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.statistics import compare_paired, summarise
+from mnist_flow.analysis.style import describe_protocol
+
+log = logging.getLogger(__name__)
+
+_KEY = "● one run    ― mean ± sample standard deviation (n runs)    open: published"
+
+
+@dataclass(frozen=True)
+class Trend:
+    """The data of one figure."""
+
+    # One row a run: setting (what tells lines apart), x, seed, the metric, data.name, data.validation.
+    runs: pd.DataFrame
+    # From `statistics.summarise` by setting and x.
+    summary: pd.DataFrame
+    # From `statistics.compare_paired`; empty: no panel.
+    differences: pd.DataFrame
+    # Columns row, x, value, mean_of; empty: nothing was published.
+    published: pd.DataFrame
+    metric: str
+    # What the differences are from.
+    reference: str | float | bool
+
+
+def draw_over_param(
+    runs: StudyRuns,
+    param: str,
+    metric: str | None,
+    reference: float | None,
+    *,
+    title: str,
+    x_label: str,
+    values: pd.Series | None = None,
+    logarithmic: bool | None = None,
+) -> Drawing:
+    """What most studies draw: a metric over one param, a line for whatever else varies, differences from a reference.
+
+    Args:
+        runs: of the study.
+        param: its config path.
+        metric: None: what settings are compared by.
+        reference: the value that others are compared with; None: the smallest.
+        title: what is studied; data and protocol are added.
+        x_label: of the horizontal axis.
+        values: of the param, where the column's are not to be drawn as they are.
+        logarithmic: None: as the grid is.
+    """
+    metric = choose_metric(runs.table, metric)
+    x = runs.table[param] if values is None else values
+    table = runs.table.assign(setting=label_settings(runs.table, apart_from=(param, "seed")), x=x)
+    trend = build_trend(table, metric, select_published(runs.published, metric, param), reference)
+    title = f"{title} ({describe_protocol(runs.table)})"
+    figure = plot_trend(trend, title, x_label, logarithmic, f"{param}={trend.reference:g}")
+    return Drawing({"": figure}, list_tables(trend, param))
+
+
+def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:
+    """The tables of a trend with the param's name, those without rows left out."""
+    tables = {"": trend.summary, "differences": trend.differences}
+    return {what: table.rename(columns={"x": param}) for what, table in tables.items() if len(table)}
+
+
+def build_trend(
+    runs: pd.DataFrame, metric: str, published: pd.DataFrame, reference: str | float | bool | None, condition: str = "x"
+) -> Trend:
+    """Summarise and compare.
+
+    Args:
+        runs: as `Trend.runs`.
+        metric: the column drawn.
+        published: as `Trend.published`.
+        reference: the value of `condition` that others are compared with; None: the smallest, or the first of texts.
+            One that no run has is replaced by the smallest, and a warning says so.
+        condition: x: values of x are compared within each setting; setting: settings at each x.
+    """
+    order = ["setting", "x"]
+    runs = runs.sort_values([*order, "seed"], key=_sortable, ignore_index=True)
+    values = list(runs[condition].unique())
+    first = min(values) if pd.api.types.is_numeric_dtype(runs[condition]) else values[0]
+    if reference is not None and reference not in values:
+        shown = " ".join(str(value) for value in values)
+        log.warning("study.reference=%s: no finished run has it, %s is taken; choices: %s", reference, first, shown)
+    chosen = first if reference is None or reference not in values else reference
+    within = [name for name in order if name != condition]
+    return Trend(
+        runs=runs,
+        summary=summarise(runs, order, metric),
+        differences=compare_paired(runs, within, condition, chosen, metric),
+        published=published,
+        metric=metric,
+        reference=chosen,
+    )
+
+
+def plot_trend(
+    trend: Trend, title: str, x_label: str, logarithmic: bool | None = None, reference_label: str = ""
+) -> Figure:
+    """Values above, differences from the reference below, where there are any.
+
+    Args:
+        trend: what is drawn.
+        title: of the figure.
+        x_label: of the horizontal axis.
+        logarithmic: None: as the grid is.
+        reference_label: what the reference is, for the lower panel.
+    """
+    runs, metric, published = trend.runs, trend.metric, trend.published
+    categories = [] if pd.api.types.is_numeric_dtype(runs["x"]) else list(dict.fromkeys(runs["x"]))
+
+    def place(x: pd.Series) -> pd.Series:
+        return x.map(categories.index) if categories else x
+
+    with_yardsticks = style.is_accuracy(metric) and metric != "accuracy" and set(runs["data.name"]) == {"mnist"}
+    shown = [
+        runs[metric],
+        published["value"].astype(float),
+        pd.Series(list(style.YARDSTICKS.values()) * with_yardsticks),
+    ]
+    figure = Figure(figsize=(8.5, 7.2 if len(trend.differences) else 5.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    values = pd.concat([part for part in shown if len(part)], ignore_index=True)
+    value_axes, lower = style.make_value_axes(figure, values, metric, lower_panel=len(trend.differences) > 0)
+    settings = list(dict.fromkeys(runs["setting"]))
+    for axes in value_axes:
+        for index, setting in enumerate(settings):
+            points, means = runs[runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
+            look = style.choose_line_style(index)
+            line_style = "none" if categories else look["linestyle"]
+            axes.plot(
+                *(place(points["x"]), points[metric], look["marker"]),
+                color=look["color"],
+                alpha=0.5,
+                markersize=4,
+                markeredgewidth=0,
+                transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
+            )
+            axes.errorbar(
+                place(means["x"]),
+                means["mean"],
+                yerr=means["std"].fillna(0),
+                color=look["color"],
+                marker="_",
+                markersize=11,
+                markeredgewidth=1.5,
+                linestyle=line_style,
+                linewidth=1,
+                capsize=3,
+                label=f"{setting}, {_describe_n(means['n'])}",
+                transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
+            )
+        _plot_published(axes, published.assign(x=place(published["x"])))
+        if with_yardsticks:
+            style.add_yardsticks(axes)
+    value_axes[0].set_ylabel(style.describe_metric(metric))
+    if lower is not None:
+        _plot_differences(lower, trend, place, settings)
+        unit = " in points" if style.is_accuracy(metric) else ""
+        lower.set_ylabel(f"difference{unit} from\n{reference_label}\n(95 % interval, same seeds)", fontsize=9)
+    bottom = lower or value_axes[-1]
+    bottom.set_xlabel(x_label)
+    if categories:
+        bottom.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 60 else 0)
+        bottom.set_xlim(-0.5, len(categories) - 0.5)
+    else:
+        style.set_scale(bottom, pd.concat([runs["x"], published["x"].astype(float)]), logarithmic)
+    style.add_legend(figure, value_axes, _KEY)
+    return figure
+
+
+def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
+    """Open marks beside the runs; a mark a report."""
+    for index, (row, printed) in enumerate(published.groupby("row", sort=False)):
+        n = printed["mean_of"].iloc[0]
+        each = f"mean of {n}" if n > 1 else "each run" if printed["x"].duplicated().any() else "one run"
+        axes.plot(
+            printed["x"],
+            printed["value"],
+            style.PUBLISHED_MARKERS[index % len(style.PUBLISHED_MARKERS)],
+            color="k",
+            fillstyle="none",
+            markersize=5,
+            label=f"published: {row}, {each}",
+            transform=_shift(axes, (5 + 3 * (index // 2)) * (-1) ** index),
+            zorder=3,
+        )
+
+
+def _plot_differences(
+    axes: Axes, trend: Trend, place: Callable[[pd.Series], pd.Series], settings: Sequence[str]
+) -> None:
+    """Mean differences with their intervals; those of one pair have none, and a hollow mark."""
+    table = trend.differences
+    for index, setting in enumerate(settings):
+        rows = table[table["setting"] == setting]
+        look = style.choose_line_style(index)
+        axes.errorbar(
+            place(rows["x"]),
+            rows["difference"],
+            yerr=(rows["ci_high"] - rows["difference"]).fillna(0),
+            color=look["color"],
+            marker=look["marker"],
+            markersize=4,
+            linestyle="none",
+            capsize=3,
+            transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
+        )
+    axes.axhline(0, color="0.35", linewidth=1)
+    style.set_difference_range(axes, table["difference"], table["ci_high"] - table["difference"], trend.metric)
+
+
+def _shift(axes: Axes, points: float) -> Transform:
+    """So many points to the side, so that marks at one place do not hide each other."""
+    return offset_copy(axes.transData, axes.get_figure(root=True), x=points, units="points")
+
+
+def _describe_n(n: pd.Series) -> str:
+    return f"n = {n.min()}" if n.nunique() == 1 else f"n = {n.min()} to {n.max()}"
+
+
+def _sortable(column: pd.Series) -> pd.Series:
+    """Settings stay in their order of appearance, all else goes up."""
+    return pd.Series(pd.factorize(column)[0], index=column.index) if column.name == "setting" else column

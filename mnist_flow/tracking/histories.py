@@ -1,0 +1,83 @@
+"""What many runs hold, fetched with few requests: epoch curves, and artifacts of one path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import mlflow
+import pandas as pd
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracking._tracking_service.utils import _get_store
+from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.past import fetch_text
+from mnist_flow.tracking.server import clear_errors
+
+# Of MLflow's server, for one request; mlflow.server.handlers.get_metric_history_bulk_handler.
+_MAX_RUNS = 100
+_MAX_POINTS = 25_000
+# What the UI asks for the curves of many runs. MLflow's clients have no call for it.
+_BULK_ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
+# Artifact stores are far away; waiting is most of the work.
+_THREADS = 8
+
+_Point = tuple[str, str, int, float]
+
+
+def fetch_histories(run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """All points of some metrics of many runs, a request for a hundred runs and a metric.
+
+    Returns:
+        Columns run_id, metric, step, value, sorted by metric, run and step; of points at one step the last.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    points: list[_Point] = []
+    with clear_errors():
+        for metric in metrics:
+            for start in range(0, len(run_ids), _MAX_RUNS):
+                points += _fetch_bulk(run_ids[start : start + _MAX_RUNS], metric)
+    table = pd.DataFrame(points, columns=["run_id", "metric", "step", "value"])
+    table = table.drop_duplicates(["metric", "run_id", "step"], keep="last")
+    return table.sort_values(["metric", "run_id", "step"], ignore_index=True)
+
+
+def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
+    """Points in the order in which they were logged."""
+    store = _get_store()
+    if isinstance(store, SqlAlchemyStore):
+        found = store.get_metric_history_bulk(list(run_ids), metric, _MAX_POINTS)
+        points = [(one.run_id, one.key, one.step, one.value) for one in found]
+    else:
+        response = http_request(
+            store.get_host_creds(),
+            _BULK_ENDPOINT,
+            "GET",
+            params={"run_id": list(run_ids), "metric_key": metric, "max_results": _MAX_POINTS},
+        )
+        listed = verify_rest_response(response, _BULK_ENDPOINT).json()["metrics"]
+        points = [(one["run_id"], one["key"], int(one["step"]), float(one["value"])) for one in listed]
+    if len(points) < _MAX_POINTS:
+        return points
+    # There may be more than one answer holds.
+    if len(run_ids) > 1:
+        middle = len(run_ids) // 2
+        return _fetch_bulk(run_ids[:middle], metric) + _fetch_bulk(run_ids[middle:], metric)
+    history = mlflow.MlflowClient().get_metric_history(run_ids[0], metric)
+    return [(run_ids[0], metric, one.step, one.value) for one in history]
+
+
+def fetch_texts(run_ids: Sequence[str], path: str) -> Iterator[tuple[str, str | TrackingError]]:
+    """A text artifact of each run, in order: the text, or why it can't be had."""
+
+    def fetch(run_id: str) -> str | TrackingError:
+        try:
+            return fetch_text(run_id, path)
+        except TrackingError as error:
+            return error
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from zip(run_ids, pool.map(fetch, run_ids), strict=True)
