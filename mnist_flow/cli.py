@@ -102,7 +102,7 @@ def job() -> Iterator[None]:
     try:
         with _sigterm_raises():
             yield
-    except (UserError, RunError) as error:
+    except (*_BAD_INPUT, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

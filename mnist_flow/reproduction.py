@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from mnist_flow import tracking
 from mnist_flow.analysis.report import Report, write_report
@@ -128,8 +128,8 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN
     assert hydra is not None
     cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
     if mode == RunMode.RUN:
-        cfg = cfg.copy()
-        del cfg["hydra"]
+        with open_dict(cfg):
+            del cfg["hydra"]
     return cfg
 
 
