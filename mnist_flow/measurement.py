@@ -61,7 +61,7 @@ class Task:
     name: str  # of the measure
     measure: Measure
     fingerprint: str
-    # The newest evaluation with this fingerprint that is finished or alive.
+    # The newest finished evaluation with this fingerprint.
     earlier: PastRun | None
 
 
@@ -94,7 +94,9 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     tasks, refused = _plan(config, runs)
     done = [task for task in tasks if task.earlier is not None]
     todo = [task for task in tasks if task.earlier is None]
-    print_line(f"{len(tasks)} evaluations: {len(done)} done before, {len(todo)} to measure")
+    print_line(
+        f"{len(tasks)} evaluation{'' if len(tasks) == 1 else 's'}: {len(done)} done before, {len(todo)} to measure"
+    )
     rows = [_describe(task, task.earlier.run_id, task.earlier.metrics, "done before") for task in done if task.earlier]
     measured, failed = _measure_all(cfg, config, todo, looked_at) if todo else ([], [])
     summary = pd.DataFrame(rows + measured)
@@ -138,8 +140,8 @@ def _choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
         for run_id in dict.fromkeys(config.run_ids):
             try:
                 runs.append(tracking.fetch_logged_run(run_id))
-            except (TrackingError, RunError) as error:
-                troubles.append(_name_run(run_id, error))
+            except RunError as error:
+                troubles.append(str(error))
         if not runs:
             raise TrackingError("; ".join(troubles))
         return runs, troubles
@@ -162,30 +164,36 @@ def _plan(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Task]
     """The tasks, those of a run one after another, and a line for each run or task that can't be done."""
     tasks: list[Task] = []
     troubles: list[str] = []
+    n_outdated = 0
     data_sets = {name: _load_data(name, config.data.path) for name in {run.params["data.name"] for run in runs}}
-    earlier: dict[str, PastRun] = {}
-    if config.resume:
-        for experiment_id in {run.experiment_id for run in runs}:
-            earlier |= _fetch_earlier(config, experiment_id)
+    past = _fetch_earlier(config, {run.experiment_id for run in runs}) if config.resume else {}
     for run in runs:
         data_set = data_sets[run.params["data.name"]]
         if isinstance(data_set, DataError):
             troubles.append(_name_run(run.run_id, data_set))
+            continue
         # Runs older than the tag have no digest.
-        elif run.data_digest not in ("", data_set.digest):
+        if run.data_digest not in ("", data_set.digest):
             troubles.append(
                 f"run {run.run_id}: was trained on other data (digest {run.data_digest}) than {data_set.source} "
                 f"(digest {data_set.digest}); name its file: data.path=FILE.npz"
             )
-        else:
-            for name, measure in config.measure.list_chosen().items():
-                fingerprint = _identify(run, name, measure, data_set)
-                task = Task(run, data_set, name, measure, fingerprint, earlier.get(fingerprint))
-                if task.earlier is not None and task.earlier.state == "alive":
-                    who = name_process(task.earlier.process)
-                    troubles.append(f"run {run.run_id}: {who} measures its {name}; wait for it")
-                else:
-                    tasks.append(task)
+            continue
+        for name, measure in config.measure.list_chosen().items():
+            fingerprint = _identify(run, name, measure, data_set)
+            earlier = past.get(fingerprint)
+            if earlier is not None and earlier.state == "alive":
+                who = name_process(earlier.process)
+                troubles.append(f"run {run.run_id}: {who} measures its {name}; wait for it")
+                continue
+            if earlier is not None and earlier.code != digest_code("evaluation"):
+                n_outdated += 1
+                earlier = None if config.tracking.changed_code == "retrain" else earlier
+            tasks.append(Task(run, data_set, name, measure, fingerprint, earlier))
+    if n_outdated and config.tracking.changed_code == "keep":
+        log.warning(
+            "evaluations by another version of the code: %d; tracking.changed_code=retrain measures anew", n_outdated
+        )
     for trouble in troubles:
         log.error("%s", trouble)
     return tasks, troubles
@@ -199,20 +207,16 @@ def _load_data(name: Any, path: str | None) -> DataSet | DataError:
         return error
 
 
-def _fetch_earlier(config: EvaluateConfig, experiment_id: str) -> dict[str, PastRun]:
-    """The evaluations of an experiment that count, by fingerprint: finished or alive, the newest of each."""
+def _fetch_earlier(config: EvaluateConfig, experiment_ids: set[str]) -> dict[str, PastRun]:
+    """The evaluations that are finished or alive, by fingerprint, the newest of each."""
     from mnist_flow import tracking
 
-    past = tracking.fetch_past_runs(experiment_id, stale_after=config.tracking.stale_after, kind="evaluation")
-    kept = [run for run in past if run.state != "interrupted" and run.fingerprint]
-    outdated = [run for run in kept if run.state == "finished" and run.code != digest_code("evaluation")]
-    if outdated and config.tracking.changed_code == "retrain":
-        return {run.fingerprint: run for run in kept if run not in outdated}
-    if outdated:
-        log.warning(
-            "evaluations by another version of the code: %d; tracking.changed_code=retrain measures anew", len(outdated)
-        )
-    return {run.fingerprint: run for run in kept}
+    return {
+        run.fingerprint: run
+        for experiment_id in experiment_ids
+        for run in tracking.fetch_past_runs(experiment_id, stale_after=config.tracking.stale_after, kind="evaluation")
+        if run.state != "interrupted"
+    }
 
 
 def _identify(run: LoggedRun, name: str, measure: Measure, data_set: DataSet) -> str:

@@ -141,6 +141,11 @@ def test_the_code_version_changes_with_files_that_numbers_depend_on_and_nothing_
     assert len(seen) == 4  # the last is the code with the first change again
 
 
+def test_what_measures_logged_models_has_a_version_of_its_own():
+    versions = {environment.digest_code(kind) for kind in ("train", "evaluation")}
+    assert len(versions) == 2
+
+
 def test_the_code_version_covers_all_that_trains():
     # What these import of the package can change numbers, too, unless it only checks, names, shows or stores.
     neutral = {

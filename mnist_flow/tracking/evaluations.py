@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import mlflow
 import pandas as pd
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
@@ -44,15 +46,18 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
     """One finished training run with a model.
 
     Raises:
-        TrackingError: the server does not answer, or has no such run.
-        RunError: the run is there, and can't be measured.
+        TrackingError: the server does not answer.
+        RunError: there is no such run, or it can't be measured.
     """
     if not is_store_there():
-        raise TrackingError(
-            f"run {run_id}: there is no {get_uri()}; go to its folder, or choose a server: tracking.uri=URI"
-        )
+        raise TrackingError(f"{get_uri()}: no such store; go to its folder, or choose a server: tracking.uri=URI")
     with clear_errors():
-        run = mlflow.MlflowClient().get_run(run_id)
+        try:
+            run = mlflow.MlflowClient().get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            raise RunError(f"run {run_id}: there is no such run at {get_uri()}") from error
     return _describe(run)
 
 
@@ -131,9 +136,9 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
         run_ids: of the measured training runs; None: all.
 
     Returns:
-        Columns run_id (of the training run), those of the measure, n, accuracy, standard_error, macro_recall,
-        cross_entropy, and of the training run model.name, seed, data.name and data.validation. Without rows or columns
-        where nothing is measured.
+        In the order of `run_ids`, or the oldest evaluation first. Columns run_id (of the training run), those of the
+        measure, n, accuracy, standard_error, macro_recall, cross_entropy, and of the training run model.name, seed,
+        data.name and data.validation. Without rows or columns where nothing is measured.
 
     Raises:
         TrackingError: the server does not answer, or lost a table.
@@ -157,7 +162,8 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
             measure,
             ",".join(missing),
         )
-    tables = [_fetch_table(run, measure).assign(run_id=measured) for measured, run in newest.items()]
+    order = [run_id for run_id in dict.fromkeys(run_ids if run_ids is not None else newest) if run_id in newest]
+    tables = [_fetch_table(newest[run_id], measure).assign(run_id=run_id) for run_id in order]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

@@ -169,7 +169,7 @@ class TrackedRun:
                 if path.endswith(".csv"):
                     table.to_csv(place(path), index=False)
                 else:
-                    table.to_json(place(path), orient="split", index=False)
+                    table.to_json(place(path), orient="split", index=False, double_precision=15)
         self._put(kind="artifacts", folder=folder.name)
         if new := [path for path in tables or {} if path.endswith(".json") and path not in self._tables]:
             self._tables += new

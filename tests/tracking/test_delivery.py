@@ -186,6 +186,24 @@ def test_a_run_has_everything_once_in_a_store(store, store_experiment_id, networ
     assert_has_everything_once(store, run.run_id)
 
 
+def test_a_model_is_the_input_of_the_run_that_measures_it_once(store, store_experiment_id, network, tmp_path):
+    with tracking.start_run(store_experiment_id, "n", {}) as run:
+        log_everything(run, network)
+    (model,) = store.search_logged_models([store_experiment_id])
+    measuring = store.create_run(store_experiment_id).info.run_id
+    operations = [
+        {"kind": "inputs", "datasets": {}, "models": [model.model_id]},
+        {"kind": "batch", "metrics": [["worst", 0.5, 1, 0]], "model_id": model.model_id},
+    ]
+    for operation in 2 * operations:
+        deliver(store, measuring, store_experiment_id, operation, tmp_path)
+    inputs = store.get_run(measuring).inputs.model_inputs
+    assert [one.model_id for one in inputs] == [model.model_id]
+    metrics = store.get_logged_model(model.model_id).metrics
+    assert [(one.value, one.run_id) for one in metrics if one.key == "worst"] == [(0.5, measuring)]
+    assert store.get_run(measuring).data.metrics == {"worst": 0.5}
+
+
 @pytest.mark.parametrize("broken", ["log_outputs", "log_model_artifacts", "log_batch", "finalize_logged_model"])
 def test_a_model_whose_delivery_breaks_off_is_one_model(store, store_experiment_id, network, tmp_path, broken):
     """The server goes away after any of the requests that a model takes."""

@@ -1,0 +1,88 @@
+"""The evaluation command, in a subprocess."""
+
+from __future__ import annotations
+
+import mlflow
+import pytest
+
+from support import QUICK, list_imports
+
+EVALUATE = ("-m", "mnist_flow.evaluate")
+SHORT = ["measure=[shift,rotation]", "measure.shift.max_pixels=1", "measure.rotation.degrees=[-10,0,10]"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, run_command):
+    folder = tmp_path_factory.mktemp("swept")
+    done = run_command(folder, "-m", "mnist_flow.train", "-m", *QUICK, "epochs=1", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(swept, run_command):
+    """What the first measurement of both runs printed."""
+    done = run_command(swept, *EVALUATE, *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def fetch_all(folder):
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    runs = mlflow.search_runs(search_all_experiments=True)
+    mlflow.set_tracking_uri(None)
+    return runs
+
+
+def test_two_runs_are_measured_twice_each_below_themselves(swept, measured):
+    assert "4 evaluations: 0 done before, 4 to measure" in measured
+    assert "\n4 of 4: rotation of seed=1 mlp: accuracy 0." in measured
+    runs = fetch_all(swept)
+    evaluations = runs[runs["tags.mnist_flow.kind"] == "evaluation"]
+    assert set(evaluations["status"]) == {"FINISHED"}
+    trained = runs.loc[runs["tags.mnist_flow.kind"] == "train", "run_id"]
+    assert sorted(evaluations["tags.mlflow.parentRunId"]) == sorted([*trained, *trained])
+
+
+def test_again_nothing_is_measured_and_tensorflow_is_not_needed(swept, measured, run_command):
+    before = len(fetch_all(swept))
+    done = run_command(swept, "-X", "importtime", *EVALUATE, *SHORT)
+    assert done.returncode == 0
+    assert "4 evaluations: 4 done before, 0 to measure" in done.stdout
+    assert len(fetch_all(swept)) == before
+    assert not list_imports(done.stderr) & {"tensorflow", "keras"}
+
+
+def test_a_sweep_that_goes_on_does_not_count_evaluations(swept, measured, run_command):
+    done = run_command(swept, "-m", "mnist_flow.train", "-m", *QUICK, "epochs=1", "seed=0,1", "plan=true")
+    assert done.returncode == 0, done.stderr
+    assert "2 done or running, 0 to train" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run_ids=[nothing]"], "run nothing: there is no such run at sqlite:///"),
+        (["filter=nonsense"], "Invalid clause"),
+        (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train"),
+        (["tracking.uri=http://127.0.0.1:9"], "does not answer"),
+        (["measure=shfit"], "did you mean 'shift'? Choices: gaussian rotation salt_and_pepper shift"),
+        (["measure=shift", "measure.gaussian.draws=2"], "no such key with the groups that are chosen"),
+        (["measure=[]"], "measure: nothing is chosen; choose from shift gaussian"),
+    ],
+)
+def test_bad_input_is_one_line_status_2_without_tensorflow(swept, run_command, arguments, message):
+    done = run_command(swept, "-X", "importtime", *EVALUATE, *arguments)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert len(said) == 1
+    assert message in said[0]
+    assert not list_imports(done.stderr) & {"tensorflow", "keras"}
+
+
+def test_no_store_is_made_by_asking_for_a_run(tmp_path, run_command):
+    done = run_command(tmp_path, *EVALUATE, "run_ids=[nothing]")
+    assert done.returncode == 2
+    assert "no such store" in done.stderr
+    assert not list(tmp_path.iterdir())
