@@ -369,6 +369,8 @@ class LearningRateStudy(_StudyKeys):
 class WidthStudy(_StudyKeys):
     name: Literal["width"]
     metric: StudyMetric
+    # Units that others are compared with, seed by seed; None: the fewest.
+    reference: Count | None
 
 
 class RegularizationStudy(_StudyKeys):

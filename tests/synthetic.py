@@ -16,7 +16,7 @@ from mnist_flow import CONF_DIR
 from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.identity import compute_fingerprint
 
-BINOMIAL_N = 10_000
+TEST_IMAGES = 10_000
 
 
 class SyntheticSweep:
@@ -72,6 +72,7 @@ class SyntheticSweep:
             "test_loss": 2 * (1 - accuracy) + 0.01,
             "test_cross_entropy": 2 * (1 - accuracy),
             "test_l2_penalty": 0.01,
+            "test_accuracy_standard_error": (accuracy * (1 - accuracy) / TEST_IMAGES) ** 0.5,
             "selected_val_accuracy": accuracy,
             "selected_epoch": epochs,
             "fit_seconds": 1.0,

@@ -76,6 +76,21 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
     return table["model.name"] + (extra if varying else "")
 
 
+def label_panels(table: pd.DataFrame) -> pd.Series:
+    """One text a run for its panel: the experiment, and what tells the settings in it apart, the seed apart.
+
+    Args:
+        table: from `build_run_table`.
+    """
+    labels = []
+    for experiment, runs in table.groupby("experiment", sort=False):
+        settings = label_settings(runs, apart_from=("seed",))
+        # Within one experiment the model says nothing unless it varies.
+        told = settings if runs["model.name"].nunique() > 1 else settings.str.partition(", ")[2]
+        labels.append(told.map(lambda setting, name=experiment: f"{name}: {setting}" if setting else str(name)))
+    return pd.concat(labels).reindex(table.index)
+
+
 def _varies(table: pd.DataFrame, name: str) -> bool:
     # Models of different names differ in most of their params; only within one name do these tell the settings apart.
     if name.startswith("model."):

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
-from mnist_flow.analysis import compare, learning_rate, regularization
+from mnist_flow.analysis import cnn, compare, confusion, curves, learning_rate, noise_layer, regularization, width
 from mnist_flow.analysis.drawing import Drawing, save_drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
@@ -22,10 +22,19 @@ log = logging.getLogger(__name__)
 
 # A study is a module with `draw`, a schema in config.py and a file in conf/study, all by this name.
 _STUDIES: dict[str, Callable[[StudyRuns, Any], Drawing]] = {
+    "cnn": cnn.draw,
     "compare": compare.draw,
+    "confusion": confusion.draw,
+    "curves": curves.draw,
     "learning_rate": learning_rate.draw,
+    "noise_layer": noise_layer.draw,
     "regularization": regularization.draw,
+    "width": width.draw,
 }
+
+
+# Of a table that is printed; longer ones are for reading from their files.
+_MAX_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
     experiments = "', '".join(runs.table["experiment"].unique())
     plural = "s" if "', '" in experiments else ""
     print(f"{count} run{'s' if count > 1 else ''} of experiment{plural} '{experiments}':")
-    for what in ("", "selection"):
-        if what in drawing.tables:
-            print(drawing.tables[what].to_string(index=False, float_format=lambda value: f"{value:.6g}"))
+    for table in drawing.tables.values():
+        if len(table) <= _MAX_ROWS:
+            print(table.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
     print("written: " + " ".join(str(file) for file in files))

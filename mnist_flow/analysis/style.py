@@ -59,6 +59,11 @@ _STEPS = (0.005, 0.01, 0.03, 0.1, 0.3, 0.9)
 _FONT_SIZE = 8
 
 
+def format_percent(share: float, _: object = None) -> str:
+    """0.985 as `98.5 %`, for ticks."""
+    return f"{100 * share:.4g} %"
+
+
 def choose_line_style(index: int) -> dict[str, str]:
     """Colour, marker and dashes of the line with this number; all differ for the first 18."""
     return {
@@ -185,7 +190,7 @@ def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
     else:
         margin = max(0.08 * (high - low), 0.0005)
         low, high = low - margin, high + margin
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+    axes.yaxis.set_major_formatter(FuncFormatter(format_percent))
     axes.set_ylim(low, high)
 
 

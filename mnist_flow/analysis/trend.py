@@ -135,10 +135,12 @@ def plot_trend(
         published["value"].astype(float),
         pd.Series(list(style.YARDSTICKS.values()) * with_yardsticks),
     ]
-    figure = Figure(figsize=(8.5, 7.2 if len(trend.differences) else 5.6), layout="constrained")
+    # One pair says nothing.
+    has_panel = bool((trend.differences["n"] > 1).any())
+    figure = Figure(figsize=(8.5, 7.2 if has_panel else 5.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     values = pd.concat([part for part in shown if len(part)], ignore_index=True)
-    value_axes, lower = style.make_value_axes(figure, values, metric, lower_panel=len(trend.differences) > 0)
+    value_axes, lower = style.make_value_axes(figure, values, metric, lower_panel=has_panel)
     settings = list(dict.fromkeys(runs["setting"]))
     for axes in value_axes:
         for index, setting in enumerate(settings):

@@ -1,0 +1,137 @@
+"""Loss and accuracy over the epochs: every replicate, their mean and spread, and the published final value."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mnist_flow import tracking
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, select_published
+from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config import CurvesStudy
+from mnist_flow.figures import TRAINING_COLOR, VALIDATION_COLOR
+
+log = logging.getLogger(__name__)
+
+_METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")
+_MAX_PANELS = 16
+# More lines than this are drawn as an image in an SVG.
+_MAX_VECTOR_LINES = 200
+
+
+def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
+    """Accuracy in one figure, loss in the other, a panel a setting."""
+    curves = fetch_curves(runs.table)
+    title = f"Epoch curves ({style.describe_protocol(runs.table)})"
+    figures = {name: plot_curves(curves, runs, name, title) for name in ("accuracy", "loss")}
+    return Drawing(figures, {"": summarise_curves(curves)})
+
+
+def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Epoch metrics of runs: panel, run_id, metric, epoch, value.
+
+    Runs without them are left out, and a warning names each.
+    """
+    history = tracking.fetch_histories(list(table["run_id"]), _METRICS).rename(columns={"step": "epoch"})
+    for run_id in table.loc[~table["run_id"].isin(history["run_id"]), "run_id"]:
+        log.warning("run %s has no epoch curves; it is left out", run_id)
+    panels = table.assign(panel=label_panels(table))[["run_id", "panel"]]
+    return panels.merge(history, on="run_id")[["panel", "run_id", "metric", "epoch", "value"]]
+
+
+def summarise_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Replicates to one row a panel, metric and epoch, see `statistics.summarise`."""
+    return summarise(curves, ["panel", "metric", "epoch"], "value")
+
+
+def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str) -> Figure:
+    """Training and validation curves of accuracy or loss, a panel a setting.
+
+    Args:
+        curves: from `fetch_curves`.
+        runs: for the published values.
+        quantity: accuracy or loss.
+        title: of the figure.
+    """
+    panels = list(dict.fromkeys(curves["panel"]))
+    if len(panels) > _MAX_PANELS:
+        log.warning("%d settings; the first %d are drawn, study.filter chooses others", len(panels), _MAX_PANELS)
+        panels = panels[:_MAX_PANELS]
+    n_columns = min(len(panels), max(1, math.ceil(math.sqrt(len(panels)))))
+    n_rows = math.ceil(len(panels) / n_columns)
+    figure = Figure(figsize=(max(6.4, 3.5 * n_columns), 2.7 * n_rows + 1.3), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    all_axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    published = select_published(runs.published, f"test_{quantity}")
+    experiments = runs.table.assign(panel=label_panels(runs.table)).groupby("panel")["experiment"].first()
+    rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
+    for axes, panel in zip(all_axes, panels, strict=False):
+        shown = curves[curves["panel"] == panel]
+        printed = published[published["experiment"] == experiments[panel]]
+        for metric, name, color in (
+            (quantity, "training", TRAINING_COLOR),
+            (f"val_{quantity}", "validation", VALIDATION_COLOR),
+        ):
+            _plot_lines(axes, shown[shown["metric"] == metric], name, color, rasterized)
+        last = shown["epoch"].max()
+        # A setting of a grid is not what was printed of another.
+        printed = printed[printed["at"].map(len) == 0] if experiments.eq(experiments[panel]).sum() > 1 else printed
+        marks = zip(printed["row"], printed["value"], style.PUBLISHED_MARKERS, strict=False)
+        for _, value, marker in marks:
+            axes.plot(
+                last,
+                value,
+                marker,
+                color="k",
+                fillstyle="none",
+                label="published at the end, a mark a report",
+                zorder=4,
+            )
+        _set_ranges(axes, shown[shown["metric"].isin([quantity, f"val_{quantity}"])], printed["value"], quantity)
+        axes.set_title(f"{panel} (n = {shown['run_id'].nunique()})", fontsize=9)
+    for axes in all_axes[len(panels) :]:
+        axes.remove()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=10)
+    key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
+    style.add_legend(figure, list(all_axes[: len(panels)]), key)
+    return figure
+
+
+def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasterized: bool) -> None:
+    by_run = curves.pivot_table(index="epoch", columns="run_id", values="value")
+    if by_run.empty:
+        return
+    epochs = by_run.index.to_numpy(dtype=float)
+    lines = [np.column_stack([epochs, values]) for values in by_run.to_numpy().T]
+    axes.add_collection(
+        LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35, rasterized=rasterized), autolim=False
+    )
+    mean, std = by_run.mean(axis=1), by_run.std(axis=1).fillna(0)
+    axes.fill_between(epochs, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+    axes.plot(epochs, mean, color=color, linewidth=1.5, label=name)
+
+
+def _set_ranges(axes: Axes, curves: pd.DataFrame, published: pd.Series, quantity: str) -> None:
+    """The vertical range is that of the epochs after the first tenth, or the start would squash all that follows."""
+    last = curves["epoch"].max()
+    later = curves.loc[curves["epoch"] >= min(max(2, last / 10), last), "value"]
+    values = pd.concat([later, published.astype(float)]) if len(published) else later
+    if quantity == "accuracy":
+        style.set_accuracy_range(axes, values)
+    else:
+        style.set_range(axes, values)
+    axes.set_xlim(0, last * 1.04)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
