@@ -13,8 +13,8 @@ from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config import CNNStudy
 
-# Images of MNIST's test set; what is known of an accuracy from so many has a standard error of its own.
-_KEY = "● one run    grey: ± binomial standard error of one test    thin: mean ± sample standard deviation of the runs"
+# What is known of an accuracy from one test has an error of its own, however many runs there are.
+_BINOMIAL = "± binomial standard error of one test"
 
 
 def draw(runs: StudyRuns, study: CNNStudy) -> Drawing:
@@ -24,7 +24,7 @@ def draw(runs: StudyRuns, study: CNNStudy) -> Drawing:
     summary = summarise_networks(table, metric)
     published = select_published(runs.published, metric)
     published = published.assign(network=published["experiment"])
-    title = f"Convolutional networks ({style.describe_protocol(table)})"
+    title = style.build_title("Convolutional networks", table)
     return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary})
 
 
@@ -59,7 +59,9 @@ def plot_networks(
     rows = range(len(summary))
     if style.is_accuracy(metric):
         binomial = summary["binomial_standard_error"]
-        axes.hlines(rows, summary["mean"] - binomial, summary["mean"] + binomial, color="0.8", linewidth=9)
+        axes.hlines(
+            rows, summary["mean"] - binomial, summary["mean"] + binomial, color="0.8", linewidth=9, label=_BINOMIAL
+        )
     axes.errorbar(
         summary["mean"],
         rows,
@@ -69,11 +71,11 @@ def plot_networks(
         markersize=14,
         linestyle="none",
         capsize=3,
-        label="mean",
+        label="mean ± sample standard deviation of the runs",
     )
     axes.plot(
         table[metric],
-        table["network"].map(places),
+        table["network"].map(places) + 0.22,
         "o",
         color=style.COLORS[1],
         markersize=4,
@@ -88,9 +90,8 @@ def plot_networks(
         fillstyle="none",
         label="published",
     )
-    if style.is_accuracy(metric) and set(table["data.name"]) == {"mnist"}:
-        for line, (name, value) in zip(("--", ":"), style.YARDSTICKS.items(), strict=True):
-            axes.axvline(value, color="0.35", linestyle=line, linewidth=1, label=name)
+    if style.has_yardsticks(table, metric):
+        style.add_yardsticks(axes, vertical=True)
     labels = [f"{row.network}\n{row.n_parameters:,} parameters, n = {row.n}" for row in summary.itertuples(index=False)]
     axes.set_yticks(list(rows), labels, fontsize=8)
     axes.set_ylim(len(summary) - 0.5, -0.6)
@@ -98,5 +99,5 @@ def plot_networks(
     if style.is_accuracy(metric):
         axes.xaxis.set_major_formatter(style.format_percent)
     axes.grid(alpha=0.3, axis="x")
-    style.add_legend(figure, [axes], _KEY if style.is_accuracy(metric) else None)
+    style.add_legend(figure, [axes])
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_settings, list_metrics, list_params
-from mnist_flow.analysis.style import describe_metric, describe_protocol
+from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, list_tables, plot_trend
 from mnist_flow.config import CompareStudy
 from mnist_flow.errors import ConfigError
@@ -40,7 +40,7 @@ def draw(runs: StudyRuns, study: CompareStudy) -> Drawing:
         reference,
         condition,
     )
-    title = f"{describe_metric(study.metric)} over {study.x} ({describe_protocol(table)})"
+    title = build_title(f"{describe_metric(study.metric)} over {study.x}", table)
     shown = trend.reference if study.by is not None else f"{study.x}={trend.reference}"
     figure = plot_trend(trend, title, study.x, reference_label=str(shown))
     return Drawing({"": figure}, list_tables(trend, study.x))

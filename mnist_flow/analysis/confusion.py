@@ -15,7 +15,7 @@ from mnist_flow.analysis.matrices import fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.style import describe_protocol
+from mnist_flow.analysis.style import build_title
 from mnist_flow.arrays import IntArray
 from mnist_flow.config import ConfusionStudy
 from mnist_flow.data import N_CLASSES
@@ -25,9 +25,7 @@ def draw(runs: StudyRuns, study: ConfusionStudy) -> Drawing:
     """A matrix a setting, the mean of its runs, and the pairs most often confused."""
     shares = build_shares(label_panels(runs.table), runs.table["run_id"], fetch_confusions(runs.table))
     summary = summarise(shares, ["panel", "true", "predicted"], "share")
-    figure = plot_confusions(
-        summary, f"Confusion on the test set, shares of each row ({describe_protocol(runs.table)})"
-    )
+    figure = plot_confusions(summary, build_title("Confusion on the test set, shares of each row in %", runs.table))
     return Drawing({"": figure}, {"": summary, "pairs": list_pairs(summary, study.pairs)})
 
 

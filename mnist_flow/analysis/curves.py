@@ -32,7 +32,7 @@ _MAX_VECTOR_LINES = 200
 def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
     """Accuracy in one figure, loss in the other, a panel a setting."""
     curves = fetch_curves(runs.table)
-    title = f"Epoch curves ({style.describe_protocol(runs.table)})"
+    title = style.build_title("Epoch curves", runs.table)
     figures = {name: plot_curves(curves, runs, name, title) for name in ("accuracy", "loss")}
     return Drawing(figures, {"": summarise_curves(curves)})
 
@@ -98,11 +98,11 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
                 zorder=4,
             )
         _set_ranges(axes, shown[shown["metric"].isin([quantity, f"val_{quantity}"])], printed["value"], quantity)
+        axes.set_xlabel("epoch", fontsize=9)
+        axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
         axes.set_title(f"{panel} (n = {shown['run_id'].nunique()})", fontsize=9)
     for axes in all_axes[len(panels) :]:
         axes.remove()
-    figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=10)
     key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
     style.add_legend(figure, list(all_axes[: len(panels)]), key)
     return figure

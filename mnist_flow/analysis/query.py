@@ -61,6 +61,9 @@ def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
     for line in missing:
         log.warning("%s", line)
     table = build_run_table(runs, {experiment_id: name for name, experiment_id in wanted.items()})
+    table = table.sort_values(
+        "experiment", key=lambda column: column.map(names.index), kind="stable", ignore_index=True
+    )
     return StudyRuns(table, build_published(table), missing)
 
 

@@ -29,6 +29,8 @@ PROTOCOLS = {
 # One digit for all is right for 9 to 12 % of the images; a network that learned anything is beyond this.
 COLLAPSED_BELOW = 0.2
 _LEARNED_FROM = 0.5
+# Worse runs are not held against the yardsticks.
+_NEAR_YARDSTICKS = 0.9
 # Accuracies are spaced by the logarithm of their odds where the errors differ by more than this factor.
 _WIDE_RATIO = 4.0
 _PERCENT_TICKS = (
@@ -89,11 +91,11 @@ def describe_metric(metric: str) -> str:
     return names.get(metric, metric.replace("_", " "))
 
 
-def describe_protocol(table: pd.DataFrame) -> str:
-    """Data and validation protocol of the runs, for a title."""
+def build_title(what: str, table: pd.DataFrame) -> str:
+    """What is shown, and below it the data and the validation protocol of the runs."""
     data = " and ".join(sorted(set(table["data.name"])))
     protocol = " / ".join(PROTOCOLS[name] for name in sorted(set(table["data.validation"])))
-    return f"{data}, {protocol}"
+    return f"{what}\n{data}, {protocol}"
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
@@ -148,7 +150,7 @@ def make_value_axes(
     """
     values = values.dropna()
     collapsed = is_accuracy(metric) & (values < COLLAPSED_BELOW)
-    broken = bool(collapsed.any() and (values > _LEARNED_FROM).any())
+    broken = bool(collapsed.any() and not collapsed.all() and values[~collapsed].min() > _LEARNED_FROM)
     heights = [3.0, 1.0] if broken else [3.5]
     heights += [2.0] if lower_panel else []
     all_axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -184,8 +186,7 @@ def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
         axes.set_yscale("logit")
         margin = 0.08 * (_log_odds(high) - _log_odds(low))
         low, high = _to_share(_log_odds(low) - margin), _to_share(_log_odds(high) + margin)
-        ticks = [tick for tick in _PERCENT_TICKS if low <= tick <= high]
-        axes.yaxis.set_major_locator(FixedLocator(ticks))
+        axes.yaxis.set_major_locator(FixedLocator(_choose_ticks(low, high)))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         margin = max(0.08 * (high - low), 0.0005)
@@ -212,14 +213,23 @@ def set_difference_range(axes: Axes, differences: pd.Series, halves: pd.Series, 
             axes.yaxis.set_major_locator(FixedLocator([sign * step for sign in (-1, 1) for step in _STEPS] + [0]))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
             axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(1.6 * low - 0.003, 1.6 * high + 0.003)
+        return
     margin = 0.1 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
 
 
-def add_yardsticks(axes: Axes) -> None:
+def has_yardsticks(table: pd.DataFrame, metric: str) -> bool:
+    """Whether the yardsticks say something of the runs: an accuracy on MNIST, and not a bad one."""
+    comparable = metric in ("test_accuracy", "val_accuracy") and set(table["data.name"]) == {"mnist"}
+    return comparable and bool(table[metric].max() > _NEAR_YARDSTICKS)
+
+
+def add_yardsticks(axes: Axes, vertical: bool = False) -> None:
     """Lines at the accuracies that the literature gives for 784-500-300-10."""
+    add_line = axes.axvline if vertical else axes.axhline
     for style, (name, value) in zip(("--", ":"), YARDSTICKS.items(), strict=True):
-        axes.axhline(value, color="0.35", linestyle=style, linewidth=1, label=name)
+        add_line(value, color="0.35", linestyle=style, linewidth=1, label=name)
 
 
 def add_legend(figure: Figure, all_axes: Sequence[Axes], title: str | None = None) -> None:
@@ -257,6 +267,16 @@ def _mark_break(upper: Axes, lower: Axes) -> None:
     }
     upper.plot([0, 1], [0, 0], transform=upper.transAxes, **stroke)
     lower.plot([0, 1], [1, 1], transform=lower.transAxes, **stroke)
+
+
+def _choose_ticks(low: float, high: float) -> list[float]:
+    """Round shares in a range, from the highest down, as far apart as their labels need."""
+    room = 0.05 * (_log_odds(high) - _log_odds(low))
+    chosen: list[float] = []
+    for tick in sorted(_PERCENT_TICKS, reverse=True):
+        if low <= tick <= high and (not chosen or _log_odds(chosen[-1]) - _log_odds(tick) >= room):
+            chosen.append(tick)
+    return chosen
 
 
 def _log_odds(share: float) -> float:

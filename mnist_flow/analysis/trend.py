@@ -17,7 +17,7 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_settings
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.statistics import compare_paired, summarise
-from mnist_flow.analysis.style import describe_protocol
+from mnist_flow.analysis.style import build_title
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,7 @@ def draw_over_param(
     x = runs.table[param] if values is None else values
     table = runs.table.assign(setting=label_settings(runs.table, apart_from=(param, "seed")), x=x)
     trend = build_trend(table, metric, select_published(runs.published, metric, param), reference)
-    title = f"{title} ({describe_protocol(runs.table)})"
-    figure = plot_trend(trend, title, x_label, logarithmic, f"{param}={trend.reference:g}")
+    figure = plot_trend(trend, build_title(title, runs.table), x_label, logarithmic, f"{param}={trend.reference:g}")
     return Drawing({"": figure}, list_tables(trend, param))
 
 
@@ -129,7 +128,7 @@ def plot_trend(
     def place(x: pd.Series) -> pd.Series:
         return x.map(categories.index) if categories else x
 
-    with_yardsticks = style.is_accuracy(metric) and metric != "accuracy" and set(runs["data.name"]) == {"mnist"}
+    with_yardsticks = style.has_yardsticks(runs, metric)
     shown = [
         runs[metric],
         published["value"].astype(float),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from mnist_flow.analysis.drawing import Drawing
@@ -34,7 +34,7 @@ def draw(runs: StudyRuns, study: WidthStudy) -> Drawing:
         logarithmic=True,
     )
     counts = runs.table.groupby(units)["n_parameters"].first()
-    _name_parameters(drawing.figures[""].axes[0], counts)
+    _name_parameters(drawing.figures[""], counts)
     drawing.tables[""].insert(2, "n_parameters", drawing.tables[""][_PARAM].map(counts).astype(int))
     return drawing
 
@@ -60,9 +60,12 @@ def _read_setting(at: dict[str, float | str]) -> dict[str, float | str]:
     return {key: float(str(value).strip("[]")) if key == _PARAM else value for key, value in at.items()}
 
 
-def _name_parameters(axes: Axes, counts: pd.Series) -> None:
-    """An axis above with the number of parameters of each width."""
-    above = axes.secondary_xaxis("top")
+def _name_parameters(figure: Figure, counts: pd.Series) -> None:
+    """Every width below, and above the number of its parameters."""
+    above = figure.axes[0].secondary_xaxis("top")
     above.set_xticks(list(counts.index), [f"{count:,.0f}" for count in counts], rotation=35, ha="left", fontsize=8)
     above.set_xlabel("parameters", fontsize=9)
     above.xaxis.set_minor_locator(NullLocator())
+    below = figure.axes[-1].xaxis
+    below.set_minor_locator(NullLocator())
+    below.set_ticks(list(counts.index), [f"{units:.0f}" for units in counts.index])
