@@ -23,6 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ExperimentName = Annotated[str, Field(pattern=r"\S")]
+Direction = Literal["right", "left", "up", "down", "up_right", "up_left", "down_right", "down_left"]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
 
 
@@ -398,6 +399,11 @@ class ConfusionStudy(_StudyKeys):
     pairs: Count
 
 
+class ShiftStudy(_StudyKeys):
+    name: Literal["shift"]
+    directions: Annotated[list[Direction], Field(min_length=1)]
+
+
 class CompareStudy(_StudyKeys):
     """Any runs, any metric, by any param."""
 
@@ -419,6 +425,7 @@ Study = Annotated[
     | NoiseLayerStudy
     | CNNStudy
     | ConfusionStudy
+    | ShiftStudy
     | CompareStudy,
     Field(discriminator="name"),
 ]
@@ -447,10 +454,7 @@ class ReproduceConfig(Section):
 
 class ShiftMeasure(Section):
     max_pixels: Annotated[int, Field(ge=1, le=27)]
-    directions: Annotated[
-        list[Literal["right", "left", "up", "down", "up_right", "up_left", "down_right", "down_left"]],
-        Field(min_length=1),
-    ]
+    directions: Annotated[list[Direction], Field(min_length=1)]
     fills: Annotated[list[Literal["wrap", "zero"]], Field(min_length=1)]
 
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from mnist_flow.arrays import FloatArray, IntArray
+from mnist_flow.transforms import DIRECTIONS, Fill, shift_images
 
 # Of the Okabe-Ito palette, which the colour-blind can tell apart.
 TRAINING_COLOR, VALIDATION_COLOR = "#0072B2", "#D55E00"
@@ -116,6 +117,43 @@ def plot_misclassified(
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
     if not len(images):
         axes.text(columns / 2, rows / 2, "none", ha="center")
+    return figure
+
+
+def plot_shifted_digits(images: FloatArray, pixels: int, fills: Sequence[Fill], directions: Sequence[str]) -> Figure:
+    """Digits as they are, and moved: a column a digit, a row a fill and direction.
+
+    Args:
+        images: float32 (n, 28, 28, 1) in [0, 1], as they are; n at least 1.
+        pixels: how far to move them.
+        fills: wrap, zero.
+        directions: of `transforms.DIRECTIONS`.
+    """
+    rows = [("original", images)]
+    for fill in fills:
+        for direction in directions:
+            dx, dy = DIRECTIONS[direction]
+            label = f"{pixels} pixels {direction.replace('_', ' and ')}, {fill}"
+            rows.append((label, shift_images(images, pixels * dx, pixels * dy, fill)))
+    label_width, size = 2.6, 0.8
+    width, height = label_width + size * len(images) + 0.1, size * len(rows) + 0.1
+    figure = Figure(figsize=(width, height))
+    # One axes for the whole grid: a hundred of their own would take seconds to draw.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    for row, (label, moved) in enumerate(rows):
+        axes.text(label_width - 0.1, (row + 0.5) * size, label, ha="right", va="center", fontsize=9)
+        for column, image in enumerate(moved):
+            left, top = label_width + column * size, row * size + 0.05
+            # On black, so that one sees where the image ends and what came in.
+            axes.imshow(
+                np.clip(image[:, :, 0], 0, 1),
+                cmap="gray",
+                vmin=0,
+                vmax=1,
+                extent=(left, left + size - 0.06, top + size - 0.06, top),
+            )
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 

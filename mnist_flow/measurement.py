@@ -29,6 +29,7 @@ from mnist_flow.console import print_evaluations, print_line
 from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, DataSet, load_data_set
 from mnist_flow.environment import count_cores, digest_code
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
+from mnist_flow.figures import plot_shifted_digits
 from mnist_flow.identity import compute_fingerprint
 from mnist_flow.native_output import native_stderr_hidden
 from mnist_flow.processes import name_process
@@ -44,10 +45,14 @@ from mnist_flow.robustness import (
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
     from mnist_flow.tracking import LoggedRun, PastRun
 
 log = logging.getLogger(__name__)
+
+# Of a figure of samples; 3 pixels are what report 000-4B shows.
+_SHOWN_IMAGES, _SHOWN_PIXELS = 10, 3
 
 Measure = ShiftMeasure | GaussianMeasure | SaltAndPepperMeasure | RotationMeasure
 
@@ -324,10 +329,21 @@ def _measure(
         headlines = compute_headlines(task.name, table)
         tracked.log_metrics(headlines, model_id=run.model_id)
         tracked.log_artifacts(
+            figures=_draw_samples(task.measure, test.images),
             texts={"config/config.yaml": OmegaConf.to_yaml(cfg, resolve=True)},
             tables={f"tables/{task.name}.json": table},
         )
     return _describe(task, tracked.run_id, headlines, "measured"), table
+
+
+def _draw_samples(measure: Measure, images: FloatArray) -> dict[str, Figure]:
+    """Some of the images that were measured, by the path of their figure."""
+    if not isinstance(measure, ShiftMeasure):
+        return {}
+    pixels = min(_SHOWN_PIXELS, measure.max_pixels)
+    return {
+        "samples/shifted.png": plot_shifted_digits(images[:_SHOWN_IMAGES], pixels, measure.fills, measure.directions)
+    }
 
 
 def _predict(model: keras.Model, batch_size: int, images: FloatArray) -> FloatArray:

@@ -181,3 +181,19 @@ def test_figures_are_not_open_in_pyplot(confusion):
     figures.plot_confusion_matrix(confusion, "")
     figures.plot_model_diagram(ROWS, "")
     assert plt.get_fignums() == []
+
+
+def test_digits_are_drawn_as_they_are_and_moved():
+    images = np.zeros((2, 28, 28, 1), dtype=np.float32)
+    images[:, 14, 27] = 1
+    (axes,) = figures.plot_shifted_digits(images, 3, ["wrap", "zero"], ["right", "left", "up", "down"]).axes
+    assert [text.get_text() for text in axes.texts][:3] == [
+        "original",
+        "3 pixels right, wrap",
+        "3 pixels left, wrap",
+    ]
+    drawn = [np.asarray(image.get_array()) for image in axes.images]
+    # Nine rows of two digits.
+    assert len(drawn) == 18
+    assert [np.argwhere(image).tolist() for image in drawn[::2][:4]] == [[[14, 27]], [[14, 2]], [[14, 24]], [[11, 27]]]
+    assert not drawn[10].any()  # right, zero fill

@@ -11,7 +11,7 @@ from mnist_flow.config import INCIDENTAL
 # The last is a param that `mlflow run` logs.
 _INCIDENTAL = (*INCIDENTAL, "overrides")
 # Columns of the table that are neither param nor metric.
-_ABOUT = ("run_id", "experiment", "group", "parent_run_id")
+_ABOUT = ("run_id", "experiment", "experiment_id", "group", "parent_run_id")
 # Metrics of the epoch whose weights a run ended with, by their beginning; the plain name is the last epoch's.
 _SELECTED = "selected_"
 
@@ -25,12 +25,14 @@ def build_run_table(runs: pd.DataFrame, experiments: Mapping[str, str]) -> pd.Da
 
     Returns:
         One row a distinct run of an experiment: of runs with the same fingerprint only the last. Columns: run_id,
-        experiment, group, parent_run_id, every param by its config path and every metric by its name, those of an epoch
-        from the epoch whose weights the run ended with; texts that are numbers became numbers. The index counts rows.
+        experiment, experiment_id, group, parent_run_id, every param by its config path and every metric by its name,
+        those of an epoch from the epoch whose weights the run ended with; texts that are numbers became numbers. The
+        index counts rows.
     """
     columns = {
         "run_id": runs["run_id"],
         "experiment": runs["experiment_id"].map(experiments),
+        "experiment_id": runs["experiment_id"],
         "group": runs["tags.mnist_flow.group"],
     }
     parents = "tags.mlflow.parentRunId"

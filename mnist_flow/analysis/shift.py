@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mnist_flow.arrays import FloatArray
-from mnist_flow.transforms import DIRECTIONS, Fill, shift_images
+from mnist_flow import tracking
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.analysis.runs import label_panels
+from mnist_flow.config import ShiftStudy
+from mnist_flow.errors import TrackingError
+from mnist_flow.transforms import Fill
 
 STRAIGHT = ("right", "left", "up", "down")
 # Okabe-Ito without yellow and black.
@@ -33,10 +37,35 @@ class PublishedPoint(NamedTuple):
     accuracy: float
 
 
-PUBLISHED = (
-    PublishedPoint("000-4B", "cnn_45_60", "wrap", "right", 3, 0.901),
-    PublishedPoint("000-4B", "mlp_100", "wrap", "right", 3, 0.571),
-)
+def draw(runs: StudyRuns, study: ShiftStudy) -> Drawing:
+    """Accuracy over the shift, from the evaluations of the runs.
+
+    Raises:
+        TrackingError: none of the runs is measured.
+    """
+    run_ids = list(runs.table["run_id"])
+    tables = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
+    if tables.empty:
+        names = " ".join(runs.table["experiment"].unique())
+        raise TrackingError(
+            f"study=shift: none of the {len(run_ids)} runs of {names} is measured; measure them, experiment by "
+            "experiment: python -m mnist_flow.evaluate measure=shift tracking.experiment_name=NAME"
+        )
+    labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
+    tables = tables.assign(**{"model.name": tables["run_id"].map(labels)})
+    summary = summarise(tables)
+    figure = plot_shift(tables, summary, find_published(runs), study.directions)
+    return Drawing(figures={"": figure}, tables={"": summary})
+
+
+def find_published(runs: StudyRuns) -> list[PublishedPoint]:
+    """What the reports print of shifted images; the model is the experiment's name."""
+    printed = runs.published[runs.published["metric"] == "shifted_accuracy"]
+    columns = (printed[name] for name in ("row", "experiment", "at", "value"))
+    return [
+        PublishedPoint(row, experiment, accuracy=value, **at)
+        for row, experiment, at, value in zip(*columns, strict=True)
+    ]
 
 
 def summarise(tables: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +92,7 @@ def summarise(tables: pd.DataFrame) -> pd.DataFrame:
 def plot_shift(
     table: pd.DataFrame,
     summary: pd.DataFrame,
-    published: Sequence[PublishedPoint] = PUBLISHED,
+    published: Sequence[PublishedPoint],
     directions: Sequence[str] = STRAIGHT,
 ) -> Figure:
     """Accuracy over the pixels moved: a row of panels a fill, a column a direction, a line a model.
@@ -108,45 +137,6 @@ def plot_shift(
         label = f"published ({', '.join(dict.fromkeys(point.row for point in known))})"
         handles.append(Line2D([], [], marker="*", markersize=13, color="white", markeredgecolor="black", label=label))
     figure.legend(handles=handles, loc="outside lower center", fontsize=9)
-    return figure
-
-
-def plot_shifted_digits(
-    images: FloatArray, pixels: int, fills: Sequence[Fill] = ("wrap", "zero"), directions: Sequence[str] = STRAIGHT
-) -> Figure:
-    """Digits as they are, and moved: a column a digit, a row a fill and direction.
-
-    Args:
-        images: float32 (n, 28, 28, 1) in [0, 1], as they are; n at least 1.
-        pixels: how far to move them.
-        fills: wrap, zero.
-        directions: of `transforms.DIRECTIONS`.
-    """
-    rows = [("original", images)]
-    for fill in fills:
-        for direction in directions:
-            dx, dy = DIRECTIONS[direction]
-            label = f"{pixels} pixels {direction.replace('_', ' and ')}, {_FILLS[fill]}"
-            rows.append((label, shift_images(images, pixels * dx, pixels * dy, fill)))
-    label_width, size = 2.6, 0.8
-    width, height = label_width + size * len(images) + 0.1, size * len(rows) + 0.1
-    figure = Figure(figsize=(width, height))
-    # One axes for the whole grid: a hundred of their own would take seconds to draw.
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
-    for row, (label, moved) in enumerate(rows):
-        axes.text(label_width - 0.1, (row + 0.5) * size, label, ha="right", va="center", fontsize=9)
-        for column, image in enumerate(moved):
-            left, top = label_width + column * size, row * size + 0.05
-            # On black, so that one sees where the image ends and what came in.
-            axes.imshow(
-                np.clip(image[:, :, 0], 0, 1),
-                cmap="gray",
-                vmin=0,
-                vmax=1,
-                extent=(left, left + size - 0.06, top + size - 0.06, top),
-            )
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 

@@ -11,7 +11,17 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
-from mnist_flow.analysis import cnn, compare, confusion, curves, learning_rate, noise_layer, regularization, width
+from mnist_flow.analysis import (
+    cnn,
+    compare,
+    confusion,
+    curves,
+    learning_rate,
+    noise_layer,
+    regularization,
+    shift,
+    width,
+)
 from mnist_flow.analysis.drawing import Drawing, save_drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
@@ -29,6 +39,7 @@ _STUDIES: dict[str, Callable[[StudyRuns, Any], Drawing]] = {
     "learning_rate": learning_rate.draw,
     "noise_layer": noise_layer.draw,
     "regularization": regularization.draw,
+    "shift": shift.draw,
     "width": width.draw,
 }
 
