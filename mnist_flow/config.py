@@ -439,11 +439,17 @@ class AnalyzeConfig(Section):
     tracking: AnalyzeTrackingConfig
 
 
+class EvaluationStep(Section):
+    measure: str
+    # Of MLflow.
+    experiment: str
+
+
 class ReproduceConfig(Section):
     """Which studies to reproduce, as `conf/reproduce.yaml` describes it."""
 
     presets: Literal["all"] | list[str]
-    evaluations: dict[str, list[str]]
+    evaluations: list[EvaluationStep]
     studies: list[str]
     overrides: list[str]
     launcher: str

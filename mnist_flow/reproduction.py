@@ -80,8 +80,8 @@ def run_reproduction(cfg: DictConfig) -> None:
     figures = Path(config.output_dir, "results")
     # Composed before anything is trained, so that a name that is not known is told at once.
     studies = {name: _compose("analyze", [f"study={name}", f"output_dir='{figures}'"]) for name in config.studies}
-    for measure in config.evaluations:
-        _compose("evaluate", [f"measure=[{measure}]"])
+    for step in config.evaluations:
+        _compose("evaluate", [f"measure=[{step.measure}]"])
     own_run = tracking.adopt_analysis()
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
@@ -97,10 +97,10 @@ def run_reproduction(cfg: DictConfig) -> None:
         if state.todo:
             failures += _run_command("train", "-m", f"experiment={state.preset.name}", *options)
     names = {preset.experiment_name for preset in presets}
-    for measure, experiments in config.evaluations.items():
-        for name in experiments:
-            if name in names:
-                failures += _run_command("evaluate", f"tracking.experiment_name={name}", f"measure=[{measure}]")
+    for step in config.evaluations:
+        if step.experiment in names:
+            chosen = f"tracking.experiment_name={step.experiment}", f"measure=[{step.measure}]"
+            failures += _run_command("evaluate", *chosen)
     drawn: dict[str, list[Path]] = {}
     for name, study in studies.items():
         try:

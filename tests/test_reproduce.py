@@ -12,7 +12,7 @@ from support import list_imports
 REPRODUCE = (
     *("-m", "mnist_flow.reproduce", "presets=[learning_rate,learning_rate_holdout]", "launcher=basic"),
     "overrides=['data=digits','epochs=1','batch_size=32','seed=0,1','optimizer.learning_rate=0.1,0.5']",
-    *("evaluations={shift:[learning_rate]}", "studies=[learning_rate]", "output_dir=out"),
+    *("evaluations=[{measure:shift,experiment:learning_rate}]", "studies=[learning_rate]", "output_dir=out"),
 )
 
 
