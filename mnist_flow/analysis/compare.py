@@ -25,7 +25,9 @@ def draw(runs: StudyRuns, study: CompareStudy) -> Drawing:
     _check("x", study.x, list_params(table))
     if study.by is None:
         setting = label_settings(table, apart_from=(study.x, "seed"))
-        setting = setting if study.x != "model.name" else setting.str.split(", ", n=1).str[1].fillna("all runs")
+        if setting.nunique() > 1 and setting.groupby(table[study.x], dropna=False).nunique().max() == 1:
+            # What differs beside x belongs to its value, as an optimizer may to a network.
+            setting = pd.Series("all runs", index=table.index)
     else:
         _check("by", study.by, list_params(table))
         setting = table[study.by].map(lambda value: f"{study.by}={value}")

@@ -144,7 +144,10 @@ def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> I
         open_jobs = jobs[~jobs["fingerprint"].isin(finished)]
         if len(open_jobs):
             varying = open_jobs.drop(columns=["job", "fingerprint"])
-            named = [" ".join(f"{name}={value}" for name, value in row.items()) for _, row in varying.iterrows()]
+            named = [
+                " ".join(f"{name}={value}" for name, value in row.items())
+                for _, row in varying.astype(object).iterrows()
+            ]
             shown = "; ".join(named[:_MAX_NAMED]) + ("; …" if len(named) > _MAX_NAMED else "")
             yield (
                 f"{len(open_jobs)} of {len(jobs)} jobs of sweep {run_id} are not finished ({shown}); make them: "

@@ -37,10 +37,10 @@ def build_run_table(runs: pd.DataFrame, experiments: Mapping[str, str]) -> pd.Da
     }
     parents = "tags.mlflow.parentRunId"
     columns["parent_run_id"] = runs[parents] if parents in runs else pd.Series(None, index=runs.index, dtype=object)
+    # MLflow gives them in any order, and labels must not depend on it.
+    ordered = sorted(map(str, runs))
     for kind in ("params.", "metrics."):
-        columns |= {
-            name.removeprefix(kind): _to_numbers(runs[name]) for name in map(str, runs) if name.startswith(kind)
-        }
+        columns |= {name.removeprefix(kind): _to_numbers(runs[name]) for name in ordered if name.startswith(kind)}
     for name in [name for name in columns if name.startswith(_SELECTED) and name != "selected_epoch"]:
         plain = name.removeprefix(_SELECTED)
         selected = columns.pop(name)

@@ -144,7 +144,7 @@ def plot_trend(
     for axes in value_axes:
         for index, setting in enumerate(settings):
             points, means = runs[runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
-            look = style.choose_line_style(index)
+            look, shift = style.choose_line_style(index), 3 * (index - (len(settings) - 1) / 2)
             line_style = "none" if categories else look["linestyle"]
             axes.plot(
                 *(place(points["x"]), points[metric], look["marker"]),
@@ -152,7 +152,7 @@ def plot_trend(
                 alpha=0.5,
                 markersize=4,
                 markeredgewidth=0,
-                transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
+                transform=_shift(axes, shift - 4),
             )
             axes.errorbar(
                 place(means["x"]),
@@ -166,7 +166,7 @@ def plot_trend(
                 linewidth=1,
                 capsize=3,
                 label=f"{setting}, {_describe_n(means['n'])}",
-                transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
+                transform=_shift(axes, shift),
             )
         _plot_published(axes, published.assign(x=place(published["x"])))
         if with_yardsticks:
@@ -200,7 +200,7 @@ def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
             fillstyle="none",
             markersize=5,
             label=f"published: {row}, {each}",
-            transform=_shift(axes, (5 + 3 * (index // 2)) * (-1) ** index),
+            transform=_shift(axes, 6 + 3 * (index // 2) if index % 2 == 0 else -10 - 3 * (index // 2)),
             zorder=3,
         )
 

@@ -1,0 +1,319 @@
+"""Each study from a store of synthetic runs to its files: figures by their data, tables by their values, messages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mnist_flow import CONF_DIR, analysis
+from mnist_flow.analysis import study as story
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.study import run_study
+from mnist_flow.config import AnalyzeConfig
+from mnist_flow.errors import ConfigError, TrackingError
+from synthetic import SyntheticSweep
+
+DIGITS = np.array([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
+# Everything is right but for 10 fours taken for nines.
+GOOD = np.diag(DIGITS) - 10 * np.outer(np.eye(10)[4], np.eye(10)[4] - np.eye(10)[9]).astype(int)
+# Always eight.
+STUCK = np.outer(DIGITS, np.eye(10)[8]).astype(int)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, new_store) -> Path:
+    """A store with runs of some presets; that of regularization lacks one, and it has a run without matrix."""
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copy(new_store, folder / "mlflow.db")
+    before = Path.cwd()
+    os.chdir(folder)
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    for name, seeds in (("regularization", 3), ("regularization_holdout", 4)):
+        sweep = SyntheticSweep(client, name, [f"experiment={name}"], note=f"experiment={name}")
+        for reg, accuracy in ((0.0, 0.981), (1e-6, 0.982), (1e-3, 0.980)):
+            for seed in range(seeds):
+                missing = name == "regularization" and reg == 1e-3 and seed == 2
+                sweep.add(accuracy + seed * 1e-4, reg=reg, seed=seed, finished=not missing)
+        sweep.end("KILLED" if name == "regularization" else "FINISHED")
+    sweep = SyntheticSweep(client, "learning_rate", ["experiment=learning_rate"])
+    for rate, accuracy in ((0.01, 0.93), (0.1, 0.96), (0.5, 0.978)):
+        for seed in range(2):
+            sweep.add(accuracy + seed * 1e-3, optimizer__learning_rate=rate, seed=seed)
+    sweep.end()
+    sweep = SyntheticSweep(client, "width", ["experiment=width"])
+    for rate in (0.01, 0.1):
+        for units in (10, 100, 1000):
+            counted = {"n_parameters": 795 * units + 10}
+            settings = {"model__hidden_units": [units], "optimizer__learning_rate": rate}
+            sweep.add(0.9 + rate * 0.5 + units * 1e-5, metrics=counted, **settings)
+    sweep.end()
+    sweep = SyntheticSweep(client, "noise_layer", ["experiment=noise_layer"])
+    for stddev, accuracy, confusion in ((0.1, 0.978, GOOD), (1, 0.957, GOOD), (10, 0.0974, STUCK)):
+        for seed in range(2):
+            sweep.add(accuracy, noise__stddev=stddev, seed=seed, confusion=confusion)
+    sweep.end()
+    for name in ("cnn_45_60", "lenet5"):
+        sweep = SyntheticSweep(client, name, [f"experiment={name}"])
+        for seed in range(2):
+            # The second run of each has no confusion matrix.
+            sweep.add(0.99 + seed * 1e-3, epochs=5, seed=seed, confusion=GOOD if seed == 0 else None)
+        sweep.end()
+    os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def draw(filled, tmp_path, monkeypatch):
+    """Run a study with overrides and return its drawing, its result and the folder."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{filled / 'mlflow.db'}")
+    kept: list[Drawing] = []
+    save = story.save_drawing
+    monkeypatch.setattr(story, "save_drawing", lambda drawing, *rest: (kept.append(drawing), save(drawing, *rest))[1])
+
+    def run(*overrides: str):
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            cfg = compose("analyze", [f"output_dir={tmp_path / 'out'}", *overrides])
+        result = run_study(cfg)
+        return kept[-1], result
+
+    yield run
+    mlflow.set_tracking_uri(None)
+
+
+def labels(figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_every_study_has_a_module_a_schema_and_a_file():
+    files = {path.stem for path in Path(CONF_DIR, "study").glob("*.yaml")}
+    assert files == set(story._STUDIES)
+    assert all(Path(analysis.__file__).with_name(f"{name}.py").is_file() for name in files)
+    (choices,) = [line for line in Path(CONF_DIR, "analyze.yaml").read_text().splitlines() if "Choices: study=" in line]
+    assert choices.partition("=")[2].split() == sorted(files)
+    tags = {str(one).split("name': '")[-1] for one in AnalyzeConfig.model_fields["study"].annotation.__args__}
+    assert len(tags) == len(files)
+
+
+def test_regularization(draw, tmp_path, filled):
+    drawing, result = draw("study=regularization")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == [f"regularization{end}" for end in (".csv", ".png", ".svg", "_differences.csv")]
+    assert sorted(path.name for path in result.files) == written
+    table = pd.read_csv(tmp_path / "out/regularization.csv")
+    assert table[["reg", "n"]].to_numpy().tolist() == [[0, 3], [1e-6, 3], [1e-3, 2]]
+    differences = pd.read_csv(tmp_path / "out/regularization_differences.csv")
+    assert differences[["reg", "reference", "n"]].to_numpy().tolist() == [[1e-6, 0, 3], [1e-3, 0, 2]]
+    np.testing.assert_allclose(differences["difference"], [0.001, -0.001], atol=1e-12)
+    assert {"published: 001-2.4b, each run", "published: 004-2.4, each run"} <= set(labels(drawing.figures[""]))
+    client = mlflow.MlflowClient()
+    (parent,) = client.search_runs(
+        [client.get_experiment_by_name("regularization").experiment_id], "tags.`mnist_flow.kind` = 'sweep'"
+    )
+    logged = {Path(file.path).name for file in client.list_artifacts(parent.info.run_id, "analysis/regularization")}
+    assert logged == set(written)
+
+
+def test_a_half_finished_sweep_says_what_is_missing(draw, caplog):
+    _, result = draw("study=regularization")
+    (line,) = result.missing
+    assert line.startswith("1 of 9 jobs of sweep ")
+    assert line.endswith(
+        "are not finished (reg=0.001 seed=2); make them: python -m mnist_flow.train -m experiment=regularization"
+    )
+    assert line in caplog.text
+
+
+def test_the_honest_twin_chooses_on_held_out_images(draw, tmp_path):
+    drawing, result = draw("study=regularization", "tracking.experiment_name=regularization_holdout")
+    assert result.missing == []
+    assert drawing.figures[""].axes[0].get_ylabel() == "validation accuracy"
+    assert "held-out" in drawing.figures[""].get_suptitle()
+    (chosen,) = pd.read_csv(tmp_path / "out/regularization_selection.csv").to_dict("records")
+    assert chosen["setting"] == "mlp_500_300, reg=1e-06"
+    assert (chosen["settings"], chosen["n"]) == (3, 4)
+    assert chosen["mean"] == pytest.approx(0.98215)
+    assert chosen["std"] == pytest.approx(0.000129099, abs=1e-8)
+    assert chosen["sem"] == pytest.approx(0.0000645497, abs=1e-8)
+
+
+def test_the_title_names_the_optimistic_protocol(draw):
+    drawing, _ = draw("study=learning_rate")
+    assert drawing.figures[""].get_suptitle() == "Learning rate\nmnist, test set used as validation: optimistic"
+
+
+def test_several_experiments_in_one_figure(draw):
+    drawing, _ = draw("study=regularization", "study.experiments=[regularization,regularization_holdout]")
+    settings = set(drawing.tables[""]["setting"])
+    assert settings == {"mlp_500_300, data.validation=test", "mlp_500_300, data.validation=holdout"}
+
+
+def test_an_absent_experiment_is_told_and_the_rest_goes_on(draw):
+    _, result = draw("study=cnn")
+    assert len(result.missing) == 5
+    assert result.missing[0].startswith("experiment 'cnn_32_64_pool2': no finished runs at sqlite:///")
+    assert result.missing[0].endswith("make them: python -m mnist_flow.train -m experiment=cnn_32_64_pool2")
+
+
+def test_an_experiment_without_runs_is_an_error_with_its_command(draw):
+    with pytest.raises(TrackingError, match=r"make them: python -m mnist_flow\.train -m experiment=mlp_1000"):
+        draw("study=curves", "tracking.experiment_name=mlp_1000")
+    with pytest.raises(TrackingError, match="did you mean 'regularization'"):
+        draw("study=regularization", "tracking.experiment_name=regularisation")
+
+
+def test_the_variables_of_mlflow_win(draw, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "regularization_holdout")
+    drawing, _ = draw("study=regularization")
+    assert drawing.tables[""]["n"].tolist() == [4, 4, 4]
+    client = mlflow.MlflowClient()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.get_experiment_by_name("learning_rate").experiment_id)
+    drawing, _ = draw("study=learning_rate")
+    assert drawing.tables[""]["optimizer.learning_rate"].tolist() == [0.01, 0.1, 0.5]
+
+
+def test_learning_rate(draw):
+    drawing, _ = draw("study=learning_rate")
+    upper, lower = drawing.figures[""].axes
+    assert upper.get_xscale() == lower.get_xscale() == "log"
+    assert drawing.tables["differences"]["reference"].tolist() == [0.1, 0.1]
+    assert "published: 000-2B, mean of 3" in labels(drawing.figures[""])
+
+
+def test_width(draw):
+    drawing, _ = draw("study=width")
+    figure, table = drawing.figures[""], drawing.tables[""]
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "100", "1000"]
+    (above,) = axes.child_axes
+    assert [label.get_text() for label in above.get_xticklabels()] == ["7,960", "79,510", "795,010"]
+    assert len(axes.containers) == 2
+    assert table["n_parameters"].tolist() == [7960, 79510, 795010] * 2
+    (mark,) = [line for line in axes.lines if line.get_label() == "published: 000-2C, one run"]
+    assert (list(mark.get_xdata()), list(mark.get_ydata())) == ([1000], [0.975])
+
+
+def test_width_of_deeper_networks_is_an_error(draw):
+    with pytest.raises(ConfigError, match=r"has not one hidden layer \(model\.hidden_units=\[500, 300\]\)"):
+        draw("study=width", "tracking.experiment_name=regularization")
+
+
+def test_noise_layer_shows_what_a_collapsed_run_answers(draw):
+    drawing, _ = draw("study=noise_layer")
+    assert set(drawing.figures) == {"", "predictions", "curves_accuracy", "curves_loss"}
+    *_, last = [axes for axes in drawing.figures["predictions"].axes if axes.get_title()]
+    assert last.get_title() == "noise_layer: noise.stddev=10.0\nn = 2, 2 of them answer only 8"
+    assert [bar.get_height() for bar in last.patches[:10]] == [0.0] * 8 + [1.0, 0.0]
+    table = drawing.tables["predictions"]
+    assert table.loc[table["only_answer"] > 0, "digit"].tolist() == [8]
+    # The collapsed runs have a range of their own.
+    assert len(drawing.figures[""].axes) == 3
+
+
+def test_runs_that_all_had_the_same_noise_have_no_axis_for_it(draw):
+    drawing, _ = draw("study=noise_layer", "study.filter='params.`noise.stddev` = \"10\"'")
+    assert set(drawing.figures) == {"predictions", "curves_accuracy", "curves_loss"}
+
+
+def test_curves(draw):
+    drawing, _ = draw("study=curves", "study.experiments=[cnn_45_60,lenet5]")
+    figure = drawing.figures["accuracy"]
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert list(panels) == ["cnn_45_60 (n = 2)", "lenet5 (n = 2)"]
+    axes = panels["cnn_45_60 (n = 2)"]
+    thin = axes.collections[0].get_segments()
+    assert [segment[-1].tolist() for segment in thin] == [[5, pytest.approx(0.99)], [5, pytest.approx(0.991)]] or [
+        segment[-1].tolist() for segment in thin
+    ] == [[5, pytest.approx(0.991)], [5, pytest.approx(0.99)]]
+    means = {line.get_label(): line for line in axes.lines}
+    assert means["validation"].get_ydata()[-1] == pytest.approx(0.9905)
+    assert list(means["published at the end, a mark a report"].get_ydata()) == [0.991]
+    table = drawing.tables[""]
+    assert set(table["metric"]) == {"accuracy", "val_accuracy", "loss", "val_loss"}
+    assert table["n"].unique().tolist() == [2]
+    assert table["epoch"].max() == 5
+
+
+def test_cnn(draw):
+    drawing, _ = draw("study=cnn")
+    table = drawing.tables[""]
+    assert table["network"].tolist() == ["cnn_45_60", "lenet5"]
+    np.testing.assert_allclose(table["mean"], [0.9905, 0.9905])
+    # sqrt(0.99 · 0.01 / 10,000) and sqrt(0.991 · 0.009 / 10,000)
+    np.testing.assert_allclose(table["binomial_standard_error"], [(0.000994987 + 0.000944405) / 2] * 2, atol=1e-8)
+    (axes,) = drawing.figures[""].axes
+    assert axes.get_yticklabels()[0].get_text() == "cnn_45_60\n79,510 parameters, n = 2"
+    (published,) = [line for line in axes.lines if line.get_label() == "published"]
+    assert list(published.get_xdata()) == [0.991, 0.9919]
+
+
+def test_confusion_goes_on_without_runs_that_have_no_matrix(draw, caplog):
+    drawing, _ = draw("study=confusion", "study.experiments=[cnn_45_60,lenet5]")
+    assert caplog.text.count("its artifact confusion_matrix/confusion_matrix.json can't be had") == 2
+    pairs = drawing.tables["pairs"]
+    assert pairs[["panel", "true", "predicted", "n"]].to_numpy().tolist() == [
+        ["cnn_45_60", 4, 9, 1],
+        ["lenet5", 4, 9, 1],
+    ]
+    np.testing.assert_allclose(pairs["mean"], [10 / 982] * 2)
+    axes = drawing.figures[""].axes[0]
+    assert "1.02" in [text.get_text() for text in axes.texts]
+
+
+def test_confusion_without_any_matrix_is_an_error(draw):
+    with pytest.raises(
+        TrackingError, match=r"none of the 6 runs has the artifact confusion_matrix/confusion_matrix\.json"
+    ):
+        draw("study=confusion", "tracking.experiment_name=learning_rate")
+
+
+def test_compare_categories(draw):
+    drawing, _ = draw("study=compare", "study.experiments=[cnn_45_60,lenet5]")
+    axes = drawing.figures[""].axes[-1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cnn_45_60", "lenet5"]
+    differences = drawing.tables["differences"]
+    assert differences[["model.name", "reference", "n"]].to_numpy().tolist() == [["lenet5", "cnn_45_60", 2]]
+
+
+def test_compare_by_a_param_and_any_metric(draw):
+    drawing, _ = draw(
+        *("study=compare", "tracking.experiment_name=width", "study.metric=fit_seconds", "study.x=model.hidden_units"),
+        *("study.by=optimizer.learning_rate", "study.reference=0.1"),
+    )
+    assert drawing.figures[""].axes[0].get_ylabel() == "training time (s)"
+    assert set(drawing.tables[""]["setting"]) == {"optimizer.learning_rate=0.01", "optimizer.learning_rate=0.1"}
+    assert set(drawing.tables["differences"]["reference"]) == {"optimizer.learning_rate=0.1"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "study.metric=test_acuracy",
+            r"study\.metric=test_acuracy: the runs have no such metric; did you mean 'test_ac",
+        ),
+        (
+            "study.x=learning_rate",
+            r"study\.x=learning_rate: .* did you mean 'optimizer\.learning_rate'\? Choices: augm",
+        ),
+        ("study.by=nonsense", r"study\.by=nonsense: the runs have no such param.* Choices: augmentation\.name"),
+    ],
+)
+def test_compare_lists_the_choices(draw, override, message):
+    with pytest.raises(ConfigError, match=message):
+        draw("study=compare", "tracking.experiment_name=learning_rate", override)
+
+
+def test_the_same_data_gives_the_same_svg(draw, tmp_path):
+    digests = set()
+    for _ in range(2):
+        draw("study=learning_rate")
+        digests.add(hashlib.sha256((tmp_path / "out/learning_rate.svg").read_bytes()).hexdigest())
+    assert len(digests) == 1

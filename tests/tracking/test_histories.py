@@ -1,0 +1,95 @@
+"""Curves and artifacts of many runs, from a store and from a server."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import mlflow
+import pytest
+from mlflow.entities import Metric
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from mnist_flow import tracking
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking import histories
+
+
+def log_runs(client: mlflow.MlflowClient, count: int, epochs: int) -> list[str]:
+    experiment_id = client.create_experiment("curves")
+    run_ids = []
+    for number in range(count):
+        run_id = client.create_run(experiment_id).info.run_id
+        points = [Metric(name, number + epoch / 100, 0, epoch) for name in "ab" for epoch in range(1, epochs + 1)]
+        client.log_batch(run_id, metrics=points)
+        run_ids.append(run_id)
+    return run_ids
+
+
+@pytest.fixture
+def requests_made(monkeypatch) -> Counter:
+    counts: Counter = Counter()
+    fetch = SqlAlchemyStore.get_metric_history_bulk
+
+    def counted(self, *arguments):
+        counts["bulk"] += 1
+        return fetch(self, *arguments)
+
+    monkeypatch.setattr(SqlAlchemyStore, "get_metric_history_bulk", counted)
+    return counts
+
+
+def test_all_points_of_all_runs(store, requests_made):
+    run_ids = log_runs(store, 3, epochs=4)
+    table = tracking.fetch_histories(run_ids, ["b", "a"])
+    assert list(table) == ["run_id", "metric", "step", "value"]
+    assert len(table) == 2 * 3 * 4
+    one = table[(table["run_id"] == run_ids[1]) & (table["metric"] == "a")]
+    assert one["step"].tolist() == [1, 2, 3, 4]
+    assert one["value"].tolist() == [1.01, 1.02, 1.03, 1.04]
+    assert requests_made["bulk"] == 2
+
+
+def test_more_runs_than_an_answer_holds_take_more_requests(store, requests_made, monkeypatch):
+    run_ids = log_runs(store, 5, epochs=4)
+    monkeypatch.setattr(histories, "_MAX_RUNS", 2)
+    assert len(tracking.fetch_histories(run_ids, ["a"])) == 5 * 4
+    assert requests_made["bulk"] == 3
+    # An answer that may have been cut off is asked for in halves, and run by run in the end.
+    monkeypatch.setattr(histories, "_MAX_POINTS", 4)
+    assert len(tracking.fetch_histories(run_ids, ["a"])) == 5 * 4
+
+
+def test_runs_without_the_metric_have_no_rows(store):
+    run_ids = log_runs(store, 1, epochs=1)
+    assert tracking.fetch_histories(run_ids, ["c"]).empty
+    assert tracking.fetch_histories([], ["a"]).empty
+
+
+def test_a_server_gives_the_same(mlflow_server):
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    try:
+        run_ids = log_runs(mlflow.MlflowClient(), 3, epochs=4)
+        table = tracking.fetch_histories(run_ids, ["a"])
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert table["step"].tolist() == [1, 2, 3, 4] * 3
+    assert sorted(table["value"]) == [number + epoch / 100 for number in range(3) for epoch in range(1, 5)]
+
+
+def test_texts_of_runs_and_why_one_has_none(store):
+    run_ids = log_runs(store, 2, epochs=1)
+    store.log_text(run_ids[0], "hello", "note.txt")
+    (first, text), (second, error) = tracking.fetch_texts(run_ids, "note.txt")
+    assert [first, second] == run_ids
+    assert text == "hello"
+    assert isinstance(error, TrackingError)
+    assert run_ids[1] in str(error)
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_of_forty_epochs_take_seconds(store):
+    run_ids = log_runs(store, 1000, epochs=40)
+    started = time.monotonic()
+    assert len(tracking.fetch_histories(run_ids, ["a", "b"])) == 2 * 1000 * 40
+    assert time.monotonic() - started < 15
