@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import fetch_confusions
+from mnist_flow.analysis.matrices import N_DIGITS, fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.style import build_title
 from mnist_flow.arrays import IntArray
 from mnist_flow.config import ConfusionStudy
-from mnist_flow.data import N_CLASSES
 
 
 def draw(runs: StudyRuns, study: ConfusionStudy) -> Drawing:
@@ -40,13 +39,13 @@ def build_shares(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str,
     Returns:
         Columns panel, run_id, true, predicted, share (of the images of the true digit).
     """
-    digits = np.arange(N_CLASSES)
+    digits = np.arange(N_DIGITS)
     parts = []
     for panel, run_id in zip(panels, run_ids, strict=True):
         if run_id in confusions:
             counts = confusions[run_id]
             share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            cells = {"true": np.repeat(digits, N_CLASSES), "predicted": np.tile(digits, N_CLASSES)}
+            cells = {"true": np.repeat(digits, N_DIGITS), "predicted": np.tile(digits, N_DIGITS)}
             parts.append(pd.DataFrame({"panel": panel, "run_id": run_id, **cells, "share": share.ravel()}))
     return pd.concat(parts, ignore_index=True)
 
@@ -90,5 +89,5 @@ def _plot_matrix(axes: Axes, mean: np.ndarray, darkest: float):  # type: ignore[
             text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
             color = "white" if value > 60 * darkest else "black"
             axes.text(predicted, true, text, ha="center", va="center", fontsize=8, color=color)
-    axes.set(xlabel="predicted digit", ylabel="true digit", xticks=range(N_CLASSES), yticks=range(N_CLASSES))
+    axes.set(xlabel="predicted digit", ylabel="true digit", xticks=range(N_DIGITS), yticks=range(N_DIGITS))
     return image

@@ -14,6 +14,8 @@ from mnist_flow.errors import TrackingError
 
 log = logging.getLogger(__name__)
 
+# Not from mnist_flow.data, which can import Keras.
+N_DIGITS = 10
 _PATH = "confusion_matrix/confusion_matrix.json"
 
 

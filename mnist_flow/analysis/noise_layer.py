@@ -13,14 +13,13 @@ from matplotlib.ticker import PercentFormatter
 
 from mnist_flow.analysis import curves, style
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import fetch_confusions
+from mnist_flow.analysis.matrices import N_DIGITS, fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.trend import draw_over_param
 from mnist_flow.arrays import IntArray
 from mnist_flow.config import NoiseLayerStudy
-from mnist_flow.data import N_CLASSES
 
 _PARAM = "noise.stddev"
 # A run whose answers are one digit more often than this has learned nothing.
@@ -64,7 +63,7 @@ def build_answers(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str
     for panel, run_id in zip(panels, run_ids, strict=True):
         if run_id in confusions:
             counts = confusions[run_id]
-            answers = {"digit": range(N_CLASSES), "share": counts.sum(axis=0) / counts.sum()}
+            answers = {"digit": range(N_DIGITS), "share": counts.sum(axis=0) / counts.sum()}
             parts.append(
                 pd.DataFrame(
                     {"panel": panel, "run_id": run_id, **answers, "true_share": counts.sum(axis=1) / counts.sum()}
@@ -122,10 +121,10 @@ def _plot_histogram(axes: Axes, answers: pd.DataFrame, summary: pd.DataFrame) ->
         answers["digit"], answers["share"], "o", color=style.COLORS[0], markersize=3.5, alpha=0.6, label="one run"
     )
     true = answers.groupby("digit")["true_share"].first()
-    edges = np.arange(N_CLASSES + 1) - 0.5
+    edges = np.arange(N_DIGITS + 1) - 0.5
     axes.stairs(true, edges, color="k", linewidth=1, label="share of the digit in the test set")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("digit answered", fontsize=9)
     axes.set_ylabel("share of the answers", fontsize=9)
-    axes.set(xticks=range(N_CLASSES), ylim=(0, 1.12 * max(answers["share"].max(), true.max())))
+    axes.set(xticks=range(N_DIGITS), ylim=(0, 1.12 * max(answers["share"].max(), true.max())))
     axes.tick_params(labelsize=8)
