@@ -39,7 +39,7 @@ def test_the_last_is_kept_whatever_the_order_of_the_rows(runs):
 
 def test_columns_are_config_paths_and_metric_names(runs):
     assert set(build_run_table(runs, {"1": "demo"})) == {
-        *("run_id", "experiment", "group", "parent_run_id"),
+        *("run_id", "experiment", "experiment_id", "group", "parent_run_id"),
         *("reg", "seed", "model.name", "optimizer.momentum", "training.early_stopping_patience"),
         "test_accuracy",
     }
