@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import AutoencoderConfig, ModelConfig, TrainConfig, flatten, validate_config
+from mnist_flow.config import AutoencoderConfig, EvaluateConfig, ModelConfig, TrainConfig, flatten, validate_config
 from mnist_flow.errors import ConfigError
 
 GROUPS = ["data", "model", "optimizer", "schedule", "noise", "augmentation", "training", "evaluation", "tracking"]
@@ -216,3 +216,28 @@ def test_flatten_gives_override_paths_and_keeps_lists_whole():
 
 def test_flatten_resolves_references():
     assert flatten(OmegaConf.create({"a": 1, "b": {"c": "${a}"}})) == {"a": 1, "b.c": 1}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["measure=[]"], "measure: nothing is chosen; choose from shift gaussian salt_and_pepper rotation"),
+        (["measure.shift.max_pixels=28"], "measure.shift.max_pixels=28: must be less than or equal to 27"),
+        (["measure.shift.directions=[north]"], "measure.shift.directions[0]=north: must be 'right', 'left'"),
+        (["measure.shift.fills=[wrap,wrap]"], "measure.shift.fills=['wrap', 'wrap']: holds a value twice"),
+        (["measure.gaussian.stddevs=[-1]"], "measure.gaussian.stddevs[0]=-1: must be greater than or equal to 0"),
+        (["measure.salt_and_pepper.levels=[]"], "measure.salt_and_pepper.levels=[]: "),
+        (["measure.rotation.degrees=[200]"], "measure.rotation.degrees[0]=200: must be less than or equal to 180"),
+        (["run_ids=[a]", "filter=x"], "filter=x: chooses among the runs of an experiment; leave out run_ids"),
+        (["run_ids=a"], "run_ids=a: must be a valid list"),
+    ],
+)
+def test_bad_measures_are_told(compose_config, overrides, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        validate_config(compose_config(*overrides, config_name="evaluate"), EvaluateConfig)
+
+
+def test_measures_are_chosen_one_or_several(compose_config):
+    for chosen in ("shift", "[shift,rotation]"):
+        config = validate_config(compose_config(f"measure={chosen}", config_name="evaluate"), EvaluateConfig)
+        assert ",".join(config.measure.list_chosen()) == chosen.strip("[]")

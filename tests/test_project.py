@@ -57,26 +57,13 @@ def test_one_job_is_the_run_that_mlflow_created(project, run_command):
     assert mlflow.get_experiment(runs["experiment_id"][0]).name == "by_mlflow"
 
 
-def test_a_sweep_its_evaluations_and_its_analysis(project, run_command):
+def test_a_sweep_and_its_analysis(project, run_command):
     overrides = f"{' '.join(QUICK)} reg=1e-5,1e-4 hydra/launcher=local_pool"
     runs, _ = mlflow_run(run_command, project, "-e", "sweep", "-P", f"overrides={overrides}")
     assert len(runs) == 3
     assert runs["experiment_id"].nunique() == 1
     (parent,) = runs.loc[runs["tags.mnist_flow.kind"] == "sweep", "run_id"]
     assert list(runs["tags.mlflow.parentRunId"].dropna()) == [parent, parent]
-
-    measure = (
-        "measure=shift measure.shift.max_pixels=1 measure.shift.directions=[up] tracking.experiment_name=by_mlflow"
-    )
-    runs, done = mlflow_run(run_command, project, "-e", "evaluate", "-P", f"overrides={measure}")
-    assert "2 evaluations: 0 done before, 2 to measure" in done.stdout
-    evaluations = runs[runs["tags.mnist_flow.kind"] == "evaluation"].set_index("run_id")
-    (summary,) = set(evaluations.index) - set(evaluations["tags.mnist_flow.measured_run"].dropna().index)
-    assert set(evaluations["status"]) == {"FINISHED"}
-    table = mlflow.artifacts.load_dict(f"runs:/{summary}/evaluation/summary.json")
-    assert sorted(row[table["columns"].index("evaluation")] for row in table["data"]) == sorted(
-        set(evaluations.index) - {summary}
-    )
 
     runs, done = mlflow_run(
         run_command, project, "-e", "analyze", "-P", "overrides=tracking.experiment_name=by_mlflow output_dir=out"
@@ -87,3 +74,19 @@ def test_a_sweep_its_evaluations_and_its_analysis(project, run_command):
     for run_id in (parent, analysis):
         names = [entry.path for entry in mlflow.MlflowClient().list_artifacts(run_id, "analysis/regularization")]
         assert "analysis/regularization/regularization.png" in names
+
+
+def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(project, run_command):
+    done = run_command(project, "-m", "mnist_flow.train", *QUICK, "tracking.experiment_name=by_mlflow")
+    assert done.returncode == 0, done.stderr
+    measure = (
+        "measure=shift measure.shift.max_pixels=1 measure.shift.directions=[up] tracking.experiment_name=by_mlflow"
+    )
+    runs, done = mlflow_run(run_command, project, "-e", "evaluate", "-P", f"overrides={measure}")
+    assert "1 evaluation: 0 done before, 1 to measure" in done.stdout
+    assert set(runs["status"]) == {"FINISHED"}
+    evaluations = runs[runs["tags.mnist_flow.kind"] == "evaluation"]
+    (adopted,) = evaluations.loc[evaluations["tags.mnist_flow.measure"].isna(), "run_id"]
+    (measured,) = evaluations.loc[evaluations["tags.mnist_flow.measure"] == "shift", "run_id"]
+    table = mlflow.artifacts.load_dict(f"runs:/{adopted}/evaluation/summary.json")
+    assert [dict(zip(table["columns"], row, strict=True))["evaluation"] for row in table["data"]] == [measured]

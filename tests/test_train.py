@@ -94,7 +94,7 @@ def test_help_lists_every_group_and_key(tmp_path, run_command):
         ("python -m mnist_flow.train -m data=di", ["data=digits"]),
         ("python -m mnist_flow.train model=lenet5 batch", ["batch_size="]),
         ("python -m mnist_flow.analyze study=reg", ["study=regularization"]),
-        ("python -m mnist_flow.evaluate run_i", ["run_ids="]),
+        ("python -m mnist_flow.evaluate thr", ["threads="]),
         ("python -m json.tool ", []),
     ],
 )

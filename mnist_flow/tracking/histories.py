@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pandas as pd
+from mlflow.store.tracking.dbmodels.models import SqlMetric
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.rest_utils import http_request, verify_rest_response
@@ -49,17 +51,15 @@ def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
     """Points in the order in which they were logged."""
     store = _get_store()
     if isinstance(store, SqlAlchemyStore):
-        found = store.get_metric_history_bulk(list(run_ids), metric, _MAX_POINTS)
-        points = [(one.run_id, one.key, one.step, one.value) for one in found]
-    else:
-        response = http_request(
-            store.get_host_creds(),
-            _BULK_ENDPOINT,
-            "GET",
-            params={"run_id": list(run_ids), "metric_key": metric, "max_results": _MAX_POINTS},
-        )
-        listed = verify_rest_response(response, _BULK_ENDPOINT).json()["metrics"]
-        points = [(one["run_id"], one["key"], int(one["step"]), float(one["value"])) for one in listed]
+        return _select_points(store, run_ids, metric)
+    response = http_request(
+        store.get_host_creds(),
+        _BULK_ENDPOINT,
+        "GET",
+        params={"run_id": list(run_ids), "metric_key": metric, "max_results": _MAX_POINTS},
+    )
+    listed = verify_rest_response(response, _BULK_ENDPOINT).json()["metrics"]
+    points = [(one["run_id"], one["key"], int(one["step"]), float(one["value"])) for one in listed]
     if len(points) < _MAX_POINTS:
         return points
     # There may be more than one answer holds.
@@ -68,6 +68,19 @@ def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
         return _fetch_bulk(run_ids[:middle], metric) + _fetch_bulk(run_ids[middle:], metric)
     history = mlflow.MlflowClient().get_metric_history(run_ids[0], metric)
     return [(run_ids[0], metric, one.step, one.value) for one in history]
+
+
+def _select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -> list[_Point]:
+    """All points, by columns: MLflow's own bulk call makes an object of each, which takes ten times as long."""
+    columns = SqlMetric.run_uuid, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan
+    with store.ManagedSessionMaker() as session:
+        rows = (
+            session.query(*columns)
+            .filter(SqlMetric.key == metric, SqlMetric.run_uuid.in_(run_ids))
+            .order_by(SqlMetric.timestamp, SqlMetric.step)
+            .all()
+        )
+    return [(run_id, metric, step, math.nan if is_nan else value) for run_id, step, value, is_nan in rows]
 
 
 def fetch_texts(run_ids: Sequence[str], path: str) -> Iterator[tuple[str, str | TrackingError]]:
