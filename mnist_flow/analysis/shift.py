@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mnist_flow import tracking
+from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
@@ -19,10 +20,7 @@ from mnist_flow.config import ShiftStudy
 from mnist_flow.errors import TrackingError
 from mnist_flow.transforms import Fill
 
-STRAIGHT = ("right", "left", "up", "down")
-# Okabe-Ito without yellow and black.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_MARKERS = "osD^vP"
+_STRAIGHT = ("right", "left", "up", "down")
 _FILLS = {"wrap": "wrap-around", "zero": "zero fill"}
 
 
@@ -93,7 +91,7 @@ def plot_shift(
     table: pd.DataFrame,
     summary: pd.DataFrame,
     published: Sequence[PublishedPoint],
-    directions: Sequence[str] = STRAIGHT,
+    directions: Sequence[str],
 ) -> Figure:
     """Accuracy over the pixels moved: a row of panels a fill, a column a direction, a line a model.
 
@@ -128,10 +126,10 @@ def plot_shift(
             if row == 0:
                 axes.set_title(direction.replace("_", " and "))
             if row == len(fills) - 1:
-                axes.set_xlabel("pixels along each axis" if direction not in STRAIGHT else "pixels")
+                axes.set_xlabel("pixels along each axis" if direction not in _STRAIGHT else "pixels")
             if column == 0:
                 axes.set_ylabel(f"{_FILLS[fill]}\ntest accuracy")
-    figure.suptitle(f"Test images of {' and '.join(data)} moved by whole pixels")
+    figure.suptitle(f"Test images of {' and '.join(data)} moved by whole pixels", fontsize=11)
     handles = [_make_handle(summary, model, index) for index, model in enumerate(models)]
     if any(point.fill in fills and point.direction in columns for point in known):
         label = f"published ({', '.join(dict.fromkeys(point.row for point in known))})"
@@ -145,7 +143,7 @@ def _plot_model(
 ) -> None:
     """One model's replicates, means and standard deviations; `panel` is its name, the fill and the direction."""
     model, fill, direction = panel
-    color, marker = _COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)]
+    color, marker = style.COLORS[index % len(style.COLORS)], style.MARKERS[index % len(style.MARKERS)]
     here = (table["model.name"] == model) & (table["fill"] == fill)
     points = table[here & ((table["direction"] == direction) | (table["pixels"] == 0))]
     axes.plot(points["pixels"], points["accuracy"], marker, color=color, alpha=0.3, markersize=4, linestyle="none")
@@ -170,7 +168,7 @@ def _plot_published(axes: Axes, point: PublishedPoint, index: int) -> None:
         point.accuracy,
         marker="*",
         markersize=15,
-        color=_COLORS[index % len(_COLORS)],
+        color=style.COLORS[index % len(style.COLORS)],
         markeredgecolor="black",
         linestyle="none",
         zorder=5,
@@ -192,8 +190,8 @@ def _make_handle(summary: pd.DataFrame, model: str, index: int) -> Line2D:
     return Line2D(
         [],
         [],
-        color=_COLORS[index % len(_COLORS)],
-        marker=_MARKERS[index % len(_MARKERS)],
+        color=style.COLORS[index % len(style.COLORS)],
+        marker=style.MARKERS[index % len(style.MARKERS)],
         markerfacecolor="white",
         label=f"{model}: mean ± sample standard deviation, {n}; faint: every run",
     )

@@ -30,7 +30,9 @@ def tables() -> pd.DataFrame:
 
 
 def plot(tables: pd.DataFrame, **options):
-    return plot_shift(tables, summarise(tables), **{"published": PUBLISHED, **options})
+    return plot_shift(
+        tables, summarise(tables), **{"published": PUBLISHED, "directions": ["right", "left", "up", "down"], **options}
+    )
 
 
 def test_summary_against_literals(tables):
