@@ -6,6 +6,7 @@ Nothing here imports TensorFlow or MLflow.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -283,8 +284,8 @@ class PublishedResult(Section):
     # Config paths and values that pick the setting, or columns and values of the table that evaluate logs; empty: the
     # study has one setting.
     at: dict[str, float | str]
-    # shifted_accuracy: from the table `shift`.
-    metric: Literal["test_accuracy", "test_loss", "shifted_accuracy"]
+    # shifted_accuracy: from the table `shift`. accuracy_mean_plus_std: of the test accuracies of some runs.
+    metric: Literal["test_accuracy", "test_loss", "shifted_accuracy", "accuracy_mean_plus_std"]
     # Every replicate that was printed, or one mean; accuracies as fractions. Empty: the report shows a curve only.
     values: list[Annotated[float, Field(ge=0)]]
     # Replicates behind a single printed mean.
@@ -445,17 +446,36 @@ class EvaluationStep(Section):
     experiment: str
 
 
+class StudyStep(Section):
+    study: str
+    # Instead of the study's own.
+    experiment: str | None = None
+
+
+class ReproduceTracking(Section):
+    uri: str | None
+
+
 class ReproduceConfig(Section):
     """Which studies to reproduce, as `conf/reproduce.yaml` describes it."""
 
     presets: Literal["all"] | list[str]
     evaluations: list[EvaluationStep]
-    studies: list[str]
+    studies: list[StudyStep]
     overrides: list[str]
     launcher: str
     output_dir: Annotated[str, Field(min_length=1)]
     plan: bool
-    tracking: TrackingConfig
+    tracking: ReproduceTracking
+
+    @model_validator(mode="after")
+    def check_output(self) -> ReproduceConfig:
+        if self.overrides and Path(self.output_dir) == Path("docs"):
+            raise ValueError(
+                f"output_dir={self.output_dir}: holds the reports' results, and overrides={self.overrides} are other "
+                "settings; choose another folder: output_dir=figures/reproduction"
+            )
+        return self
 
 
 class ShiftMeasure(Section):

@@ -279,10 +279,13 @@ def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
     times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
     times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
     _print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
-    known, unknown = presets["seconds"].sum(), int(presets["seconds"].isna().sum())
-    left = _describe_seconds(known / n_workers)
-    without = f", without the {unknown} studies marked unknown: no run of their model is finished" if unknown else ""
-    print(f"{presets['to train'].sum()} runs to train: about {left} with {n_workers} at a time{without}")
+    open_ones = presets[presets["to train"] > 0]
+    known, unknown = open_ones["seconds"].dropna(), int(open_ones["seconds"].isna().sum())
+    print(f"{presets['to train'].sum()} runs to train")
+    if len(known):
+        print(f"time: about {_describe_seconds(known.sum() / n_workers)} with {n_workers} at a time")
+    if unknown:
+        print(f"time of {unknown} of the studies: unknown; no finished run of such a model yet")
 
 
 def _describe_seconds(seconds: float) -> str:

@@ -18,6 +18,8 @@ State = Literal["finished", "alive", "interrupted", "new"]
 
 # Seconds that a run takes for loading, measuring and logging, at most.
 _BESIDES_TRAINING = 10.0
+# Params that a run's speed depends on.
+_SAME_SPEED = ("model.name", "model.hidden_units", "data.name")
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,14 @@ def estimate_seconds(jobs: Sequence[Job], past_runs: Iterable[PastRun]) -> float
 
     None where a model has no finished run.
     """
-    rates: dict[tuple[str, str], list[float]] = {}
+    rates: dict[tuple[str, ...], list[float]] = {}
     for past in past_runs:
         if past.state == "finished" and past.params.get("epochs", "").isdecimal():
-            key = past.params.get("model.name", ""), past.params.get("data.name", "")
+            key = tuple(past.params.get(name, "") for name in _SAME_SPEED)
             rates.setdefault(key, []).append(_measure_seconds(past) / int(past.params["epochs"]))
     total = 0.0
     for job in jobs:
-        key = job.config.model.name, job.config.data.name
+        key = tuple(str(job.params.get(name, "")) for name in _SAME_SPEED)
         if key not in rates:
             return None
         total += median(rates[key]) * job.config.epochs

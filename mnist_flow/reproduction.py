@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -29,6 +31,8 @@ from mnist_flow.plan import PlannedJob, estimate_seconds
 from mnist_flow.presets import Preset, list_presets, load_preset
 from mnist_flow.resume import look_up
 from mnist_flow.summary import read_results
+
+log = logging.getLogger(__name__)
 
 # They would put the runs of all presets into one experiment, and the first of them into the run of `mlflow run`.
 _OF_THIS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -76,18 +80,17 @@ def run_reproduction(cfg: DictConfig) -> None:
         RunError: some steps failed; the results of the others are written.
     """
     config = validate_config(cfg, ReproduceConfig)
-    presets = [load_preset(name) for name in (list_presets() if config.presets == "all" else config.presets)]
-    figures = Path(config.output_dir, "results")
-    # Composed before anything is trained, so that a name that is not known is told at once.
-    studies = {name: _compose("analyze", [f"study={name}", f"output_dir='{figures}'"]) for name in config.studies}
-    for step in config.evaluations:
-        _compose("evaluate", [f"measure=[{step.measure}]"])
+    chosen = [load_preset(name) for name in (list_presets() if config.presets == "all" else config.presets)]
     own_run = tracking.adopt_analysis()
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
     tracking.configure(config.tracking.uri)
+    # Composed before anything is trained, so that a name that is not known is told at once.
+    studies = _compose_studies(config, {preset.experiment_name for preset in chosen})
+    for step in config.evaluations:
+        _compose("evaluate", [f"measure=[{step.measure}]"])
     options = [f"hydra/launcher={config.launcher}", *config.overrides]
-    states = [_look_up(preset, options) for preset in presets]
+    states = [_look_up(preset, options) for preset in chosen]
     _print_missing(states, config.launcher)
     if config.plan:
         return
@@ -96,24 +99,48 @@ def run_reproduction(cfg: DictConfig) -> None:
     for state in states:
         if state.todo:
             failures += _run_command("train", "-m", f"experiment={state.preset.name}", *options)
-    names = {preset.experiment_name for preset in presets}
-    for step in config.evaluations:
-        if step.experiment in names:
-            chosen = f"tracking.experiment_name={step.experiment}", f"measure=[{step.measure}]"
-            failures += _run_command("evaluate", *chosen)
+    failures += _evaluate(config, {preset.experiment_name for preset in chosen})
     drawn: dict[str, list[Path]] = {}
-    for name, study in studies.items():
+    for arguments, study in studies.items():
         try:
-            drawn[name] = run_study(study).files
+            drawn[arguments] = run_study(study).files
         except UserError as error:
-            failures.append(f"study={name}: {error}")
-    states = [_look_up(preset, options) for preset in presets]
-    files = _write(config, states, drawn)
+            # What is missing is listed with the results.
+            log.warning("%s: not drawn: %s", arguments, error)
+    # The page is whole whatever was chosen, unless the settings are others.
+    shown = chosen if config.overrides else [load_preset(name) for name in list_presets()]
+    files = _write(config, [_look_up(preset, options) for preset in shown], drawn)
     if own_run:
         tracking.log_files(own_run, files, "reproduction")
     print_line("written: " + " ".join(str(file) for file in files))
     if failures:
         raise RunError(f"{len(failures)} steps failed; the same command goes on: " + "; ".join(failures))
+
+
+def _compose_studies(config: ReproduceConfig, experiments: set[str]) -> dict[str, DictConfig]:
+    """The studies of the experiments, cut down to these, by the arguments of the analyze command."""
+    studies = {}
+    for step in config.studies:
+        arguments = [f"study={step.study}"]
+        arguments += [f"tracking.experiment_name={step.experiment}"] if step.experiment else []
+        cfg = _compose("analyze", [*arguments, f"output_dir='{Path(config.output_dir, 'results')}'"])
+        wanted = [step.experiment] if step.experiment else list(cfg.study.experiments)
+        kept = [name for name in wanted if name in experiments]
+        if kept:
+            cfg.study.experiments = kept
+            studies[" ".join(arguments)] = cfg
+    return studies
+
+
+def _evaluate(config: ReproduceConfig, experiments: set[str]) -> list[str]:
+    """Measure what is not measured yet; returns what failed."""
+    failures = []
+    data = [text for text in config.overrides if text.startswith("data.path=")]
+    for step in config.evaluations:
+        if step.experiment in experiments:
+            chosen = f"tracking.experiment_name={step.experiment}", f"measure=[{step.measure}]"
+            failures += _run_command("evaluate", *chosen, *data)
+    return failures
 
 
 def _look_up(preset: Preset, options: Sequence[str]) -> _State:
@@ -175,21 +202,30 @@ def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str
             continue
         for run_id in runs["run_id"]:
             links[run_id] = tracking.build_run_link(str(state.experiment_id), run_id)
-        comparisons += compare_with_published(state.preset, runs, _fetch_shifted(state, runs))
+        shifted = _fetch_shifted(state, runs)
+        comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
         selections.append(build_selection(runs).assign(study=state.preset.published.setting))
+    finished = [one for state in states for one in state.planned if one.state == "finished"]
     report = Report(
         comparisons=comparisons,
         selections=pd.concat(selections) if selections else pd.DataFrame(),
-        figures={study: [file for file in files if file.suffix == ".svg"] for study, files in drawn.items()},
+        figures={arguments: [file for file in files if file.suffix == ".svg"] for arguments, files in drawn.items()},
         unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
         links=links,
-        computing_seconds=sum(
-            one.run.metrics.get("fit_seconds", 0.0) for state in states for one in state.planned if one.run is not None
-        ),
-        n_runs=sum(len(state.planned) - len(state.todo) for state in states),
+        n_runs=len(finished),
+        computing_seconds=sum(one.run.metrics["fit_seconds"] for one in finished if one.run is not None),
+        processors=_fetch_processors(states),
+        n_other_code=sum(one.other_code for one in finished),
         overrides=config.overrides,
     )
     return write_report(report, Path(config.output_dir))
+
+
+def _fetch_processors(states: Sequence[_State]) -> list[str]:
+    """What the presets' first runs were trained on."""
+    firsts = [next((one.run for one in state.planned if one.state == "finished"), None) for state in states]
+    texts = tracking.fetch_texts([run.run_id for run in firsts if run is not None], "environment/machine.json")
+    return sorted({json.loads(text)["processor"] for _, text in texts if isinstance(text, str)})
 
 
 def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:

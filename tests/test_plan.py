@@ -15,7 +15,7 @@ def make_job(compose_config):
 
     def make(*overrides):
         config = validate_config(compose_config(*overrides), TrainConfig)
-        return Job(tuple(overrides), config, Identity("F", "G", "R"), {})
+        return Job(tuple(overrides), config, Identity("F", "G", "R"), config.list_params())
 
     return make
 
@@ -79,7 +79,7 @@ def test_a_job_is_matched_with_its_run(make_job, past, checkpoints, expected):
 
 def test_each_job_has_its_own_run(make_job):
     one = make_job()
-    other = Job((), one.config, Identity("F2", "G", "R2"), {})
+    other = Job((), one.config, Identity("F2", "G", "R2"), one.params)
     past = [make_run("first", "finished"), make_run("second", "alive", fingerprint="F2", recipe="R2")]
     planned = plan_jobs([other, one, one], past, code=NOW, has_checkpoint=lambda run_id: False)
     assert [describe(job) for job in planned] == [("alive", "second"), ("finished", "first"), ("finished", "first")]
@@ -154,8 +154,12 @@ def test_a_run_that_is_trained_anew_for_its_code_has_no_other_data(make_job):
     assert not plan_one(job, make_run("old", "finished", code=BEFORE)).other_data
 
 
-def past_of(model, seconds, epochs="10", state="finished", data="digits"):
-    params = {"model.name": model, "data.name": data, "epochs": epochs}
+HIDDEN_UNITS = {"mlp_100": "[100]", "lenet5": "[120, 84]", "cnn": "[100]"}
+
+
+def past_of(model, seconds, epochs="10", state="finished", data="digits", units=None):
+    units = units or HIDDEN_UNITS[model]
+    params = {"model.name": model, "model.hidden_units": units, "data.name": data, "epochs": epochs}
     return make_run("run", state, seconds=seconds, params=params)
 
 
@@ -177,12 +181,13 @@ def test_each_model_has_its_own_time(make_job):
     [
         [],
         [past_of("lenet5", 10.0)],
+        [past_of("mlp_100", 10.0, units="[1000]")],
         [past_of("mlp_100", 10.0, data="mnist")],
         [past_of("mlp_100", 10.0, state="interrupted")],
         [past_of("mlp_100", 10.0, state="alive")],
         [make_run("run", "finished", seconds=10.0)],
     ],
-    ids=["no run", "another model", "other data", "interrupted", "alive", "no params"],
+    ids=["no run", "another model", "another width", "other data", "interrupted", "alive", "no params"],
 )
 def test_the_time_is_unknown_without_a_finished_run_of_the_model_on_the_data(make_job, past):
     assert estimate_seconds([make_job("data=digits", "model=mlp_100")], past) is None

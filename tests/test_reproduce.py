@@ -12,7 +12,11 @@ from support import list_imports
 REPRODUCE = (
     *("-m", "mnist_flow.reproduce", "presets=[learning_rate,learning_rate_holdout]", "launcher=basic"),
     "overrides=['data=digits','epochs=1','batch_size=32','seed=0,1','optimizer.learning_rate=0.1,0.5']",
-    *("evaluations=[{measure:shift,experiment:learning_rate}]", "studies=[learning_rate]", "output_dir=out"),
+    *(
+        "evaluations=[{measure:shift,experiment:learning_rate}]",
+        "studies=[{study:learning_rate},{study:learning_rate,experiment:learning_rate_holdout},{study:cnn}]",
+        "output_dir=out",
+    ),
 )
 
 
@@ -49,14 +53,15 @@ def test_everything_missing_is_trained_measured_and_drawn(reproduced):
     assert count_runs(folder, "train") == 8
     assert count_runs(folder, "sweep") == 2
     assert count_runs(folder, "evaluation") == 4
-    assert (folder / "out" / "results" / "learning_rate.svg").is_file()
+    drawn = {file.name for file in (folder / "out" / "results").glob("*.svg")}
+    assert drawn == {"learning_rate.svg", "learning_rate-learning_rate_holdout.svg"}
 
 
 def test_the_results_have_every_published_number_of_the_presets(reproduced):
     folder, _ = reproduced
     text = (folder / "out" / "RESULTS.md").read_text()
     assert "trained with `data=digits epochs=1 batch_size=32 seed=0,1 optimizer.learning_rate=0.1,0.5`" in text
-    ((row, setting, statement, ours, *_),) = [
+    ((row, setting, statement, ours, _, verdict),) = [
         re.split(r" \| ", line) for line in text.splitlines() if re.match(r"\| 00\d-", line)
     ]
     assert (row, statement) == ("| 000-2B", "best 0.5: mean 97.8 %")
@@ -70,6 +75,7 @@ def test_the_results_have_every_published_number_of_the_presets(reproduced):
     mean = sum(run.data.metrics["test_accuracy"] for run in runs) / 2
     assert ours.startswith(f"{100 * mean:.2f} ± ")
     assert ours.endswith("% (2)")
+    assert verdict == "other settings |"
     assert "| 784-100-10, SGD, eight learning rates, 10 epochs; the learning rate chosen on held-out images |" in text
     page = (folder / "out" / "report.html").read_text()
     for run in runs:
@@ -91,9 +97,10 @@ def test_the_same_command_again_trains_and_measures_nothing(reproduced, run_comm
     ("arguments", "message"),
     [
         (["presets=[widht]"], "experiment=widht: no such preset; did you mean 'width'"),
-        (["studies=[curve]"], "study=curve: no such option; did you mean 'curves'"),
+        (["studies=[{study:curve}]"], "study=curve: no such option; did you mean 'curves'"),
         (["launcher=moon"], "hydra/launcher=moon: no such option"),
-        (["overrides=['epochs=none']"], "epochs=none: must be a valid integer"),
+        (["overrides=['epochs=none']", "output_dir=out"], "epochs=none: must be a valid integer"),
+        (["overrides=['epochs=1']"], "output_dir=docs: holds the reports' results"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, run_command, arguments, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 from mnist_flow.analysis.results import Comparison
-from mnist_flow.environment import describe_machine
 from mnist_flow.errors import UserError
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -32,11 +33,13 @@ class Report:
 
     comparisons: Sequence[Comparison]
     selections: pd.DataFrame  # from `selection.build_selection`, with the twin's published setting as `study`
-    figures: Mapping[str, Sequence[Path]]  # SVG files by study
+    figures: Mapping[str, Sequence[Path]]  # SVG files by the arguments of the analyze command that drew them
     unfinished: Mapping[str, tuple[int, int]]  # command → jobs to do, of how many
     links: Mapping[str, str]  # run id → its page
-    computing_seconds: float  # of all training
     n_runs: int  # finished
+    computing_seconds: float  # of their training
+    processors: Sequence[str]  # that trained them
+    n_other_code: int  # made by another version of the code than this
     overrides: Sequence[str]  # that make the runs differ from the reports' settings
 
 
@@ -62,7 +65,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "difference": format_difference,
         "verdict": describe_verdict,
         "percent": lambda share: f"{share:.2%}",
-        "points": lambda share: f"{100 * share:.2f}",
+        "spread": format_spread,
+        "code": _mark_code,
+        "heading": _build_heading,
         "embed": _embed,
     }
     context = {
@@ -72,7 +77,6 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         },
         "counts": {agrees: sum(one.verdict.agrees is agrees for one in report.comparisons) for agrees in (True, False)},
         "selections": list(report.selections.itertuples()),
-        "machine": describe_machine(),
         "computing": str(timedelta(seconds=round(report.computing_seconds))),
         "folder": folder,
     }
@@ -94,18 +98,26 @@ def format_measure(comparison: Comparison) -> str:
     if comparison.published.metric == "test_loss":
         spread = f" ± {comparison.std:.4f}" if n > 1 else ""
         return f"{comparison.mean:.4f}{spread} ({n})"
-    spread = f" ± {100 * comparison.std:.2f}" if n > 1 else ""
-    return f"{100 * comparison.mean:.2f}{spread} % ({n})"
+    if comparison.published.metric == "accuracy_mean_plus_std":
+        return f"{100 * comparison.mean:.2f} % = mean + sd ({n})"
+    return format_spread(comparison.mean, comparison.std, n)
+
+
+def format_spread(mean: float, std: float, n: int) -> str:
+    """A mean of accuracies ± sample standard deviation (n), in percent."""
+    spread = f" ± {100 * std:.2f}" if n > 1 else ""
+    return f"{100 * mean:.2f}{spread} % ({n})"
 
 
 def format_difference(comparison: Comparison) -> str:
     """Ours less published: points of accuracy, or nats, with the half width of the interval that the verdict uses."""
     if math.isnan(comparison.difference):
         return "–"
-    if comparison.published.metric == "test_loss":
-        width = "" if math.isnan(comparison.verdict.half_width) else f" (±{comparison.verdict.half_width:.4f})"
-        return f"{comparison.difference:+.4f}{width}"
-    return f"{100 * comparison.difference:+.2f} (±{100 * comparison.verdict.half_width:.2f})"
+    is_loss = comparison.published.metric == "test_loss"
+    scale, digits = (1, 4) if is_loss else (100, 2)
+    half = comparison.verdict.half_width
+    width = "" if math.isnan(half) else f" (±{scale * half:.{digits}f})"
+    return f"{scale * comparison.difference:+.{digits}f}{width}"
 
 
 def describe_verdict(comparison: Comparison) -> str:
@@ -114,6 +126,18 @@ def describe_verdict(comparison: Comparison) -> str:
     words = {True: f"agrees ({verdict.basis})", False: f"differs ({verdict.basis})", None: verdict.basis}
     note = comparison.published.note
     return words[verdict.agrees] + (f": {note}" if note else "")
+
+
+def _build_heading(arguments: str) -> str:
+    """`study=width tracking.experiment_name=width_holdout` → `Width: width_holdout`."""
+    study, _, experiment = arguments.partition(" tracking.experiment_name=")
+    name = study.removeprefix("study=").replace("_", " ").capitalize()
+    return f"{name}: {experiment}" if experiment else name
+
+
+def _mark_code(text: str) -> Markup:
+    """Markdown's `code` as HTML; all else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just now
 
 
 def _embed(file: Path) -> str:

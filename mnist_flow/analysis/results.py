@@ -16,6 +16,18 @@ from mnist_flow.presets import Preset
 # Images behind every published accuracy.
 _N_IMAGES = 10_000
 _LEVEL = 0.95
+# Below this a classifier of ten digits has learned nothing worth the name, and its accuracy has no normal spread.
+_COLLAPSED_BELOW = 0.2
+_SUM = "accuracy_mean_plus_std"
+# Columns of our tables by the published metric.
+_COLUMNS = {
+    "test_accuracy": "test_accuracy",
+    "test_loss": "test_loss",
+    "shifted_accuracy": "accuracy",
+    _SUM: "test_accuracy",
+}
+# Equal shares of 10,000 images differ by rounding only, as do equal floats.
+_ONE_IMAGE, _ROUNDING = 0.5 / _N_IMAGES, 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,10 @@ class Comparison:
 
     @property
     def mean(self) -> float:
-        """Of our values; NaN without runs."""
-        return fmean(self.ours) if self.ours else math.nan
+        """Of our values, or where that was printed their mean plus their standard deviation; NaN without runs."""
+        if not self.ours:
+            return math.nan
+        return fmean(self.ours) + (self.std if self.published.metric == _SUM else 0.0)
 
     @property
     def std(self) -> float:
@@ -65,19 +79,23 @@ class Comparison:
         return fmean(values) if values else math.nan
 
 
-def compare_with_published(preset: Preset, runs: pd.DataFrame, shifted: pd.DataFrame) -> list[Comparison]:
+def compare_with_published(
+    preset: Preset, runs: pd.DataFrame, shifted: pd.DataFrame, *, same_settings: bool = True
+) -> list[Comparison]:
     """What a preset's reports printed, beside its runs.
 
     Args:
         preset: with the published numbers.
+        same_settings: the runs are those of the preset; otherwise nothing is judged.
         runs: one row a finished run of the preset as it is: run_id, params by config path, final metrics.
         shifted: table `shift` of these runs' evaluations: run_id, direction, pixels, fill, accuracy; may be empty.
     """
     comparisons = []
     for published in preset.published.results:
-        table, metric = (shifted, "accuracy") if published.metric == "shifted_accuracy" else (runs, published.metric)
+        table = shifted if published.metric == "shifted_accuracy" else runs
+        column = _COLUMNS[published.metric]
         chosen = _select(table, published)
-        ours = tuple(float(value) for value in chosen[metric]) if len(chosen) else ()
+        ours = tuple(float(value) for value in chosen[column]) if len(chosen) else ()
         comparisons.append(
             Comparison(
                 preset=preset.name,
@@ -85,7 +103,7 @@ def compare_with_published(preset: Preset, runs: pd.DataFrame, shifted: pd.DataF
                 setting=preset.published.setting,
                 ours=ours,
                 run_ids=tuple(chosen["run_id"]) if len(chosen) else (),
-                verdict=judge(published.values, published.mean_of, ours, is_accuracy=metric != "test_loss"),
+                verdict=_judge(published, ours) if same_settings else Verdict(None, math.nan, "other settings"),
             )
         )
     return comparisons
@@ -96,8 +114,8 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
 
     Several published replicates are compared by Welch's interval of the difference. One published number is compared
     with the prediction interval that three or more of our runs give for a mean of `mean_of` runs. With fewer runs of
-    ours nothing tells the spread over seeds; then the binomial error of two accuracies on 10,000 images stands in,
-    which is too wide, since both are measured on the same images.
+    ours nothing tells the spread over seeds; then the binomial error of two accuracies on 10,000 images stands in.
+    Accuracies of networks that learned nothing are compared by count: they have no normal spread.
 
     Args:
         published: every replicate, or one mean; empty where only a curve was shown.
@@ -107,12 +125,16 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
     """
     if not published or not ours:
         return Verdict(None, math.nan, "nothing published to compare" if not published else "not run yet")
-    difference = fmean(ours) - fmean(published)
+    if is_accuracy and min(*published, *ours) < _COLLAPSED_BELOW and len(published) == 1:
+        same = sum(math.isclose(value, published[0], abs_tol=_ONE_IMAGE) for value in ours)
+        return Verdict(same == len(ours), math.nan, f"{same} of {len(ours)} runs end at the published accuracy")
     quantile = (1 + _LEVEL) / 2
     if len(published) > 1 and len(ours) > 1:
         theirs, own = variance(published) / len(published), variance(ours) / len(ours)
-        degrees = (theirs + own) ** 2 / (theirs**2 / (len(published) - 1) + own**2 / (len(ours) - 1))
-        half = float(stats.t.ppf(quantile, degrees)) * math.sqrt(theirs + own)
+        half = 0.0
+        if theirs + own > 0:
+            degrees = (theirs + own) ** 2 / (theirs**2 / (len(published) - 1) + own**2 / (len(ours) - 1))
+            half = float(stats.t.ppf(quantile, degrees)) * math.sqrt(theirs + own)
         basis = "Welch"
     elif len(ours) >= 3:
         spread = stdev(ours) * math.sqrt(1 / mean_of + 1 / len(ours))
@@ -124,7 +146,24 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
         basis = "binomial, 10,000 images"
     else:
         return Verdict(None, math.nan, "too few runs to judge a loss")
-    return Verdict(abs(difference) <= half, half, basis)
+    return Verdict(abs(fmean(ours) - fmean(published)) <= half + _ROUNDING, half, basis)
+
+
+def judge_sum(published: float, mean_of: int, ours: Sequence[float]) -> Verdict:
+    """`judge` for a printed sum of mean and standard deviation of `mean_of` runs; the latter's error is s/√(2(n-1))."""
+    n = len(ours)
+    if n < 3 or mean_of < 2:
+        return Verdict(None, math.nan, "too few runs to judge a standard deviation")
+    parts = 1 / mean_of + 1 / n + 1 / (2 * (mean_of - 1)) + 1 / (2 * (n - 1))
+    half = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * stdev(ours) * math.sqrt(parts)
+    difference = fmean(ours) + stdev(ours) - published
+    return Verdict(abs(difference) <= half + _ROUNDING, half, f"mean + sd, prediction from {n} seeds")
+
+
+def _judge(published: PublishedResult, ours: Sequence[float]) -> Verdict:
+    if published.metric == _SUM and ours:
+        return judge_sum(fmean(published.values), published.mean_of, ours)
+    return judge(published.values, published.mean_of, ours, is_accuracy=published.metric != "test_loss")
 
 
 def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:

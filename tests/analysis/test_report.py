@@ -55,11 +55,13 @@ def report(tmp_path):
     return Report(
         comparisons=comparisons,
         selections=selections,
-        figures={"width": [figure]},
+        figures={"study=width tracking.experiment_name=mine": [figure]},
         unfinished={"python -m mnist_flow.train -m experiment=width": (3, 45)},
         links={f"id{i}": f"http://127.0.0.1:5000/#/experiments/1/runs/id{i}" for i in range(3)},
-        computing_seconds=3661,
         n_runs=42,
+        computing_seconds=3661,
+        processors=["Abacus 9"],
+        n_other_code=0,
         overrides=[],
     )
 
@@ -78,6 +80,10 @@ def test_numbers_are_given_with_spread_and_n():
     assert format_measure(loss) == "2.2760 ± 0.0010 (3)"
     assert format_difference(loss) == "+0.0017 (±0.0050)"
     assert format_difference(build_comparison("000-2C'", [], [0.98])) == "–"
+    assert format_difference(build_comparison("003-2C", [0.1135], [0.1135, 0.3])) == "+9.32"
+    total = build_comparison("003-2D'", [0.9796], [0.979, 0.980, 0.981], metric="accuracy_mean_plus_std")
+    assert format_measure(total) == "98.10 % = mean + sd (3)"
+    assert format_difference(total) == "+0.14 (±0.50)"
     assert math.isnan(build_comparison("000-2C'", [], [0.98]).difference)
 
 
@@ -93,10 +99,12 @@ def test_results_have_a_row_a_published_number_a_table_a_report(written):
     assert rows[1][5] == "differs (prediction from 3 seeds): trained for <fewer> epochs |"
     assert rows[2][5] == "nothing published to compare |"
     assert "2 agree, 1 differ" in text
-    assert "42 runs,\n1:01:01 of training" in text
+    assert "42 runs,\n1:01:01 of training, a thread a run, float32 (Abacus 9)." in text
+    assert "another version of the numerical code" not in text
     assert "- 3 of 45 runs of `python -m mnist_flow.train -m experiment=width`" in text
     assert "| 784-n-10, chosen | mlp, reg=0.0 | 98.00% | 97.85 ± 0.12 % (10) | 97.90%: mlp, reg=0.1 |" in text
-    assert "![width](results/width.svg)" in text
+    assert "### Width: mine\n\n![width](results/width.svg)" in text
+    assert "5. **The failed run 003-2C.** `experiment=double_scaling` divides" in text
 
 
 def test_every_table_row_of_the_results_has_as_many_cells_as_its_heading(written):
@@ -106,8 +114,10 @@ def test_every_table_row_of_the_results_has_as_many_cells_as_its_heading(written
 
 
 def test_other_settings_than_the_reports_are_said_first(report, tmp_path):
-    for file in write_report(replace(report, overrides=["data=digits"]), tmp_path / "docs"):
-        assert "data=digits" in file.read_text().partition("How to read")[0]
+    for file in write_report(replace(report, overrides=["data=digits"], n_other_code=3), tmp_path / "docs"):
+        head = file.read_text().partition("How to read")[0]
+        assert "data=digits" in head
+        assert "3 of the runs were made by another version of the numerical code" in head
 
 
 def test_a_folder_that_cant_be_written_is_said(report):
@@ -118,6 +128,7 @@ def test_a_folder_that_cant_be_written_is_said(report):
 def test_the_page_needs_no_network_and_escapes_text(written):
     _, page = written
     html = page.read_text()
+    assert "<code>experiment=double_scaling</code> divides" in html
     assert "trained for &lt;fewer&gt; epochs" in html
     assert 'src="data:image/svg+xml;base64,' in html
     assert not re.search(r'(src|href)="(?!data:|#|http://127\.0\.0\.1:5000/)', html)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.results import compare_with_published, judge
+from mnist_flow.analysis.results import compare_with_published, judge, judge_sum
 from mnist_flow.config import Published, PublishedResult
 from mnist_flow.presets import Preset
 
@@ -48,9 +48,27 @@ def test_where_one_side_is_missing_nothing_is_judged(published, ours):
     assert judge(published, 1, ours, is_accuracy=True).agrees is None
 
 
-def test_runs_that_all_give_the_published_number_agree():
-    assert judge([0.1135], 1, [0.1135] * 3, is_accuracy=True).agrees is True
-    assert judge([0.1], 1, [0.1135] * 3, is_accuracy=True).agrees is False
+def test_networks_that_learned_nothing_are_compared_by_count():
+    same = judge([0.098], 1, [0.098] * 3, is_accuracy=True)
+    assert (same.agrees, same.basis) == (True, "3 of 3 runs end at the published accuracy")
+    left = judge([0.1135], 1, [0.1135, 0.2, 0.3, 0.35], is_accuracy=True)
+    assert (left.agrees, left.basis) == (False, "1 of 4 runs end at the published accuracy")
+    assert math.isnan(left.half_width)
+
+
+def test_values_without_spread_agree_only_where_they_are_equal():
+    assert judge([0.5, 0.5], 1, [0.5, 0.5], is_accuracy=True).agrees is True
+    assert judge([0.5, 0.5], 1, [0.6, 0.6], is_accuracy=True).agrees is False
+    assert judge([0.098 * 3 / 3 + 0.9], 1, [0.998] * 3, is_accuracy=True).agrees is True
+
+
+def test_a_printed_sum_of_mean_and_standard_deviation():
+    verdict = judge_sum(0.9796, 3, [0.978, 0.979, 0.980])
+    # t(0.975, 2) = 4.302653, s = 0.001, 1/3 + 1/3 + 1/4 + 1/4
+    assert verdict.half_width == pytest.approx(4.302653 * 0.001 * math.sqrt(7 / 6), rel=1e-6)
+    assert verdict.agrees is True
+    assert judge_sum(0.99, 3, [0.978, 0.979, 0.980]).agrees is False
+    assert judge_sum(0.98, 3, [0.978, 0.979]).agrees is None
 
 
 @pytest.fixture
@@ -86,6 +104,8 @@ def test_each_published_number_finds_the_runs_of_its_setting(preset):
     assert loss.run_ids == ("a", "b", "c")
     assert (loss.mean, loss.std) == (pytest.approx(0.2), pytest.approx(0.1))
     assert shift.ours == (0.6,)
+    others = compare_with_published(preset, runs, shifted, same_settings=False)
+    assert [(one.verdict.agrees, one.verdict.basis) for one in others] == [(None, "other settings")] * 3
     empty = compare_with_published(preset, pd.DataFrame(), pd.DataFrame())
     assert [one.verdict.basis for one in empty] == ["not run yet"] * 3
     assert all(math.isnan(one.mean) for one in empty)
