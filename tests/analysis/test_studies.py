@@ -317,3 +317,31 @@ def test_the_same_data_gives_the_same_svg(draw, tmp_path):
         draw("study=learning_rate")
         digests.add(hashlib.sha256((tmp_path / "out/learning_rate.svg").read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
+    def fetch(measure, experiment_ids, run_ids):
+        pixels = pd.DataFrame({"pixels": [0, 1], "direction": ["none", "up"], "fill": "zero", "accuracy": [0.99, 0.9]})
+        about = {"data.name": "mnist", "data.validation": "test", "model.name": "cnn"}
+        # The first two runs are those of one experiment, seeds 0 and 1; the others are one point better.
+        return pd.concat(
+            [
+                pixels.assign(run_id=run_id, seed=number % 2, **about, accuracy=pixels["accuracy"] + number // 2 / 100)
+                for number, run_id in enumerate(run_ids)
+            ],
+            ignore_index=True,
+        )
+
+    monkeypatch.setattr("mnist_flow.tracking.fetch_tables", fetch)
+    study = ("study=shift", "study.experiments=[lenet5,cnn_45_60]")
+    drawing, _ = draw(*study, "study.reference=lenet5")
+    assert drawing.figures[""].get_suptitle().endswith("\nmnist, test set used as validation: optimistic")
+    assert list(dict.fromkeys(drawing.tables[""]["model"])) == ["lenet5", "cnn_45_60"]
+    differences = pd.read_csv(tmp_path / "out/shift_differences.csv")
+    assert differences[["pixels", "model", "reference", "n"]].to_numpy().tolist() == [
+        [0, "cnn_45_60", "lenet5", 2],
+        [1, "cnn_45_60", "lenet5", 2],
+    ]
+    np.testing.assert_allclose(differences["difference"], [0.01, 0.01])
+    drawing, _ = draw(*study)
+    assert set(drawing.tables) == {""}
