@@ -14,8 +14,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR, analysis
+from mnist_flow.analysis import curves
 from mnist_flow.analysis import study as story
 from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config import AnalyzeConfig
 from mnist_flow.errors import ConfigError, TrackingError
@@ -345,3 +347,46 @@ def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
     np.testing.assert_allclose(differences["difference"], [0.01, 0.01])
     drawing, _ = draw(*study)
     assert set(drawing.tables) == {""}
+
+
+@pytest.mark.parametrize(
+    ("study", "count"), [(("study=curves", "study.experiments=[learning_rate]"), 6), (("study=noise_layer",), 6)]
+)
+def test_runs_without_epoch_curves_are_an_error(draw, monkeypatch, study, count):
+    columns = ["run_id", "metric", "step", "value"]
+    monkeypatch.setattr("mnist_flow.tracking.fetch_histories", lambda *_: pd.DataFrame(columns=columns))
+    with pytest.raises(TrackingError, match=f"^none of the {count} runs has epoch curves; train them again"):
+        draw(*study)
+
+
+def list_marks(figure) -> dict[str, list[float]]:
+    return {
+        axes.get_title(): [
+            value for line in axes.lines if line.get_label().startswith("published") for value in line.get_ydata()
+        ]
+        for axes in figure.axes
+    }
+
+
+def test_curves_show_what_was_published_of_their_setting(draw):
+    drawing, _ = draw("study=curves", "study.experiments=[learning_rate]")
+    assert list_marks(drawing.figures["accuracy"]) == {
+        "learning_rate: optimizer.learning_rate=0.01 (n = 2)": [],
+        "learning_rate: optimizer.learning_rate=0.1 (n = 2)": [],
+        "learning_rate: optimizer.learning_rate=0.5 (n = 2)": [0.978],
+    }
+    drawing, _ = draw("study=noise_layer")
+    assert [len(marks) for marks in list_marks(drawing.figures["curves_accuracy"]).values()] == [1, 1, 1]
+    drawing, _ = draw("study=curves", "study.experiments=[width]")
+    published = {title: marks for title, marks in list_marks(drawing.figures["accuracy"]).items() if marks}
+    assert published == {"width: model.hidden_units=[1000], optimizer.learning_rate=0.1 (n = 1)": [0.975]}
+
+
+def test_more_reports_than_markers():
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "reg": [0.1 + 0.2], "run_id": ["a"]})
+    history = pd.DataFrame({"panel": "one", "run_id": "a", "metric": "accuracy", "epoch": [1, 2], "value": [0.9, 0.95]})
+    results = [(f"000-{number}", {"reg": 0.3}, 0.9 + number / 100) for number in range(8)]
+    results += [("000-9", {"reg": 0.4}, 0.5), ("000-9", {"noise.stddev": 1.0}, 0.5)]
+    published = pd.DataFrame(results, columns=["row", "at", "value"]).assign(experiment="one", metric="test_accuracy")
+    figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
+    assert list(list_marks(figure).values()) == [[0.9 + number / 100 for number in range(8)]]
