@@ -68,6 +68,8 @@ def filled(tmp_path_factory, new_store) -> Path:
             # The second run of each has no confusion matrix.
             sweep.add(0.99 + seed * 1e-3, epochs=5, seed=seed, confusion=GOOD if seed == 0 else None)
         sweep.end()
+    # No job of it is finished, and the list of its jobs was never logged.
+    SyntheticSweep(client, "cnn_20_40", ["experiment=cnn_20_40"])
     os.chdir(before)
     return folder
 
@@ -162,6 +164,7 @@ def test_an_absent_experiment_is_told_and_the_rest_goes_on(draw):
     assert len(result.missing) == 5
     assert result.missing[0].startswith("experiment 'cnn_32_64_pool2': no finished runs at sqlite:///")
     assert result.missing[0].endswith("make them: python -m mnist_flow.train -m experiment=cnn_32_64_pool2")
+    assert [line.partition(":")[0] for line in result.missing if "cnn_20_40" in line] == ["experiment 'cnn_20_40'"]
 
 
 def test_an_experiment_without_runs_is_an_error_with_its_command(draw):
