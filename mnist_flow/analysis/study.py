@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,10 +76,24 @@ def run_study(cfg: DictConfig) -> StudyResult:
     selection = build_selection(runs.table)
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})
-    files = save_drawing(drawing, Path(config.output_dir), study.name)
-    _log(files, runs, study.name)
+    name = _choose_name(config, runs)
+    files = save_drawing(drawing, Path(config.output_dir), name)
+    _log(files, runs, name)
     _print(runs, drawing, files)
     return StudyResult(files, runs.missing)
+
+
+def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
+    """What the files are called: the study, and the experiment where another one than the study's own was asked for.
+
+    So the figures of one experiment do not replace those of another.
+    """
+    experiments = list(runs.table["experiment"].unique())
+    if config.tracking.experiment_name is None or experiments == config.study.experiments:
+        return config.study.name
+    # A name in MLflow may hold anything, a slash too.
+    shown = re.sub(r"[^\w.-]+", "_", "-".join(experiments))
+    return f"{config.study.name}-{shown}"
 
 
 def _log(files: list[Path], runs: StudyRuns, name: str) -> None:

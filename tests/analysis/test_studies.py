@@ -140,7 +140,7 @@ def test_the_honest_twin_chooses_on_held_out_images(draw, tmp_path):
     assert result.missing == []
     assert drawing.figures[""].axes[0].get_ylabel() == "validation accuracy"
     assert "held-out" in drawing.figures[""].get_suptitle()
-    (chosen,) = pd.read_csv(tmp_path / "out/regularization_selection.csv").to_dict("records")
+    (chosen,) = pd.read_csv(tmp_path / "out/regularization-regularization_holdout_selection.csv").to_dict("records")
     assert chosen["setting"] == "mlp_500_300, reg=1e-06"
     assert (chosen["settings"], chosen["n"]) == (3, 4)
     assert chosen["mean"] == pytest.approx(0.98215)
@@ -393,3 +393,26 @@ def test_more_reports_than_markers():
     published = pd.DataFrame(results, columns=["row", "at", "value"]).assign(experiment="one", metric="test_accuracy")
     figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
     assert list(list_marks(figure).values()) == [[0.9 + number / 100 for number in range(8)]]
+
+
+def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
+    draw("study=learning_rate")
+    own = {file.name for file in (tmp_path / "out").iterdir()}
+    draw("study=learning_rate", "tracking.experiment_name=regularization")
+    files = {file.name for file in (tmp_path / "out").iterdir()} - own
+    assert files == {f"learning_rate-regularization{end}" for end in (".csv", ".png", ".svg")}
+    client = mlflow.MlflowClient()
+    (parent,) = client.search_runs(
+        [client.get_experiment_by_name("regularization").experiment_id], "tags.`mnist_flow.kind` = 'sweep'"
+    )
+    logged = client.list_artifacts(parent.info.run_id, "analysis/learning_rate-regularization")
+    assert {Path(file.path).name for file in logged} == files
+    draw("study=learning_rate", "tracking.experiment_name=learning_rate")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == own | files
+
+
+def test_any_name_of_an_experiment_makes_a_file_name(draw, filled, tmp_path):
+    sweep = SyntheticSweep(mlflow.MlflowClient(f"sqlite:///{filled / 'mlflow.db'}"), "/Users/me/a b", [], grouped=False)
+    sweep.add(0.9, epochs=1)
+    draw("study=curves", "tracking.experiment_name='/Users/me/a b'")
+    assert (tmp_path / "out/curves-_Users_me_a_b.csv").is_file()
