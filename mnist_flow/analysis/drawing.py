@@ -20,6 +20,8 @@ class Drawing:
 
     figures: dict[str, Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    # What mean, difference, … of the tables are of; None: of several metrics.
+    metric: str | None = None
 
 
 def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:

@@ -45,20 +45,21 @@ def draw(runs: StudyRuns, study: ShiftStudy) -> Drawing:
         TrackingError: none of the runs is measured.
     """
     run_ids = list(runs.table["run_id"])
-    tables = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
-    if tables.empty:
+    measured = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
+    if measured.empty:
         names = " ".join(runs.table["experiment"].unique())
         raise TrackingError(
             f"study=shift: none of the {len(run_ids)} runs of {names} is measured; measure them, experiment by "
             "experiment: python -m mnist_flow.evaluate measure=shift tracking.experiment_name=NAME"
         )
     labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
-    tables = tables.assign(model=tables["run_id"].map(labels))
-    summary = summarise_shifts(tables)
-    title = style.build_title("Test images moved by whole pixels", tables)
-    figure = plot_shift(tables, summary, find_published(runs), study.directions, title)
-    differences = compare_models(tables, study.reference)
-    return Drawing({"": figure}, {"": summary} | ({"differences": differences} if len(differences) else {}))
+    measured = measured.assign(model=measured["run_id"].map(labels))
+    summary = summarise_shifts(measured)
+    title = style.build_title("Test images moved by whole pixels", measured)
+    figure = plot_shift(measured, summary, find_published(runs), study.directions, title)
+    differences = compare_models(measured, study.reference)
+    tables = {"": summary} | ({"differences": differences} if len(differences) else {})
+    return Drawing({"": figure}, tables, "accuracy")
 
 
 def find_published(runs: StudyRuns) -> list[PublishedPoint]:

@@ -416,3 +416,29 @@ def test_any_name_of_an_experiment_makes_a_file_name(draw, filled, tmp_path):
     sweep.add(0.9, epochs=1)
     draw("study=curves", "tracking.experiment_name='/Users/me/a b'")
     assert (tmp_path / "out/curves-_Users_me_a_b.csv").is_file()
+
+
+def test_tables_are_printed_in_percent(draw, capsys):
+    draw("study=learning_rate")
+    printed = [line.replace("│", " ").replace("┃", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert printed[0] == ["6", "runs", "of", "experiment", "'learning_rate':"]
+    assert ["learning_rate"] in printed
+    assert ["learning_rate_differences"] in printed
+    # Mean and standard deviation of 0.93 and 0.931.
+    (row,) = [line for line in printed if line[:3] == ["mlp_100", "0.01", "2"] and "93.05" in line]
+    assert row[3:7] == ["93.05", "%", "0.070711", "%"]
+
+
+def test_of_long_tables_the_first_rows_are_printed(draw, capsys, tmp_path):
+    draw("study=curves", "study.experiments=[cnn_45_60,lenet5]")
+    printed = capsys.readouterr().out.splitlines()
+    # Two panels, four metrics, five epochs.
+    assert f"20 more rows in {tmp_path / 'out/curves.csv'}" in printed
+    assert sum(line.startswith("│") for line in printed) == 20
+
+
+def test_what_one_run_does_not_tell_is_an_empty_cell(draw, capsys):
+    draw("study=width")
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "795010" in printed
