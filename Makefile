@@ -26,7 +26,7 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@$(BIN)/python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 $(DEMO_OVERRIDES)
 	@$(BIN)/python -m mnist_flow.analyze study=regularization tracking.experiment_name=demo output_dir=figures/demo
 	@echo
-	@echo "Trained three networks on $(DATA) that differ in their L2 penalty, and compared them: figures/demo/regularization.png"
+	@echo "Trained three networks on $(DATA) that differ in their L2 penalty, and compared them: figures/demo/regularization-demo.png"
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$(CURDIR)/mlflow.db}"
 	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
 

@@ -403,6 +403,8 @@ class ConfusionStudy(_StudyKeys):
 class ShiftStudy(_StudyKeys):
     name: Literal["shift"]
     directions: Annotated[list[Direction], Field(min_length=1)]
+    # The model that others are compared with, seed by seed, as the figure's legend names it; None: no comparison.
+    reference: str | None
 
 
 class CompareStudy(_StudyKeys):

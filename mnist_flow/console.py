@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -255,7 +256,7 @@ def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None,
     """
     words = {"finished": "done", "alive": "running", "interrupted": "goes on", "new": "new"}
     shown = grid.drop(columns="fingerprint").assign(state=[words[state] for state in states])
-    _print_table(shown, f"{len(grid)} job{'s' if len(grid) > 1 else ''}")
+    print_table(shown, f"{len(grid)} job{'s' if len(grid) > 1 else ''}")
     n_left = sum(state in ("new", "interrupted") for state in states)
     print(f"{len(grid) - n_left} done or running, {n_left} to train")
     if not n_left:
@@ -278,7 +279,7 @@ def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
     """
     times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
     times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
-    _print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
+    print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
     open_ones = presets[presets["to train"] > 0]
     known, unknown = open_ones["seconds"].dropna(), int(open_ones["seconds"].isna().sum())
     print(f"{presets['to train'].sum()} runs to train")
@@ -311,7 +312,7 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
         ]
     more = f"the best 20 of {len(shown)}, " if len(shown) > 20 else ""
     title = f"{more}best {objective} first: mean ± sample standard deviation over n seeds"
-    _print_table(shown.head(20), title)
+    print_table(shown.head(20), title)
 
 
 def print_evaluations(summary: pd.DataFrame) -> None:
@@ -324,15 +325,32 @@ def print_evaluations(summary: pd.DataFrame) -> None:
     shown = summary.drop(columns=["evaluation", "seed"]).head(50)
     for name in ("mean accuracy", "worst accuracy"):
         shown[name] = [f"{value:.4f}" for value in shown[name]]
-    _print_table(shown, f"evaluations{more}: accuracy over all conditions of a measure")
+    print_table(shown, f"evaluations{more}: accuracy over all conditions of a measure")
 
 
-def _print_table(table: pd.DataFrame, title: str) -> None:
+def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = ()) -> None:
+    """A table under its title, numbers to the right with at most six significant digits; NaN is an empty cell.
+
+    Args:
+        table: what to print.
+        title: the line above it.
+        percent: columns of shares, which are shown in percent.
+    """
     print(title)
     drawn = Table()
+    numbers = set(table.select_dtypes("number"))
     for name in table:
-        drawn.add_column(Text(str(name)))
+        drawn.add_column(Text(str(name)), justify="right" if name in numbers else "left")
     for row in table.itertuples(index=False):
-        drawn.add_row(*(Text(f"{cell:g}" if isinstance(cell, float) else str(cell)) for cell in row))
+        cells = zip(table, row, strict=True)
+        drawn.add_row(*(Text(_format_cell(cell, name in percent)) for name, cell in cells))
     console = Console()
     (console if console.is_terminal else Console(width=160)).print(drawn)
+
+
+def _format_cell(cell: object, is_share: bool) -> str:
+    if not isinstance(cell, float):
+        return str(cell)
+    if math.isnan(cell):
+        return ""
+    return f"{100 * cell:.5g} %" if is_share else f"{cell:.6g}"

@@ -21,10 +21,10 @@ def swept(tmp_path_factory, run_command):
 def test_regularization_is_drawn_saved_and_summarised(swept, run_command):
     done = run_command(swept, *ANALYZE, "output_dir=out", "tracking.experiment_name=mnist_flow")
     assert done.returncode == 0, done.stderr
-    table = pd.read_csv(swept / "out/regularization.csv")
+    table = pd.read_csv(swept / "out/regularization-mnist_flow.csv")
     assert list(table["reg"]) == [0, 1e-4]
     assert list(table["n"]) == [2, 2]
-    assert (swept / "out/regularization.png").stat().st_size > 10_000
+    assert (swept / "out/regularization-mnist_flow.png").stat().st_size > 10_000
     assert "4 runs of experiment 'mnist_flow'" in done.stdout
 
 

@@ -6,7 +6,7 @@ import pytest
 from mlflow.entities import Metric, Run, RunData, RunInfo, RunTag
 
 from mnist_flow import console
-from mnist_flow.console import SweepProgress, TrainingProgress, print_plan, print_replicates, print_summary
+from mnist_flow.console import SweepProgress, TrainingProgress, print_plan, print_replicates, print_summary, print_table
 from support import wait_until
 
 FIRST = {"loss": 0.51234, "accuracy": 0.8125, "val_loss": 0.4, "val_accuracy": 0.87654, "learning_rate": 0.1}
@@ -328,3 +328,14 @@ def test_of_many_replicates_the_best_twenty_are_shown(capsys):
 def test_a_sweep_without_results_shows_no_replicates(capsys):
     print_replicates(pd.DataFrame(), ["reg"], "val_accuracy")
     assert capsys.readouterr().out == ""
+
+
+def test_numbers_of_a_table(capsys):
+    table = pd.DataFrame(
+        {"model": ["a", "b"], "n": [10_000, 2], "mean": [0.98123456, math.nan], "seconds": [1234.56789, 1e-6]}
+    )
+    print_table(table, "results", percent=["mean"])
+    title, *lines = read_lines(capsys)
+    assert title == "results"
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert rows == [["a", "10000", "98.123 %", "1234.57"], ["b", "2", "", "1e-06"]]

@@ -72,8 +72,9 @@ def test_a_sweep_and_its_analysis(project, run_command):
     assert {path.suffix for path in (project / "out").iterdir()} == {".png", ".svg", ".csv"}
     (analysis,) = runs.loc[runs["tags.mnist_flow.kind"] == "analysis", "run_id"]
     for run_id in (parent, analysis):
-        names = [entry.path for entry in mlflow.MlflowClient().list_artifacts(run_id, "analysis/regularization")]
-        assert "analysis/regularization/regularization.png" in names
+        folder = "analysis/regularization-by_mlflow"
+        names = [entry.path for entry in mlflow.MlflowClient().list_artifacts(run_id, folder)]
+        assert f"{folder}/regularization-by_mlflow.png" in names
 
 
 def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(project, run_command):

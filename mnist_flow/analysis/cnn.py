@@ -25,7 +25,7 @@ def draw(runs: StudyRuns, study: CNNStudy) -> Drawing:
     published = select_published(runs.published, metric)
     published = published.assign(network=published["experiment"])
     title = style.build_title("Convolutional networks", table)
-    return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary})
+    return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary}, metric)
 
 
 def summarise_networks(table: pd.DataFrame, metric: str) -> pd.DataFrame:

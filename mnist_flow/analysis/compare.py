@@ -45,7 +45,7 @@ def draw(runs: StudyRuns, study: CompareStudy) -> Drawing:
     title = build_title(f"{describe_metric(study.metric)} over {study.x}", table)
     shown = trend.reference if study.by is not None else f"{study.x}={trend.reference}"
     figure = plot_trend(trend, title, study.x, reference_label=str(shown))
-    return Drawing({"": figure}, list_tables(trend, study.x))
+    return Drawing({"": figure}, list_tables(trend, study.x), study.metric)
 
 
 def _fill(column: pd.Series) -> pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config import CurvesStudy
+from mnist_flow.errors import TrackingError
 from mnist_flow.figures import TRAINING_COLOR, VALIDATION_COLOR
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,11 @@ _MAX_VECTOR_LINES = 200
 
 
 def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
-    """Accuracy in one figure, loss in the other, a panel a setting."""
+    """Accuracy in one figure, loss in the other, a panel a setting.
+
+    Raises:
+        TrackingError: no run has epoch curves.
+    """
     curves = fetch_curves(runs.table)
     title = style.build_title("Epoch curves", runs.table)
     figures = {name: plot_curves(curves, runs, name, title) for name in ("accuracy", "loss")}
@@ -41,8 +47,13 @@ def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
     """Epoch metrics of runs: panel, run_id, metric, epoch, value.
 
     Runs without them are left out, and a warning names each.
+
+    Raises:
+        TrackingError: no run has them.
     """
     history = tracking.fetch_histories(list(table["run_id"]), _METRICS).rename(columns={"step": "epoch"})
+    if history.empty:
+        raise TrackingError(f"none of the {len(table)} runs has epoch curves; train them again: resume=false")
     for run_id in table.loc[~table["run_id"].isin(history["run_id"]), "run_id"]:
         log.warning("run %s has no epoch curves; it is left out", run_id)
     panels = table.assign(panel=label_panels(table))[["run_id", "panel"]]
@@ -73,25 +84,22 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     figure.suptitle(title, fontsize=11)
     all_axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     published = select_published(runs.published, f"test_{quantity}")
-    experiments = runs.table.assign(panel=label_panels(runs.table)).groupby("panel")["experiment"].first()
+    settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
     for axes, panel in zip(all_axes, panels, strict=False):
         shown = curves[curves["panel"] == panel]
-        printed = published[published["experiment"] == experiments[panel]]
+        printed = published[[_is_of(settings[panel], result) for _, result in published.iterrows()]]
         for metric, name, color in (
             (quantity, "training", TRAINING_COLOR),
             (f"val_{quantity}", "validation", VALIDATION_COLOR),
         ):
             _plot_lines(axes, shown[shown["metric"] == metric], name, color, rasterized)
         last = shown["epoch"].max()
-        # A setting of a grid is not what was printed of another.
-        printed = printed[printed["at"].map(len) == 0] if experiments.eq(experiments[panel]).sum() > 1 else printed
-        marks = zip(printed["row"], printed["value"], style.PUBLISHED_MARKERS, strict=False)
-        for _, value, marker in marks:
+        for index, (_, marks) in enumerate(printed.groupby("row", sort=False)):
             axes.plot(
-                last,
-                value,
-                marker,
+                [last] * len(marks),
+                marks["value"],
+                style.PUBLISHED_MARKERS[index % len(style.PUBLISHED_MARKERS)],
                 color="k",
                 fillstyle="none",
                 label="published at the end, a mark a report",
@@ -106,6 +114,21 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
     style.add_legend(figure, list(all_axes[: len(panels)]), key)
     return figure
+
+
+def _is_of(runs: pd.DataFrame, published: pd.Series) -> bool:
+    """Whether a published value is of these runs, which are those of one panel: its experiment and all of its `at`."""
+    here = runs["experiment"] == published["experiment"]
+    for path, value in published["at"].items():
+        here &= runs[path].map(lambda cell, value=value: _is_same(cell, value)) if path in runs else False
+    return bool(here.any())
+
+
+def _is_same(cell: object, value: object) -> bool:
+    """Numbers as numbers; texts and lists as texts, as MLflow has them."""
+    if isinstance(cell, Real) and isinstance(value, Real):
+        return math.isclose(cell, value)
+    return str(cell) == str(value)
 
 
 def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasterized: bool) -> None:

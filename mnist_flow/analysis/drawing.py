@@ -20,10 +20,12 @@ class Drawing:
 
     figures: dict[str, Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    # What mean, difference, … of the tables are of; None: of several metrics.
+    metric: str | None = None
 
 
-def save_drawing(drawing: Drawing, folder: Path, study: str) -> list[Path]:
-    """Write `<study>.png`, `.svg` and `.csv`, or `<study>_<what>`, in place of earlier ones.
+def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:
+    """Write `<name>.png`, `.svg` and `.csv`, or `<name>_<what>`, in place of earlier ones.
 
     The same data gives the same SVG, byte for byte, with one version of matplotlib.
 
@@ -31,20 +33,20 @@ def save_drawing(drawing: Drawing, folder: Path, study: str) -> list[Path]:
         UserError: the folder can't be written.
     """
 
-    def name(what: str, ending: str) -> Path:
-        return folder / f"{study}{'_' if what else ''}{what}{ending}"
+    def place(what: str, ending: str) -> Path:
+        return folder / f"{name}{'_' if what else ''}{what}{ending}"
 
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for what, figure in drawing.figures.items():
-            figure.savefig(name(what, ".png"), dpi=_PNG_DPI)
+            figure.savefig(place(what, ".png"), dpi=_PNG_DPI)
             with mpl.rc_context({"svg.hashsalt": "mnist_flow"}):
-                figure.savefig(name(what, ".svg"), metadata={"Date": None}, dpi=_PNG_DPI)
-            files += [name(what, ".png"), name(what, ".svg")]
+                figure.savefig(place(what, ".svg"), metadata={"Date": None}, dpi=_PNG_DPI)
+            files += [place(what, ".png"), place(what, ".svg")]
         for what, table in drawing.tables.items():
-            table.to_csv(name(what, ".csv"), index=False)
-            files.append(name(what, ".csv"))
+            table.to_csv(place(what, ".csv"), index=False)
+            files.append(place(what, ".csv"))
     except OSError as error:
         raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
     return files

@@ -27,7 +27,11 @@ _ONE_ANSWER = 0.99
 
 
 def draw(runs: StudyRuns, study: NoiseLayerStudy) -> Drawing:
-    """Accuracy over the noise, the digits that the runs answer, and their epoch curves."""
+    """Accuracy over the noise, the digits that the runs answer, and their epoch curves.
+
+    Raises:
+        TrackingError: no run has a confusion matrix, or none has epoch curves.
+    """
     table = runs.table
     # No noise is noise of no spread.
     stddev = table[_PARAM].fillna(0.0) if _PARAM in table else pd.Series(0.0, index=table.index)

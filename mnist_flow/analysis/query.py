@@ -57,7 +57,9 @@ def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
     missing = [_describe_absent(name, known) for name in names if wanted.get(name) not in found]
     if runs.empty:
         raise TrackingError("; ".join(missing))
-    missing += _describe_unfinished(ids, set(finished["tags.mnist_flow.fingerprint"]))
+    # An experiment that is named absent has its command already.
+    present = [experiment_id for experiment_id in ids if experiment_id in found]
+    missing += _describe_unfinished(present, set(finished["tags.mnist_flow.fingerprint"]))
     for line in missing:
         log.warning("%s", line)
     table = build_run_table(runs, {experiment_id: name for name, experiment_id in wanted.items()})

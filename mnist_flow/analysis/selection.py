@@ -23,21 +23,26 @@ def build_selection(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row an experiment with held-out images and more than one setting: experiment, setting, settings (how many
-        there were), n, val_accuracy (mean), of the test accuracy mean, std, sem, ci_low, ci_high, min, max, and the
-        setting that the test set itself would have chosen among the same runs (best_on_test) with its mean test
-        accuracy (best_on_test_mean), which is optimistic.
+        there were), complete (how many of them have as many runs as the one with most; only these are chosen from, or
+        a half-finished sweep would choose by luck), n, val_accuracy (mean), of the test accuracy mean, std, sem,
+        ci_low, ci_high, min, max, and the setting that the test set itself would have chosen among the same runs
+        (best_on_test) with its mean test accuracy (best_on_test_mean), which is optimistic. Runs without the two
+        accuracies don't count.
     """
     rows = []
-    held_out = table[table["data.validation"] == "holdout"]
+    held_out = table[table["data.validation"] == "holdout"].dropna(subset=["val_accuracy", "test_accuracy"])
     for _, runs in held_out.groupby("experiment", sort=False):
-        means = runs.groupby("group")[["val_accuracy", "test_accuracy"]].mean()
-        if len(means) < 2:
+        counts = runs.groupby("group").size()
+        if len(counts) < 2:
             continue
+        complete = counts.index[counts == counts.max()]
+        means = runs.groupby("group")[["val_accuracy", "test_accuracy"]].mean().loc[complete]
         settings = label_settings(runs, apart_from=("seed",)).groupby(runs["group"]).first()
         best, best_on_test = str(means["val_accuracy"].idxmax()), str(means["test_accuracy"].idxmax())
         test = summarise(runs[runs["group"] == best], ["experiment"], "test_accuracy")
         test.insert(1, "setting", settings[best])
-        test.insert(2, "settings", len(means))
-        test.insert(4, "val_accuracy", means["val_accuracy"].max())
+        test.insert(2, "settings", len(counts))
+        test.insert(3, "complete", len(complete))
+        test.insert(5, "val_accuracy", means["val_accuracy"].max())
         rows.append(test.assign(best_on_test=settings[best_on_test], best_on_test_mean=means["test_accuracy"].max()))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()

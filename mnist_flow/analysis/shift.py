@@ -16,11 +16,14 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.config import ShiftStudy
 from mnist_flow.errors import TrackingError
 from mnist_flow.transforms import Fill
 
 _STRAIGHT = ("right", "left", "up", "down")
+# Columns that tell apart how images were moved.
+_CONDITION = ("fill", "direction", "pixels")
 _FILLS = {"wrap": "wrap-around", "zero": "zero fill"}
 
 
@@ -42,18 +45,21 @@ def draw(runs: StudyRuns, study: ShiftStudy) -> Drawing:
         TrackingError: none of the runs is measured.
     """
     run_ids = list(runs.table["run_id"])
-    tables = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
-    if tables.empty:
+    measured = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
+    if measured.empty:
         names = " ".join(runs.table["experiment"].unique())
         raise TrackingError(
             f"study=shift: none of the {len(run_ids)} runs of {names} is measured; measure them, experiment by "
             "experiment: python -m mnist_flow.evaluate measure=shift tracking.experiment_name=NAME"
         )
     labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
-    tables = tables.assign(**{"model.name": tables["run_id"].map(labels)})
-    summary = summarise(tables)
-    figure = plot_shift(tables, summary, find_published(runs), study.directions)
-    return Drawing(figures={"": figure}, tables={"": summary})
+    measured = measured.assign(model=measured["run_id"].map(labels))
+    summary = summarise_shifts(measured)
+    title = style.build_title("Test images moved by whole pixels", measured)
+    figure = plot_shift(measured, summary, find_published(runs), study.directions, title)
+    differences = compare_models(measured, study.reference)
+    tables = {"": summary} | ({"differences": differences} if len(differences) else {})
+    return Drawing({"": figure}, tables, "accuracy")
 
 
 def find_published(runs: StudyRuns) -> list[PublishedPoint]:
@@ -66,25 +72,46 @@ def find_published(runs: StudyRuns) -> list[PublishedPoint]:
     ]
 
 
-def summarise(tables: pd.DataFrame) -> pd.DataFrame:
-    """Runs to one row a model, fill, direction and number of pixels.
+def summarise_shifts(tables: pd.DataFrame) -> pd.DataFrame:
+    """Runs to one row a model, fill, direction and number of pixels, see `statistics.summarise`.
 
     Args:
-        tables: of shift evaluations, a row a run and condition, with the columns model.name, seed, run_id, fill,
-            direction, pixels, accuracy, as `tracking.fetch_tables` returns them. Who compares several settings of one
-            model puts their labels into model.name.
+        tables: of shift evaluations, a row a run and condition, with the columns model (what tells lines apart), seed,
+            fill, direction, pixels, accuracy.
 
     Returns:
-        Columns model, fill, direction, pixels, n (runs), mean, std (sample standard deviation, ddof = 1; NaN for
-        n = 1). The unmoved images, pixels 0, have a row for each direction.
+        Models, fills and directions in order of first appearance, pixels upwards. The unmoved images, pixels 0, have a
+        row for each direction.
     """
+    return summarise(_repeat_unmoved(tables), ["model", *_CONDITION], "accuracy")
+
+
+def compare_models(tables: pd.DataFrame, reference: str | None) -> pd.DataFrame:
+    """Differences of accuracy from a model under the same condition, seed by seed, see `statistics.compare_paired`.
+
+    Args:
+        tables: as `summarise_shifts` takes them.
+        reference: the model that others are compared with; without rows if None, or not among the models.
+    """
+    if reference is None:
+        return pd.DataFrame()
+    return compare_paired(_repeat_unmoved(tables), _CONDITION, "model", reference, "accuracy")
+
+
+def _repeat_unmoved(tables: pd.DataFrame) -> pd.DataFrame:
+    """The tables in the order of a summary, with the unmoved images for each direction."""
     moved = tables[tables["pixels"] > 0]
     unmoved = tables[tables["pixels"] == 0].drop(columns="direction")
     directions = moved[["fill", "direction"]].drop_duplicates()
     complete = pd.concat([moved, unmoved.merge(directions, on="fill")], ignore_index=True)
-    grouped = complete.groupby(["model.name", "fill", "direction", "pixels"])["accuracy"]
-    summary = grouped.agg(n="count", mean="mean", std="std").reset_index()
-    return summary.rename(columns={"model.name": "model"})
+    ranks = {name: {value: rank for rank, value in enumerate(tables[name].unique())} for name in ("model", "fill")}
+    ranks["direction"] = {value: rank for rank, value in enumerate(moved["direction"].unique())}
+    return complete.sort_values(
+        ["model", *_CONDITION],
+        key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def plot_shift(
@@ -92,17 +119,19 @@ def plot_shift(
     summary: pd.DataFrame,
     published: Sequence[PublishedPoint],
     directions: Sequence[str],
+    title: str,
 ) -> Figure:
     """Accuracy over the pixels moved: a row of panels a fill, a column a direction, a line a model.
 
     Every run is a faint point; means are joined by a line with ± one sample standard deviation.
 
     Args:
-        table: as `summarise` takes it.
-        summary: from `summarise`.
+        table: as `summarise_shifts` takes it, with the column data.name.
+        summary: from `summarise_shifts`.
         published: drawn as stars in the panel and colour that they belong to, where all runs are on MNIST; those of
             models that are not in the table are left out.
         directions: the columns, of those measured.
+        title: of the figure.
     """
     models = list(dict.fromkeys(summary["model"]))
     fills = [fill for fill in _FILLS if fill in set(summary["fill"])]
@@ -110,8 +139,8 @@ def plot_shift(
     figure = Figure(figsize=(1.2 + 2.7 * max(len(columns), 2), 1.5 + 2.6 * len(fills) + 0.25 * len(models)))
     figure.set_layout_engine("constrained")
     grid = figure.subplots(len(fills), len(columns), sharex=True, sharey=True, squeeze=False)
-    data = sorted(set(table.get("data.name", ["mnist"])))
-    known = [point for point in published if point.model in models and data == ["mnist"]]
+    is_mnist = set(table["data.name"]) == {"mnist"}
+    known = [point for point in published if point.model in models and is_mnist]
     for row, fill in enumerate(fills):
         for column, direction in enumerate(columns):
             axes = grid[row, column]
@@ -129,7 +158,7 @@ def plot_shift(
                 axes.set_xlabel("pixels along each axis" if direction not in _STRAIGHT else "pixels")
             if column == 0:
                 axes.set_ylabel(f"{_FILLS[fill]}\ntest accuracy")
-    figure.suptitle(f"Test images of {' and '.join(data)} moved by whole pixels", fontsize=11)
+    figure.suptitle(title, fontsize=11)
     handles = [_make_handle(summary, model, index) for index, model in enumerate(models)]
     if any(point.fill in fills and point.direction in columns for point in known):
         label = f"published ({', '.join(dict.fromkeys(point.row for point in known))})"
@@ -144,7 +173,7 @@ def _plot_model(
     """One model's replicates, means and standard deviations; `panel` is its name, the fill and the direction."""
     model, fill, direction = panel
     color, marker = style.COLORS[index % len(style.COLORS)], style.MARKERS[index % len(style.MARKERS)]
-    here = (table["model.name"] == model) & (table["fill"] == fill)
+    here = (table["model"] == model) & (table["fill"] == fill)
     points = table[here & ((table["direction"] == direction) | (table["pixels"] == 0))]
     axes.plot(points["pixels"], points["accuracy"], marker, color=color, alpha=0.3, markersize=4, linestyle="none")
     means = summary[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,9 @@ from mnist_flow.analysis import (
 from mnist_flow.analysis.drawing import Drawing, save_drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
+from mnist_flow.analysis.style import is_accuracy
 from mnist_flow.config import AnalyzeConfig, validate_config
+from mnist_flow.console import print_table
 from mnist_flow.errors import TrackingError
 
 log = logging.getLogger(__name__)
@@ -44,8 +47,12 @@ _STUDIES: dict[str, Callable[[StudyRuns, Any], Drawing]] = {
 }
 
 
-# Of a table that is printed; longer ones are for reading from their files.
-_MAX_ROWS = 50
+# Of a table that is printed; the others are for reading from its file.
+_MAX_ROWS = 20
+# Columns of a summary or a comparison that have the unit of its metric.
+_OF_METRIC = ("mean", "std", "sem", "ci_low", "ci_high", "min", "max", "difference", "binomial_standard_error")
+# Columns of the table `selection` that are accuracies.
+_OF_SELECTION = ("val_accuracy", *_OF_METRIC, "best_on_test_mean")
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,24 @@ def run_study(cfg: DictConfig) -> StudyResult:
     selection = build_selection(runs.table)
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})
-    files = save_drawing(drawing, Path(config.output_dir), study.name)
-    _log(files, runs, study.name)
+    name = _choose_name(config, runs)
+    files = save_drawing(drawing, Path(config.output_dir), name)
+    _log(files, runs, name)
     _print(runs, drawing, files)
     return StudyResult(files, runs.missing)
+
+
+def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
+    """What the files are called: the study, and the experiment where another one than the study's own was asked for.
+
+    So the figures of one experiment do not replace those of another.
+    """
+    experiments = list(runs.table["experiment"].unique())
+    if config.tracking.experiment_name is None or experiments == config.study.experiments:
+        return config.study.name
+    # A name in MLflow may hold anything, a slash too.
+    shown = re.sub(r"[^\w.-]+", "_", "-".join(experiments))
+    return f"{config.study.name}-{shown}"
 
 
 def _log(files: list[Path], runs: StudyRuns, name: str) -> None:
@@ -95,7 +116,10 @@ def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
     experiments = "', '".join(runs.table["experiment"].unique())
     plural = "s" if "', '" in experiments else ""
     print(f"{count} run{'s' if count > 1 else ''} of experiment{plural} '{experiments}':")
-    for table in drawing.tables.values():
-        if len(table) <= _MAX_ROWS:
-            print(table.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
+    of_accuracy = _OF_METRIC if drawing.metric is not None and is_accuracy(drawing.metric) else ()
+    saved = [file for file in files if file.suffix == ".csv"]
+    for (what, table), file in zip(drawing.tables.items(), saved, strict=True):
+        print_table(table.head(_MAX_ROWS), file.stem, _OF_SELECTION if what == "selection" else of_accuracy)
+        if len(table) > _MAX_ROWS:
+            print(f"{len(table) - _MAX_ROWS} more rows in {file}")
     print("written: " + " ".join(str(file) for file in files))

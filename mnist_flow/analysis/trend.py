@@ -69,7 +69,7 @@ def draw_over_param(
     table = runs.table.assign(setting=label_settings(runs.table, apart_from=(param, "seed")), x=x)
     trend = build_trend(table, metric, select_published(runs.published, metric, param), reference)
     figure = plot_trend(trend, build_title(title, runs.table), x_label, logarithmic, f"{param}={trend.reference:g}")
-    return Drawing({"": figure}, list_tables(trend, param))
+    return Drawing({"": figure}, list_tables(trend, param), metric)
 
 
 def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:

@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.shift import PublishedPoint, plot_shift, summarise
+from mnist_flow.analysis.shift import PublishedPoint, compare_models, plot_shift, summarise_shifts
 from mnist_flow.robustness import list_shifts
 
 SEEDS = {"cnn_45_60": 3, "mlp_100": 2}
+SPREAD = ["mean", "std", "sem", "ci_low", "ci_high", "min", "max"]
 PUBLISHED = (
     PublishedPoint("000-4B", "cnn_45_60", "wrap", "right", 3, 0.901),
     PublishedPoint("000-4B", "mlp_100", "wrap", "right", 3, 0.571),
@@ -20,7 +21,7 @@ def make_tables(**columns) -> pd.DataFrame:
             rows = pd.DataFrame([one.columns for one in list_shifts(2, ["right", "left", "up"], ["wrap", "zero"])])
             start = {"cnn_45_60": 0.99, "mlp_100": 0.97}[model] - 0.01 * seed
             rows["accuracy"] = start - 0.1 * rows["pixels"]
-            tables.append(rows.assign(run_id=f"{model}-{seed}", seed=seed, **{"model.name": model}))
+            tables.append(rows.assign(run_id=f"{model}-{seed}", seed=seed, model=model))
     return pd.concat(tables, ignore_index=True).assign(**{"data.name": "mnist", **columns})
 
 
@@ -30,14 +31,13 @@ def tables() -> pd.DataFrame:
 
 
 def plot(tables: pd.DataFrame, **options):
-    return plot_shift(
-        tables, summarise(tables), **{"published": PUBLISHED, "directions": ["right", "left", "up", "down"], **options}
-    )
+    given = {"published": PUBLISHED, "directions": ["right", "left", "up", "down"], "title": "Shifts", **options}
+    return plot_shift(tables, summarise_shifts(tables), **given)
 
 
 def test_summary_against_literals(tables):
-    summary = summarise(tables)
-    assert list(summary) == ["model", "fill", "direction", "pixels", "n", "mean", "std"]
+    summary = summarise_shifts(tables)
+    assert list(summary) == ["model", "fill", "direction", "pixels", "n", *SPREAD]
     # Two models, two fills, three directions, 0 to 2 pixels.
     assert len(summary) == 2 * 2 * 3 * 3
     here = (summary["model"] == "cnn_45_60") & (summary["fill"] == "zero") & (summary["direction"] == "left")
@@ -45,11 +45,39 @@ def test_summary_against_literals(tables):
     assert summary.loc[here, "n"].tolist() == [3, 3, 3]
     np.testing.assert_allclose(summary.loc[here, "mean"], [0.98, 0.88, 0.78])
     np.testing.assert_allclose(summary.loc[here, "std"], [0.01, 0.01, 0.01])
+    # 0.01 / √3, and 4.30265 of that, the t quantile of two degrees of freedom.
+    np.testing.assert_allclose(summary.loc[here, "sem"], [0.00577350] * 3, atol=1e-8)
+    np.testing.assert_allclose(summary.loc[here, "ci_high"], [1.00484138, 0.90484138, 0.80484138], atol=1e-8)
     assert set(summary.loc[summary["model"] == "mlp_100", "n"]) == {2}
 
 
+def test_models_keep_the_order_of_the_runs(tables):
+    other_way = tables.sort_values("model", ascending=False, kind="stable")
+    assert list(dict.fromkeys(summarise_shifts(other_way)["model"])) == ["mlp_100", "cnn_45_60"]
+    assert plot(other_way).legends[0].get_texts()[0].get_text().startswith("mlp_100: ")
+
+
+def test_models_are_compared_seed_by_seed(tables):
+    # Only seeds 0 and 1 have both; the first pair is one point farther apart.
+    tables.loc[(tables["model"] == "cnn_45_60") & (tables["seed"] == 0), "accuracy"] += 0.01
+    differences = compare_models(tables, "mlp_100")
+    assert list(differences)[:6] == ["fill", "direction", "pixels", "model", "reference", "n"]
+    assert len(differences) == 2 * 3 * 3
+    here = differences[(differences["fill"] == "wrap") & (differences["direction"] == "up")]
+    assert here["pixels"].tolist() == [0, 1, 2]
+    assert set(here["model"]) == {"cnn_45_60"}
+    assert set(here["n"]) == {2}
+    np.testing.assert_allclose(here["difference"], [0.025] * 3)
+    np.testing.assert_allclose(here["std"], [0.00707107] * 3, atol=1e-8)
+
+
+@pytest.mark.parametrize("reference", [None, "lenet5"])
+def test_without_the_reference_nothing_is_compared(tables, reference):
+    assert compare_models(tables, reference).empty
+
+
 def test_summary_of_single_runs_has_no_standard_deviation(tables):
-    summary = summarise(tables[tables["seed"] == 0])
+    summary = summarise_shifts(tables[tables["seed"] == 0])
     assert set(summary["n"]) == {1}
     assert summary["std"].isna().all()
 
@@ -96,7 +124,7 @@ def test_published_values_are_stars_in_their_panel(tables):
 
 
 def test_published_values_of_other_models_or_data_are_left_out(tables):
-    assert list_stars(plot(tables[tables["model.name"] == "mlp_100"]))[0] == [(3.0, 0.571)]
+    assert list_stars(plot(tables[tables["model"] == "mlp_100"]))[0] == [(3.0, 0.571)]
     digits = plot(make_tables(**{"data.name": "digits"}))
     assert not any(list_stars(digits))
     assert "published" not in digits.legends[0].get_texts()[-1].get_text()
@@ -104,7 +132,7 @@ def test_published_values_of_other_models_or_data_are_left_out(tables):
 
 def test_diagonals_have_a_figure_of_their_own():
     rows = pd.DataFrame([one.columns for one in list_shifts(1, ["up_left"], ["zero"])])
-    table = rows.assign(accuracy=0.9, run_id="a", seed=0, **{"model.name": "mlp_100"})
+    table = rows.assign(accuracy=0.9, run_id="a", seed=0, model="mlp_100", **{"data.name": "mnist"})
     (axes,) = plot(table, directions=["up_left"]).axes
     assert axes.get_title() == "up and left"
     assert axes.get_xlabel() == "pixels along each axis"

@@ -14,8 +14,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR, analysis
+from mnist_flow.analysis import curves
 from mnist_flow.analysis import study as story
 from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config import AnalyzeConfig
 from mnist_flow.errors import ConfigError, TrackingError
@@ -66,6 +68,8 @@ def filled(tmp_path_factory, new_store) -> Path:
             # The second run of each has no confusion matrix.
             sweep.add(0.99 + seed * 1e-3, epochs=5, seed=seed, confusion=GOOD if seed == 0 else None)
         sweep.end()
+    # No job of it is finished, and the list of its jobs was never logged.
+    SyntheticSweep(client, "cnn_20_40", ["experiment=cnn_20_40"])
     os.chdir(before)
     return folder
 
@@ -136,7 +140,7 @@ def test_the_honest_twin_chooses_on_held_out_images(draw, tmp_path):
     assert result.missing == []
     assert drawing.figures[""].axes[0].get_ylabel() == "validation accuracy"
     assert "held-out" in drawing.figures[""].get_suptitle()
-    (chosen,) = pd.read_csv(tmp_path / "out/regularization_selection.csv").to_dict("records")
+    (chosen,) = pd.read_csv(tmp_path / "out/regularization-regularization_holdout_selection.csv").to_dict("records")
     assert chosen["setting"] == "mlp_500_300, reg=1e-06"
     assert (chosen["settings"], chosen["n"]) == (3, 4)
     assert chosen["mean"] == pytest.approx(0.98215)
@@ -160,6 +164,7 @@ def test_an_absent_experiment_is_told_and_the_rest_goes_on(draw):
     assert len(result.missing) == 5
     assert result.missing[0].startswith("experiment 'cnn_32_64_pool2': no finished runs at sqlite:///")
     assert result.missing[0].endswith("make them: python -m mnist_flow.train -m experiment=cnn_32_64_pool2")
+    assert [line.partition(":")[0] for line in result.missing if "cnn_20_40" in line] == ["experiment 'cnn_20_40'"]
 
 
 def test_an_experiment_without_runs_is_an_error_with_its_command(draw):
@@ -317,3 +322,123 @@ def test_the_same_data_gives_the_same_svg(draw, tmp_path):
         draw("study=learning_rate")
         digests.add(hashlib.sha256((tmp_path / "out/learning_rate.svg").read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
+    def fetch(measure, experiment_ids, run_ids):
+        pixels = pd.DataFrame({"pixels": [0, 1], "direction": ["none", "up"], "fill": "zero", "accuracy": [0.99, 0.9]})
+        about = {"data.name": "mnist", "data.validation": "test", "model.name": "cnn"}
+        # The first two runs are those of one experiment, seeds 0 and 1; the others are one point better.
+        return pd.concat(
+            [
+                pixels.assign(run_id=run_id, seed=number % 2, **about, accuracy=pixels["accuracy"] + number // 2 / 100)
+                for number, run_id in enumerate(run_ids)
+            ],
+            ignore_index=True,
+        )
+
+    monkeypatch.setattr("mnist_flow.tracking.fetch_tables", fetch)
+    study = ("study=shift", "study.experiments=[lenet5,cnn_45_60]")
+    drawing, _ = draw(*study, "study.reference=lenet5")
+    assert drawing.figures[""].get_suptitle().endswith("\nmnist, test set used as validation: optimistic")
+    assert list(dict.fromkeys(drawing.tables[""]["model"])) == ["lenet5", "cnn_45_60"]
+    differences = pd.read_csv(tmp_path / "out/shift_differences.csv")
+    assert differences[["pixels", "model", "reference", "n"]].to_numpy().tolist() == [
+        [0, "cnn_45_60", "lenet5", 2],
+        [1, "cnn_45_60", "lenet5", 2],
+    ]
+    np.testing.assert_allclose(differences["difference"], [0.01, 0.01])
+    drawing, _ = draw(*study)
+    assert set(drawing.tables) == {""}
+
+
+@pytest.mark.parametrize(
+    ("study", "count"), [(("study=curves", "study.experiments=[learning_rate]"), 6), (("study=noise_layer",), 6)]
+)
+def test_runs_without_epoch_curves_are_an_error(draw, monkeypatch, study, count):
+    columns = ["run_id", "metric", "step", "value"]
+    monkeypatch.setattr("mnist_flow.tracking.fetch_histories", lambda *_: pd.DataFrame(columns=columns))
+    with pytest.raises(TrackingError, match=f"^none of the {count} runs has epoch curves; train them again"):
+        draw(*study)
+
+
+def list_marks(figure) -> dict[str, list[float]]:
+    return {
+        axes.get_title(): [
+            value for line in axes.lines if line.get_label().startswith("published") for value in line.get_ydata()
+        ]
+        for axes in figure.axes
+    }
+
+
+def test_curves_show_what_was_published_of_their_setting(draw):
+    drawing, _ = draw("study=curves", "study.experiments=[learning_rate]")
+    assert list_marks(drawing.figures["accuracy"]) == {
+        "learning_rate: optimizer.learning_rate=0.01 (n = 2)": [],
+        "learning_rate: optimizer.learning_rate=0.1 (n = 2)": [],
+        "learning_rate: optimizer.learning_rate=0.5 (n = 2)": [0.978],
+    }
+    drawing, _ = draw("study=noise_layer")
+    assert [len(marks) for marks in list_marks(drawing.figures["curves_accuracy"]).values()] == [1, 1, 1]
+    drawing, _ = draw("study=curves", "study.experiments=[width]")
+    published = {title: marks for title, marks in list_marks(drawing.figures["accuracy"]).items() if marks}
+    assert published == {"width: model.hidden_units=[1000], optimizer.learning_rate=0.1 (n = 1)": [0.975]}
+
+
+def test_more_reports_than_markers():
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "reg": [0.1 + 0.2], "run_id": ["a"]})
+    history = pd.DataFrame({"panel": "one", "run_id": "a", "metric": "accuracy", "epoch": [1, 2], "value": [0.9, 0.95]})
+    results = [(f"000-{number}", {"reg": 0.3}, 0.9 + number / 100) for number in range(8)]
+    results += [("000-9", {"reg": 0.4}, 0.5), ("000-9", {"noise.stddev": 1.0}, 0.5)]
+    published = pd.DataFrame(results, columns=["row", "at", "value"]).assign(experiment="one", metric="test_accuracy")
+    figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
+    assert list(list_marks(figure).values()) == [[0.9 + number / 100 for number in range(8)]]
+
+
+def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
+    draw("study=learning_rate")
+    own = {file.name for file in (tmp_path / "out").iterdir()}
+    draw("study=learning_rate", "tracking.experiment_name=regularization")
+    files = {file.name for file in (tmp_path / "out").iterdir()} - own
+    assert files == {f"learning_rate-regularization{end}" for end in (".csv", ".png", ".svg")}
+    client = mlflow.MlflowClient()
+    (parent,) = client.search_runs(
+        [client.get_experiment_by_name("regularization").experiment_id], "tags.`mnist_flow.kind` = 'sweep'"
+    )
+    logged = client.list_artifacts(parent.info.run_id, "analysis/learning_rate-regularization")
+    assert {Path(file.path).name for file in logged} == files
+    draw("study=learning_rate", "tracking.experiment_name=learning_rate")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == own | files
+
+
+def test_any_name_of_an_experiment_makes_a_file_name(draw, filled, tmp_path):
+    sweep = SyntheticSweep(mlflow.MlflowClient(f"sqlite:///{filled / 'mlflow.db'}"), "/Users/me/a b", [], grouped=False)
+    sweep.add(0.9, epochs=1)
+    draw("study=curves", "tracking.experiment_name='/Users/me/a b'")
+    assert (tmp_path / "out/curves-_Users_me_a_b.csv").is_file()
+
+
+def test_tables_are_printed_in_percent(draw, capsys):
+    draw("study=learning_rate")
+    printed = [line.replace("│", " ").replace("┃", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert printed[0] == ["6", "runs", "of", "experiment", "'learning_rate':"]
+    assert ["learning_rate"] in printed
+    assert ["learning_rate_differences"] in printed
+    # Mean and standard deviation of 0.93 and 0.931.
+    (row,) = [line for line in printed if line[:3] == ["mlp_100", "0.01", "2"] and "93.05" in line]
+    assert row[3:7] == ["93.05", "%", "0.070711", "%"]
+
+
+def test_of_long_tables_the_first_rows_are_printed(draw, capsys, tmp_path):
+    draw("study=curves", "study.experiments=[cnn_45_60,lenet5]")
+    printed = capsys.readouterr().out.splitlines()
+    # Two panels, four metrics, five epochs.
+    assert f"20 more rows in {tmp_path / 'out/curves.csv'}" in printed
+    assert sum(line.startswith("│") for line in printed) == 20
+
+
+def test_what_one_run_does_not_tell_is_an_empty_cell(draw, capsys):
+    draw("study=width")
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    assert "795010" in printed

@@ -1,0 +1,38 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_flow.analysis.matrices import fetch_confusions
+from mnist_flow.errors import TrackingError
+
+GOOD = json.dumps({"counts": np.diag(range(10)).tolist()})
+
+
+def test_damaged_matrices_are_left_out(monkeypatch, caplog):
+    texts = {
+        "cut": GOOD[:50],
+        "empty": "",
+        "list": "[1, 2]",
+        "nameless": json.dumps({"values": []}),
+        "ragged": json.dumps({"counts": [[1], [1, 2]]}),
+        "small": json.dumps({"counts": [[1, 2], [3, 4]]}),
+        "texts": json.dumps({"counts": [["a"] * 10] * 10}),
+        "good": GOOD,
+    }
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: iter(texts.items()))
+    found = fetch_confusions(pd.DataFrame({"run_id": list(texts)}))
+    assert list(found) == ["good"]
+    np.testing.assert_array_equal(found["good"], np.diag(range(10)))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [
+        line.partition(": its artifact confusion_matrix/confusion_matrix.json is damaged (")[0] for line in lines
+    ] == [f"run {run_id}" for run_id in texts if run_id != "good"]
+    assert all(line.endswith("; the run is left out") and "\n" not in line for line in lines)
+
+
+def test_only_damaged_matrices_are_an_error(monkeypatch):
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: iter([("a", "{")]))
+    with pytest.raises(TrackingError, match="none of the 1 runs has the artifact"):
+        fetch_confusions(pd.DataFrame({"run_id": ["a"]}))
