@@ -82,7 +82,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     studies = {name: _compose("analyze", [f"study={name}", f"output_dir='{figures}'"]) for name in config.studies}
     for step in config.evaluations:
         _compose("evaluate", [f"measure=[{step.measure}]"])
-    own_run = tracking.adopt_analysis()
+    own_run = tracking.adopt_project_run("analysis")
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
     tracking.configure(config.tracking.uri)

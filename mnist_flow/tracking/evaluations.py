@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,18 +109,6 @@ def load_model(run: LoggedRun) -> keras.Model:
                 raise
         # Whatever is wrong with the files, Keras and MLflow raise errors of many kinds.
         raise RunError(f"run {run.run_id}: its model can't be loaded ({shorten(error)})") from error
-
-
-def adopt_evaluation() -> str | None:
-    """The run that `mlflow run` created for this command, marked as such; None outside `mlflow run`.
-
-    It holds the summary; the evaluations are runs of their own, each below the run that it measures.
-    """
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
-    if adopted:
-        with clear_errors():
-            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, "evaluation")
-    return adopted
 
 
 def log_summary(run_id: str, summary: pd.DataFrame) -> None:
