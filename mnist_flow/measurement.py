@@ -90,7 +90,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     from mnist_flow import tracking
 
     tracking.configure(config.tracking.uri)
-    adopted = tracking.adopt_evaluation()
+    adopted = tracking.adopt_project_run("evaluation")
     tracking.deliver_kept_records(Path(config.tracking.undelivered_dir))
     runs, troubles = _choose_runs(config)
     for trouble in troubles:

@@ -81,7 +81,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     """
     config = validate_config(cfg, ReproduceConfig)
     chosen = [load_preset(name) for name in (list_presets() if config.presets == "all" else config.presets)]
-    own_run = tracking.adopt_analysis()
+    own_run = tracking.adopt_project_run("analysis")
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
     tracking.configure(config.tracking.uri)

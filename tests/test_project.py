@@ -7,6 +7,7 @@ import shutil
 import mlflow
 import pytest
 
+from mnist_flow.experiment import run_experiment
 from mnist_flow.project import to_hydra_arguments
 from support import PROJECT_DIR, QUICK
 
@@ -77,17 +78,23 @@ def test_a_sweep_and_its_analysis(project, run_command):
         assert f"{folder}/regularization-by_mlflow.png" in names
 
 
-def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(project, run_command):
-    done = run_command(project, "-m", "mnist_flow.train", *QUICK, "tracking.experiment_name=by_mlflow")
-    assert done.returncode == 0, done.stderr
-    measure = (
-        "measure=shift measure.shift.max_pixels=1 measure.shift.directions=[up] tracking.experiment_name=by_mlflow"
+# `mlflow run` and the command that it calls may take minutes on a busy machine.
+@pytest.mark.timeout(400)
+def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(
+    project, run_command, compose_config, monkeypatch
+):
+    monkeypatch.chdir(project)
+    run_experiment(
+        compose_config(*QUICK, "epochs=1", "tracking.uri=sqlite:///mlflow.db", "tracking.experiment_name=by_mlflow")
     )
-    runs, done = mlflow_run(run_command, project, "-e", "evaluate", "-P", f"overrides={measure}")
+    measure = "measure=rotation measure.rotation.degrees=[0]"
+    runs, done = mlflow_run(
+        run_command, project, "-e", "evaluate", "-P", f"overrides={measure} tracking.experiment_name=by_mlflow"
+    )
     assert "1 evaluation: 0 done before, 1 to measure" in done.stdout
     assert set(runs["status"]) == {"FINISHED"}
     evaluations = runs[runs["tags.mnist_flow.kind"] == "evaluation"]
     (adopted,) = evaluations.loc[evaluations["tags.mnist_flow.measure"].isna(), "run_id"]
-    (measured,) = evaluations.loc[evaluations["tags.mnist_flow.measure"] == "shift", "run_id"]
+    (measured,) = evaluations.loc[evaluations["tags.mnist_flow.measure"] == "rotation", "run_id"]
     table = mlflow.artifacts.load_dict(f"runs:/{adopted}/evaluation/summary.json")
     assert [dict(zip(table["columns"], row, strict=True))["evaluation"] for row in table["data"]] == [measured]

@@ -104,7 +104,7 @@ def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
 
 def _log(files: list[Path], runs: StudyRuns, name: str) -> None:
     """To every sweep that the runs belong to; one whose artifacts can't be written does not stop the others."""
-    for run_id in sorted({*runs.table["parent_run_id"].dropna(), tracking.adopt_analysis()} - {None}):
+    for run_id in sorted({*runs.table["parent_run_id"].dropna(), tracking.adopt_project_run("analysis")} - {None}):
         try:
             tracking.log_files(run_id, files, f"analysis/{name}")
         except TrackingError as error:

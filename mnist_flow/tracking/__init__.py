@@ -1,9 +1,8 @@
 """The only package that talks to MLflow, writing and reading."""
 
-from mnist_flow.tracking.analyses import adopt_analysis, log_files
+from mnist_flow.tracking.analyses import log_files
 from mnist_flow.tracking.evaluations import (
     LoggedRun,
-    adopt_evaluation,
     fetch_logged_run,
     fetch_logged_runs,
     fetch_tables,
@@ -38,7 +37,7 @@ from mnist_flow.tracking.past import (
     fetch_sweeps,
     fetch_text,
 )
-from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, is_project_run, start_run
+from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, adopt_project_run, is_project_run, start_run
 from mnist_flow.tracking.server import (
     build_run_link,
     choose_experiment_name,
@@ -74,8 +73,7 @@ __all__ = [
     "PastRun",
     "PastSweep",
     "TrackedRun",
-    "adopt_analysis",
-    "adopt_evaluation",
+    "adopt_project_run",
     "build_run_link",
     "choose_experiment_name",
     "close_abandoned_children",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
+from mnist_flow.tracking.histories import fetch_texts
 from mnist_flow.tracking.past import search
 from mnist_flow.tracking.server import clear_errors, get_uri, is_store_there, may_pass, shorten
 
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 _TABLE = "tables/{}.json"
 # What `fetch_tables` says of the measured runs, beside the table's own columns.
 _PARAMS = ("model.name", "seed", "data.name", "data.validation")
+# The table's columns that are measured; the others say at which condition.
+_MEASURED = ("n", "accuracy", "standard_error", "macro_recall", "cross_entropy")
+# Run ids in a warning.
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -106,18 +111,6 @@ def load_model(run: LoggedRun) -> keras.Model:
         raise RunError(f"run {run.run_id}: its model can't be loaded ({shorten(error)})") from error
 
 
-def adopt_evaluation() -> str | None:
-    """The run that `mlflow run` created for this command, marked as such; None outside `mlflow run`.
-
-    It holds the summary; the evaluations are runs of their own, each below the run that it measures.
-    """
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
-    if adopted:
-        with clear_errors():
-            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, "evaluation")
-    return adopted
-
-
 def log_summary(run_id: str, summary: pd.DataFrame) -> None:
     """Log the summary of several evaluations as a table of a run."""
     with clear_errors():
@@ -125,10 +118,11 @@ def log_summary(run_id: str, summary: pd.DataFrame) -> None:
 
 
 def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """The tables of finished evaluations, one below the other; of each measured run the newest evaluation.
+    """The tables of finished evaluations, one below the other; of each measured run all conditions it was measured at.
 
-    One search an experiment, and a download an evaluation. Runs of `run_ids` that are not measured are named in a
-    warning and missing in the table. Imports no TensorFlow.
+    A condition that was measured several times is there as it was measured last. One search an experiment, and a
+    download an evaluation. A table that can't be had is left out, and a warning names it; another names runs of
+    `run_ids` that are not measured, if others are. Imports no TensorFlow.
 
     Args:
         measure: shift, gaussian, salt_and_pepper or rotation.
@@ -141,42 +135,90 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
         data.name and data.validation. Without rows or columns where nothing is measured.
 
     Raises:
-        TrackingError: the server does not answer, or lost a table.
+        TrackingError: the server does not answer, or none of the tables can be had.
     """
     wanted = None if run_ids is None else set(run_ids)
     conditions = (
         f"tags.`{names.KIND_TAG}` = 'evaluation' and tags.`{names.MEASURE_TAG}` = '{measure}' "
         "and attributes.status = 'FINISHED'"
     )
-    newest: dict[str, Run] = {}
+    evaluations: dict[str, list[Run]] = {}
     for experiment_id in experiment_ids:
         for run in search(experiment_id, conditions, ["attributes.start_time ASC"]):
             measured = run.data.tags[names.MEASURED_RUN_TAG]
             if wanted is None or measured in wanted:
-                newest[measured] = run
-    missing = [run_id for run_id in run_ids or [] if run_id not in newest]
-    if missing:
+                evaluations.setdefault(measured, []).append(run)
+    if not evaluations:
+        return pd.DataFrame()
+    _warn_of_unmeasured([run_id for run_id in run_ids or [] if run_id not in evaluations], measure)
+    tables = _fetch_each_table([run for runs in evaluations.values() for run in runs], measure)
+    order = dict.fromkeys(evaluations if run_ids is None else run_ids)
+    merged = []
+    for run_id in order:
+        if readable := [run for run in evaluations.get(run_id, []) if run.info.run_id in tables]:
+            params = {name: readable[-1].data.params[name] for name in _PARAMS}
+            table = _merge_tables([tables[run.info.run_id] for run in readable])
+            merged.append(table.assign(run_id=run_id, **params | {"seed": int(params["seed"])}))
+    return pd.concat(merged, ignore_index=True)
+
+
+def _warn_of_unmeasured(run_ids: Sequence[str], measure: str) -> None:
+    if run_ids:
         log.warning(
-            "runs that are not measured yet: %s; measure them: python -m mnist_flow.evaluate measure=%s 'run_ids=[%s]'",
-            len(missing),
+            "runs that are not measured yet: %d (%s%s); measure them, experiment by experiment: "
+            "python -m mnist_flow.evaluate measure=%s tracking.experiment_name=NAME",
+            len(run_ids),
+            ", ".join(run_ids[:_MAX_NAMED]),
+            ", …" if len(run_ids) > _MAX_NAMED else "",
             measure,
-            ",".join(missing),
         )
-    order = [run_id for run_id in dict.fromkeys(run_ids if run_ids is not None else newest) if run_id in newest]
-    tables = [_fetch_table(newest[run_id], measure).assign(run_id=run_id) for run_id in order]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _fetch_table(run: Run, measure: str) -> pd.DataFrame:
+def _fetch_each_table(evaluations: Sequence[Run], measure: str) -> dict[str, pd.DataFrame]:
+    """The tables that can be had, by the evaluation's run id.
+
+    Raises:
+        TrackingError: none can be had.
+    """
     path = _TABLE.format(measure)
-    try:
-        record = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{path}")
-        table = pd.DataFrame(record["data"], columns=record["columns"])
-    except Exception as error:
-        reason = shorten(error)
-        raise TrackingError(f"run {run.info.run_id}: its artifact {path} can't be had: {reason}") from error
-    params = {name: run.data.params[name] for name in _PARAMS}
-    return table.assign(**params | {"seed": int(params["seed"])})
+    tables: dict[str, pd.DataFrame] = {}
+    troubles = []
+    for run, (run_id, text) in zip(
+        evaluations, fetch_texts([run.info.run_id for run in evaluations], path), strict=True
+    ):
+        try:
+            tables[run_id] = _parse_table(text)
+        except (TrackingError, ValueError, KeyError, TypeError) as error:
+            reason, measured = shorten(error.__cause__ or error), run.data.tags[names.MEASURED_RUN_TAG]
+            troubles.append(
+                f"run {run_id}: its artifact {path} can't be had ({reason}); measure anew: "
+                f"python -m mnist_flow.evaluate measure={measure} 'run_ids=[{measured}]' resume=false"
+            )
+    if not tables:
+        raise TrackingError(f"no table of {len(evaluations)} evaluations can be had: {troubles[0]}")
+    for trouble in troubles:
+        log.warning("%s", trouble)
+    return tables
+
+
+def _parse_table(text: str | TrackingError) -> pd.DataFrame:
+    if isinstance(text, TrackingError):
+        raise text
+    record = json.loads(text)
+    return pd.DataFrame(record["data"], columns=record["columns"])
+
+
+def _merge_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The tables of one run, oldest first, to one: of each condition the last row, in the order of the largest table.
+
+    Conditions that the largest does not have come after its own.
+    """
+    rows = pd.concat(tables, ignore_index=True)
+    condition = [column for column in rows if column not in _MEASURED]
+    last = rows.drop_duplicates(condition, keep="last")
+    by_size = sorted(tables, key=len, reverse=True)
+    order = pd.concat(by_size, ignore_index=True)[condition].drop_duplicates()
+    return order.merge(last, on=condition, how="left")
 
 
 def _describe(run: Run) -> LoggedRun:

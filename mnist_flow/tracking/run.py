@@ -344,6 +344,25 @@ def is_project_run() -> bool:
     return "MLFLOW_RUN_ID" in os.environ
 
 
+def adopt_project_run(kind: str) -> str | None:
+    """The run that `mlflow run` created for this process, for what is not a run of its own; None outside `mlflow run`.
+
+    Args:
+        kind: what the run is marked as. `analysis`: it is still there for the next analysis of this process.
+            `evaluation`: it holds the summary, and the evaluations are other runs, which must not adopt it too.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such run.
+    """
+    adopted = os.environ.get("MLFLOW_RUN_ID")
+    if adopted:
+        if kind == "evaluation":
+            del os.environ["MLFLOW_RUN_ID"]
+        with clear_errors():
+            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, kind)
+    return adopted
+
+
 def describe_owner() -> dict[str, str]:
     """Tags that say which process a run belongs to, and that it lives."""
     return {names.PROCESS_TAG: describe_process(), names.HEARTBEAT_TAG: str(int(time.time()))}
