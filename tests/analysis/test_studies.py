@@ -442,3 +442,8 @@ def test_what_one_run_does_not_tell_is_an_empty_cell(draw, capsys):
     printed = capsys.readouterr().out
     assert "nan" not in printed
     assert "795010" in printed
+
+
+def test_curves_of_which_nothing_was_published_have_no_marks(draw):
+    drawing, _ = draw("study=noise_layer")
+    assert [len(marks) for marks in list_marks(drawing.figures["curves_loss"]).values()] == [0, 0, 0]
