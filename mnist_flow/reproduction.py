@@ -127,7 +127,8 @@ def _compose_studies(config: ReproduceConfig, experiments: set[str]) -> dict[str
         wanted = [step.experiment] if step.experiment else list(cfg.study.experiments)
         kept = [name for name in wanted if name in experiments]
         if kept:
-            cfg.study.experiments = kept
+            if not step.experiment:
+                cfg.study.experiments = kept
             studies[" ".join(arguments)] = cfg
     return studies
 
