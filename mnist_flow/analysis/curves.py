@@ -88,7 +88,8 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
     for axes, panel in zip(all_axes, panels, strict=False):
         shown = curves[curves["panel"] == panel]
-        printed = published[[_is_of(settings[panel], result) for _, result in published.iterrows()]]
+        # An array, since an empty list would choose no columns.
+        printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
         for metric, name, color in (
             (quantity, "training", TRAINING_COLOR),
             (f"val_{quantity}", "validation", VALIDATION_COLOR),
