@@ -88,8 +88,13 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
     for axes, panel in zip(all_axes, panels, strict=False):
         shown = curves[curves["panel"] == panel]
+<<<<<<< HEAD
         of_panel = [_is_of(settings[panel], result) for _, result in published.iterrows()]
         printed = published[np.array(of_panel, dtype=bool)]
+=======
+        # An array, since an empty list would choose no columns.
+        printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
+>>>>>>> h2
         for metric, name, color in (
             (quantity, "training", TRAINING_COLOR),
             (f"val_{quantity}", "validation", VALIDATION_COLOR),

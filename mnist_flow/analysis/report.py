@@ -73,7 +73,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     context = {
         "report": report,
         "sections": {
-            title: [one for one in report.comparisons if one.report == number] for number, title in _REPORTS.items()
+            title: sorted(
+                (one for one in report.comparisons if one.report == number), key=lambda one: one.published.row
+            )
+            for number, title in _REPORTS.items()
         },
         "counts": {agrees: sum(one.verdict.agrees is agrees for one in report.comparisons) for agrees in (True, False)},
         "selections": list(report.selections.itertuples()),
@@ -131,7 +134,8 @@ def describe_verdict(comparison: Comparison) -> str:
 def _build_heading(arguments: str) -> str:
     """`study=width tracking.experiment_name=width_holdout` → `Width: width_holdout`."""
     study, _, experiment = arguments.partition(" tracking.experiment_name=")
-    name = study.removeprefix("study=").replace("_", " ").capitalize()
+    name = study.removeprefix("study=").replace("_", " ")
+    name = "CNN" if name == "cnn" else name.capitalize()
     return f"{name}: {experiment}" if experiment else name
 
 
