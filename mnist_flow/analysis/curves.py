@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from mnist_flow import tracking
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.runs import is_same_value, label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config import CurvesStudy
 from mnist_flow.errors import TrackingError
@@ -88,13 +87,8 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
     for axes, panel in zip(all_axes, panels, strict=False):
         shown = curves[curves["panel"] == panel]
-<<<<<<< HEAD
-        of_panel = [_is_of(settings[panel], result) for _, result in published.iterrows()]
-        printed = published[np.array(of_panel, dtype=bool)]
-=======
         # An array, since an empty list would choose no columns.
         printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
->>>>>>> h2
         for metric, name, color in (
             (quantity, "training", TRAINING_COLOR),
             (f"val_{quantity}", "validation", VALIDATION_COLOR),
@@ -126,15 +120,8 @@ def _is_of(runs: pd.DataFrame, published: pd.Series) -> bool:
     """Whether a published value is of these runs, which are those of one panel: its experiment and all of its `at`."""
     here = runs["experiment"] == published["experiment"]
     for path, value in published["at"].items():
-        here &= runs[path].map(lambda cell, value=value: _is_same(cell, value)) if path in runs else False
+        here &= runs[path].map(lambda cell, value=value: is_same_value(cell, value)) if path in runs else False
     return bool(here.any())
-
-
-def _is_same(cell: object, value: object) -> bool:
-    """Numbers as numbers; texts and lists as texts, as MLflow has them."""
-    if isinstance(cell, Real) and isinstance(value, Real):
-        return math.isclose(cell, value)
-    return str(cell) == str(value)
 
 
 def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasterized: bool) -> None:

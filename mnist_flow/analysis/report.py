@@ -70,14 +70,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "heading": _build_heading,
         "embed": _embed,
     }
+    comparisons = sorted(report.comparisons, key=lambda one: one.published.row)
     context = {
         "report": report,
-        "sections": {
-            title: sorted(
-                (one for one in report.comparisons if one.report == number), key=lambda one: one.published.row
-            )
-            for number, title in _REPORTS.items()
-        },
+        "sections": {title: [one for one in comparisons if one.report == number] for number, title in _REPORTS.items()},
         "counts": {agrees: sum(one.verdict.agrees is agrees for one in report.comparisons) for agrees in (True, False)},
         "selections": list(report.selections.itertuples()),
         "computing": str(timedelta(seconds=round(report.computing_seconds))),

@@ -10,6 +10,7 @@ from statistics import fmean, stdev, variance
 import pandas as pd
 from scipy import stats
 
+from mnist_flow.analysis.runs import is_same_value
 from mnist_flow.config import PublishedResult
 from mnist_flow.presets import Preset
 
@@ -171,12 +172,6 @@ def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:
     for key, value in published.at.items():
         if chosen.empty:
             break
-        wanted = [_matches(cell, value) for cell in chosen[key]]
+        wanted = [is_same_value(cell, value) for cell in chosen[key]]
         chosen = chosen[wanted]
     return chosen
-
-
-def _matches(cell: object, value: float | str) -> bool:
-    if isinstance(value, str) or not isinstance(cell, (int, float)):
-        return str(cell) == str(value)
-    return math.isclose(cell, value, rel_tol=1e-9, abs_tol=1e-15)

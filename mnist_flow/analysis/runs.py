@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 
 import pandas as pd
 
@@ -91,6 +93,13 @@ def label_panels(table: pd.DataFrame) -> pd.Series:
         told = settings if runs["model.name"].nunique() > 1 else settings.str.partition(", ")[2]
         labels.append(told.map(lambda setting, name=experiment: f"{name}: {setting}" if setting else str(name)))
     return pd.concat(labels).reindex(table.index)
+
+
+def is_same_value(cell: object, value: object) -> bool:
+    """Whether a param has a value that a preset names; texts and lists are compared as texts, as MLflow has them."""
+    if isinstance(cell, Real) and isinstance(value, Real):
+        return math.isclose(cell, value)
+    return str(cell) == str(value)
 
 
 def _varies(table: pd.DataFrame, name: str) -> bool:
