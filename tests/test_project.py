@@ -84,9 +84,9 @@ def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(
     project, run_command, compose_config, monkeypatch
 ):
     monkeypatch.chdir(project)
-    run_experiment(
-        compose_config(*QUICK, "epochs=1", "tracking.uri=sqlite:///mlflow.db", "tracking.experiment_name=by_mlflow")
-    )
+    # MLflow keeps the connections of a URI: a relative one may be another test's file.
+    store = f"tracking.uri='sqlite:///{project / 'mlflow.db'}'"
+    run_experiment(compose_config(*QUICK, "epochs=1", store, "tracking.experiment_name=by_mlflow"))
     measure = "measure=rotation measure.rotation.degrees=[0]"
     runs, done = mlflow_run(
         run_command, project, "-e", "evaluate", "-P", f"overrides={measure} tracking.experiment_name=by_mlflow"

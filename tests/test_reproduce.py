@@ -41,7 +41,7 @@ def reproduced(tmp_path_factory, run_command):
 def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command, plan):
     done = run_command(tmp_path, "-X", "importtime", *REPRODUCE, plan)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"learning_rate_holdout *│ 4 *│ 0 *│ 0 *│ 4 *│ unknown", done.stdout)
+    assert re.search(r"learning_rate_holdout *│ *4 *│ *0 *│ *0 *│ *4 *│ *unknown", done.stdout)
     assert "8 runs to train" in done.stdout
     assert not list_imports(done.stderr) & {"tensorflow", "keras"}
     assert list(tmp_path.iterdir()) == []
