@@ -205,7 +205,9 @@ def _write(config: ReproduceConfig, states: Sequence[_State], drawn: Mapping[str
             links[run_id] = tracking.build_run_link(str(state.experiment_id), run_id)
         shifted = _fetch_shifted(state, runs)
         comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
-        selections.append(build_selection(runs).assign(study=state.preset.published.setting))
+        if not state.todo:
+            # Half a study would choose among what happens to be there.
+            selections.append(build_selection(runs).assign(study=state.preset.published.setting))
     finished = [one for state in states for one in state.planned if one.state == "finished"]
     report = Report(
         comparisons=comparisons,

@@ -105,7 +105,7 @@ def format_measure(comparison: Comparison) -> str:
 def format_spread(mean: float, std: float, n: int) -> str:
     """A mean of accuracies ± sample standard deviation (n), in percent."""
     spread = f" ± {100 * std:.2f}" if n > 1 else ""
-    return f"{100 * mean:.2f}{spread} % ({n})"
+    return f"{100 * mean:.2f}{spread} % ({n:.0f})"
 
 
 def format_difference(comparison: Comparison) -> str:
