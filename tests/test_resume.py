@@ -39,7 +39,7 @@ def add_run(store):
             **tags,
         }
         run = store.create_run(experiment_id, tags=written)
-        for key in ("model.name", "data.name", "epochs"):
+        for key in ("model.name", "model.hidden_units", "data.name", "epochs"):
             store.log_param(run.info.run_id, key, str(job.params[key]))
         if status != "RUNNING":
             store.set_terminated(run.info.run_id, status, run.info.start_time + int(1000 * seconds))
