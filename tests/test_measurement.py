@@ -35,9 +35,10 @@ def folder(tmp_path_factory, new_store):
     folder = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
         patch.chdir(folder)
+        # MLflow keeps the connections of a URI: a relative one may be another test's file.
+        store = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"
         for seed, scale in ((0, 1), (1, 1), (2, 0.5)):
-            overrides = [*QUICK, "epochs=1", f"seed={seed}", f"data.scale={scale}", "tracking.uri=sqlite:///mlflow.db"]
-            run_experiment(compose("config", overrides))
+            run_experiment(compose("config", [*QUICK, "epochs=1", f"seed={seed}", f"data.scale={scale}", store]))
     return folder
 
 
