@@ -16,6 +16,11 @@ class ResumingSweeper(BasicSweeper):
         return sweep.run_jobs(self._launch)
 
     def _launch(self, overrides: Sequence[Sequence[str]], first_number: int) -> list[Any]:
+        from mnist_flow.jobs import count_workers
+
+        assert self.config is not None
+        if hasattr(self.launcher, "joblib"):
+            self.launcher.joblib["n_jobs"] = count_workers(self.config, len(overrides))
         size = self.max_batch_size or len(overrides)
         returns: list[Any] = []
         for start in range(0, len(overrides), size):

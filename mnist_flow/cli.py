@@ -12,13 +12,14 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
@@ -67,6 +68,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     status, sweep_status = 0, "FAILED"
     sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
     _put_multirun_first()
+    _share_config_store()
     try:
         with _sigterm_raises():
             main()
@@ -88,6 +90,12 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
             _print_error(_describe(error, config_name))
     _end_open_sweep(sweep_status)
     sys.exit(status)
+
+
+def _share_config_store() -> None:
+    """Hydra copies the store of all plugins' configs, which nothing changes, for each group that it lists and each
+    config that it composes: most of the time of --help."""
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
 
 def _put_multirun_first() -> None:
@@ -151,11 +159,15 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         return text
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
         return _describe_unknown_key(unknown[1] or unknown[2], config_name)
+    # Hydra lists the options for group=NAME, but not for group=[NAME].
+    if isinstance(error, MissingConfigException) and (of_list := re.search(r"Could not load '(.+)/([^/']+)'", text)):
+        choices = sorted(path.stem for path in Path(CONF_DIR, of_list[1]).glob("*.yaml"))
+        return _describe_unknown_option(of_list[1], of_list[2], choices)
     if isinstance(error, MissingConfigException) and (listed := re.search(r"Available options in '(.+)':\s", text)):
         group, choices = listed[1], text[listed.end() :].split("Config search path")[0].split()
         option = re.search(rf"'{group}/([^']+)'", text)
         name = option[1] if option else "?"
-        return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
+        return _describe_unknown_option(group, name, choices)
     if absent := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|ray|submitit)_launcher", text):
         launcher, extra = _LAUNCHERS[absent[1]]
         return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; pip install 'mnist-flow[{extra}]'"
@@ -163,6 +175,10 @@ def _describe(error: BaseException | None, config_name: str) -> str:
     if isinstance(error, OverrideParseException):
         line = f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
     return line
+
+
+def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> str:
+    return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
 
 
 def _describe_unknown_key(key: str, config_name: str) -> str:

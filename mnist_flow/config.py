@@ -130,7 +130,40 @@ class AutoencoderConfig(Section):
     latent_activation: Activation
 
 
-ModelConfig = Annotated[MLPConfig | CNNConfig | AutoencoderConfig, Field(discriminator="family")]
+class ConvAutoencoderConfig(Section):
+    name: Name
+    family: Literal["conv_autoencoder"]
+    # A third halving would leave no whole number of pixels.
+    filters: Annotated[list[Count], Field(min_length=1, max_length=2)]
+    latent_filters: Count
+    kernel_size: Count
+    activation: Activation
+
+
+class UNetConfig(Section):
+    name: Name
+    family: Literal["unet"]
+    # A third halving would leave no whole number of pixels.
+    filters: Annotated[list[Count], Field(min_length=1, max_length=2)]
+    bottleneck_filters: Count
+    kernel_size: Count
+    activation: Activation
+
+
+class CVAEConfig(Section):
+    name: Name
+    family: Literal["cvae"]
+    hidden_units: list[Count]
+    latent_units: Count
+    activation: Activation
+
+
+ModelConfig = Annotated[
+    MLPConfig | CNNConfig | AutoencoderConfig | ConvAutoencoderConfig | UNetConfig | CVAEConfig,
+    Field(discriminator="family"),
+]
+# What a network is trained for: to name digits, to draw the clean image, or to make images of a class.
+Task = Literal["classification", "reconstruction", "generation"]
 
 
 class SGDConfig(Section):
@@ -204,11 +237,27 @@ class NoNoiseConfig(Section):
 class GaussianConfig(Section):
     name: Literal["gaussian"]
     stddev: NonNegative
+    min_stddev: NonNegative | None
+    redraw: bool
+
+    @model_validator(mode="after")
+    def check_range(self) -> GaussianConfig:
+        if self.min_stddev is not None and self.min_stddev > self.stddev:
+            raise ValueError(f"noise.min_stddev={self.min_stddev}: must be at most noise.stddev={self.stddev}")
+        return self
 
 
 class SaltAndPepperConfig(Section):
     name: Literal["salt_and_pepper"]
     level: Fraction
+    min_level: Fraction | None
+    redraw: bool
+
+    @model_validator(mode="after")
+    def check_range(self) -> SaltAndPepperConfig:
+        if self.min_level is not None and self.min_level > self.level:
+            raise ValueError(f"noise.min_level={self.min_level}: must be at most noise.level={self.level}")
+        return self
 
 
 NoiseConfig = Annotated[NoNoiseConfig | GaussianConfig | SaltAndPepperConfig, Field(discriminator="name")]
@@ -247,8 +296,11 @@ class TrainingConfig(Section):
 
 class EvaluationConfig(Section):
     batch_size: Count
-    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"]
+    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] | None
     misclassified: Annotated[int, Field(ge=0, le=100)]
+    noise_levels: Annotated[list[Fraction], Field(min_length=1, max_length=21)]
+    quality_images: Count
+    samples_every: Count
 
 
 class _TrackingKeys(Section):
@@ -284,8 +336,9 @@ class PublishedResult(Section):
     # Config paths and values that pick the setting, or columns and values of the table that evaluate logs; empty: the
     # study has one setting.
     at: dict[str, float | str]
-    # shifted_accuracy: from the table `shift`. accuracy_mean_plus_std: of the test accuracies of some runs.
-    metric: Literal["test_accuracy", "test_loss", "shifted_accuracy", "accuracy_mean_plus_std"]
+    # shifted_accuracy: from the table `shift`. accuracy_mean_plus_std: of the test accuracies of some runs. finding:
+    # what a figure of the report shows, which `note` answers in words.
+    metric: Literal["test_accuracy", "test_loss", "loss", "shifted_accuracy", "accuracy_mean_plus_std", "finding"]
     # Every replicate that was printed, or one mean; accuracies as fractions. Empty: the report shows a curve only.
     values: list[Annotated[float, Field(ge=0)]]
     # Replicates behind a single printed mean.
@@ -326,12 +379,35 @@ class TrainConfig(Section):
         """Flat config paths, as MLflow's params have them."""
         return flatten(self.model_dump(exclude={"published"}))
 
+    @property
+    def task(self) -> Task:
+        """What the model is for; it follows from the model."""
+        match self.model:
+            case AutoencoderConfig() | ConvAutoencoderConfig() | UNetConfig():
+                return "reconstruction"
+            case CVAEConfig():
+                return "generation"
+        return "classification"
+
+    @property
+    def objective(self) -> str:
+        """The metric that the command returns to a sweeper."""
+        return self.evaluation.objective or ("val_accuracy" if self.task == "classification" else "val_loss")
+
     @model_validator(mode="after")
     def check_combinations(self) -> TrainConfig:
-        if isinstance(self.model, AutoencoderConfig):
+        if self.task != "classification":
+            self._check_drawing()
+        if self.task == "generation" and not isinstance(self.noise, NoNoiseConfig):
             raise ValueError(
-                f"model={self.model.name}: training classifies digits and this model draws them; "
-                "choose an mlp, cnn or lenet5 model"
+                f"noise={self.noise.name}: model={self.model.name} learns from clean images; leave it out, or choose "
+                "an autoencoder"
+            )
+        redrawn = not isinstance(self.noise, GaussianConfig | SaltAndPepperConfig) or self.noise.redraw
+        if not redrawn and not isinstance(self.augmentation, NoAugmentationConfig):
+            raise ValueError(
+                f"noise.redraw=false: fixes the noise of images that stay the same; leave out augmentation="
+                f"{self.augmentation.name}"
             )
         if self.seed + self.replicates > 2**32:
             raise ValueError(
@@ -342,6 +418,18 @@ class TrainConfig(Section):
                 f"schedule.warmup_epochs={self.schedule.warmup_epochs}: must be less than epochs={self.epochs}"
             )
         return self
+
+    def _check_drawing(self) -> None:
+        """Refuse what only a classifier has."""
+        why = f"belongs to classifiers, and model={self.model.name} draws images"
+        if self.reg > 0:
+            raise ValueError(f"reg={self.reg}: {why}; leave it out")
+        if self.training.label_smoothing > 0:
+            raise ValueError(f"training.label_smoothing={self.training.label_smoothing}: {why}; leave it out")
+        if self.training.monitor == "val_accuracy":
+            raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
+        if self.evaluation.objective in ("val_accuracy", "test_accuracy"):
+            raise ValueError(f"evaluation.objective={self.evaluation.objective}: {why}; choose val_loss or test_loss")
 
 
 # Of a finished run. None: the test accuracy, or the validation accuracy where that is what settings are chosen by.
@@ -407,6 +495,22 @@ class ShiftStudy(_StudyKeys):
     reference: str | None
 
 
+class DenoisingStudy(_StudyKeys):
+    name: Literal["denoising"]
+
+
+class FeatureMapsStudy(_StudyKeys):
+    name: Literal["feature_maps"]
+
+
+class LatentStudy(_StudyKeys):
+    name: Literal["latent"]
+
+
+class SynthesisStudy(_StudyKeys):
+    name: Literal["synthesis"]
+
+
 class CompareStudy(_StudyKeys):
     """Any runs, any metric, by any param."""
 
@@ -429,6 +533,10 @@ Study = Annotated[
     | CNNStudy
     | ConfusionStudy
     | ShiftStudy
+    | DenoisingStudy
+    | FeatureMapsStudy
+    | LatentStudy
+    | SynthesisStudy
     | CompareStudy,
     Field(discriminator="name"),
 ]
@@ -446,6 +554,8 @@ class EvaluationStep(Section):
     measure: str
     # Of MLflow.
     experiment: str
+    # Of the evaluate command.
+    overrides: list[str] = []
 
 
 class StudyStep(Section):
@@ -454,21 +564,41 @@ class StudyStep(Section):
     experiment: str | None = None
 
 
+class Part(Section):
+    """A page of the reproduction, and what is needed for it."""
+
+    title: Annotated[str, Field(pattern=r"\S")]
+    page: Annotated[str, Field(pattern=r"^[\w-]+\.md$")]
+    # In mnist_flow/analysis/templates; None: by the part's name.
+    template: Annotated[str, Field(pattern=r"^\w+$")] | None = None
+    presets: Annotated[list[str], Field(min_length=1)]
+    # Presets of other parts whose runs this one measures or draws, too.
+    needs: list[str] = []
+    evaluations: list[EvaluationStep]
+    studies: list[StudyStep]
+
+
 class ReproduceTracking(Section):
     uri: str | None
 
 
 class ReproduceConfig(Section):
-    """Which studies to reproduce, as `conf/reproduce.yaml` describes it."""
+    """Which studies to reproduce, as `conf/reproduce.yaml` and `conf/parts/` describe it."""
 
+    parts: dict[str, Part]
     presets: Literal["all"] | list[str]
-    evaluations: list[EvaluationStep]
-    studies: list[StudyStep]
     overrides: list[str]
     launcher: str
     output_dir: Annotated[str, Field(min_length=1)]
     plan: bool
     tracking: ReproduceTracking
+
+    @model_validator(mode="after")
+    def check_choice(self) -> ReproduceConfig:
+        for key, chosen in (("parts", self.parts), ("presets", self.presets)):
+            if not chosen:
+                raise ValueError(f"{key}: nothing is chosen; leave it out for all")
+        return self
 
     @model_validator(mode="after")
     def check_output(self) -> ReproduceConfig:
@@ -502,6 +632,77 @@ class RotationMeasure(Section):
     degrees: Annotated[list[Annotated[float, Field(ge=-180, le=180)]], Field(min_length=1)]
 
 
+class _PartnerKeys(Section):
+    # Of a training run; None: chosen among the runs of experiment_name.
+    run_id: Annotated[str, Field(pattern=r"^\w+$")] | None
+    filter: str | None
+    choose: Literal["same_seed", "best"]
+
+
+class PartnerConfig(_PartnerKeys):
+    """Another trained model that takes part in a measure."""
+
+    experiment_name: ExperimentName
+
+
+class OptionalPartnerConfig(_PartnerKeys):
+    """The same, or with neither run nor experiment the measured model itself."""
+
+    experiment_name: ExperimentName | None
+
+
+class DenoisingMeasure(Section):
+    noise: Literal["salt_and_pepper", "gaussian"]
+    levels: Annotated[list[Fraction], Field(min_length=1)]
+    draws: Count
+    seed: Seed
+    quality_images: Count
+    shown_levels: Annotated[list[Fraction], Field(min_length=1)]
+    denoiser: PartnerConfig
+
+
+class FeatureMapsMeasure(Section):
+    digits: Annotated[list[Annotated[int, Field(ge=0, le=9)]], Field(min_length=1)]
+    layers: Literal["all"] | Annotated[list[str], Field(min_length=1)]
+
+
+class LatentMeasure(Section):
+    k: Count
+    neighbours_from: Count
+
+
+Way = Literal["interpolation", "salted_codes", "random_codes", "noise_codes", "gaussian_mixture", "conditional_decoder"]
+
+
+class MixtureConfig(Section):
+    components: Count
+    max_dimensions: Count
+    keep: Annotated[float, Field(gt=0, le=1)]
+
+
+class SynthesisMeasure(Section):
+    ways: Literal["all"] | Annotated[list[Way], Field(min_length=1)]
+    samples: Count
+    seed: Seed
+    salt_level: Fraction
+    noise_level: Fraction
+    mixture: MixtureConfig
+    judge: PartnerConfig
+    sharpener: OptionalPartnerConfig
+
+
+Measure = (
+    ShiftMeasure
+    | GaussianMeasure
+    | SaltAndPepperMeasure
+    | RotationMeasure
+    | DenoisingMeasure
+    | FeatureMapsMeasure
+    | LatentMeasure
+    | SynthesisMeasure
+)
+
+
 class MeasureConfig(Section):
     """What is measured: the options of conf/measure that were chosen."""
 
@@ -509,6 +710,10 @@ class MeasureConfig(Section):
     gaussian: GaussianMeasure | None = None
     salt_and_pepper: SaltAndPepperMeasure | None = None
     rotation: RotationMeasure | None = None
+    denoising: DenoisingMeasure | None = None
+    feature_maps: FeatureMapsMeasure | None = None
+    latent: LatentMeasure | None = None
+    synthesis: SynthesisMeasure | None = None
 
     @model_validator(mode="after")
     def check_lists(self) -> MeasureConfig:
@@ -521,7 +726,7 @@ class MeasureConfig(Section):
                     raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
         return self
 
-    def list_chosen(self) -> dict[str, ShiftMeasure | GaussianMeasure | SaltAndPepperMeasure | RotationMeasure]:
+    def list_chosen(self) -> dict[str, Measure]:
         """The chosen measures by name."""
         return {name: section for name, section in self if section is not None}
 
@@ -535,6 +740,7 @@ class EvaluateConfig(Section):
 
     run_ids: list[Annotated[str, Field(pattern=r"^\w+$")]]
     filter: str | None
+    choose: Literal["all", "best"]
     resume: bool
     batch_size: Count
     threads: Count | None

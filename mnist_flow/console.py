@@ -79,10 +79,11 @@ class TrainingProgress:
         self._move(epoch, images_done, f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s")
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Show the validation accuracy; without a bar, print the epoch's line."""
+        """Show the validation's accuracy, or its loss; without a bar, print the epoch's line."""
         now = time.perf_counter()
         rate = self._n_images / (now - self._epoch_start)
-        self._validation = f"  val_accuracy {metrics['val_accuracy']:.4f}"
+        name = "val_accuracy" if "val_accuracy" in metrics else "val_loss"
+        self._validation = f"  {name} {metrics[name]:.4f}"
         shown = f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s"
         if self._bar is None:
             seconds = (now - self._start) / (epoch - self._first_epoch)
@@ -102,7 +103,7 @@ class TrainingProgress:
 
 
 def _describe(metrics: Mapping[str, float]) -> str:
-    return f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
+    return "  ".join(f"{name} {metrics[name]:.4f}" for name in ("loss", "accuracy") if name in metrics)
 
 
 def print_summary(title: str, rows: Mapping[str, str]) -> None:
@@ -204,11 +205,9 @@ class SweepProgress:
 
     def _describe_run(self, run: Run, n_running: int) -> str:
         label = self._labels[run.data.tags["mnist_flow.fingerprint"]]
-        measured = "".join(
-            f"  {name} {run.data.metrics[name]:.4f}"
-            for name in ("val_accuracy", "test_accuracy")
-            if name in run.data.metrics and run.info.status == "FINISHED"
-        )
+        metrics = run.data.metrics if run.info.status == "FINISHED" else {}
+        names = ("val_accuracy", "test_accuracy") if "val_accuracy" in metrics else ("val_loss", "test_loss")
+        measured = "".join(f"  {name} {metrics[name]:.4f}" for name in names if name in metrics)
         line = f"{label or 'job'}  {run.info.status}{measured}"
         return line if self._bar is not None else f"{line}  [{self._describe(n_running)}{self._describe_left()}]"
 
@@ -270,12 +269,12 @@ def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None,
         print(f"time: about {left} with {n_workers} at a time, by the finished runs of these models")
 
 
-def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
+def print_missing(presets: pd.DataFrame, n_workers: int | None) -> None:
     """What is missing of a reproduction.
 
     Args:
         presets: one row a preset: experiment, jobs, done, running, to train, and seconds of computing, NaN if unknown.
-        n_workers: jobs at a time.
+        n_workers: jobs at a time, where it is known.
     """
     times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
     times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
@@ -284,7 +283,8 @@ def print_missing(presets: pd.DataFrame, n_workers: int) -> None:
     known, unknown = open_ones["seconds"].dropna(), int(open_ones["seconds"].isna().sum())
     print(f"{presets['to train'].sum()} runs to train")
     if len(known):
-        print(f"time: about {_describe_seconds(known.sum() / n_workers)} with {n_workers} at a time")
+        workers = "of computing" if n_workers is None else f"with {n_workers} at a time"
+        print(f"time: about {_describe_seconds(known.sum() / (n_workers or 1))} {workers}")
     if unknown:
         print(f"time of {unknown} of the studies: unknown; no finished run of such a model yet")
 
@@ -299,13 +299,14 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
     Args:
         replicates: from `summary.build_replicates`.
         varying: the columns that tell the groups apart.
-        objective: the metric to sort by, shown with the test accuracy.
+        objective: the metric to sort by, shown with the test accuracy, or of denoisers with the test loss.
     """
-    if replicates.empty:
+    if f"{objective}_mean" not in replicates:
         return
     table = replicates.sort_values(f"{objective}_mean", ascending=objective.endswith("loss"))
     shown = table[[*varying, "n"]].copy()
-    for name in dict.fromkeys((objective, "test_accuracy")):
+    of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
+    for name in dict.fromkeys((objective, of_test)):
         shown[name] = [
             f"{mean:.4f}" + (f" ± {std:.4f}" if std == std else "")
             for mean, std in zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
@@ -322,10 +323,11 @@ def print_evaluations(summary: pd.DataFrame) -> None:
         summary: from `measurement.evaluate_runs`.
     """
     more = f", the first 50 of {len(summary)}" if len(summary) > 50 else ""
-    shown = summary.drop(columns=["evaluation", "seed"]).head(50)
-    for name in ("mean accuracy", "worst accuracy"):
-        shown[name] = [f"{value:.4f}" for value in shown[name]]
-    print_table(shown, f"evaluations{more}: accuracy over all conditions of a measure")
+    results = list(summary.select_dtypes("float"))
+    shown = summary[["run", "run_id", "measure", *results, "state"]].head(50)
+    for name in results:
+        shown[name] = ["" if value != value else f"{value:.4f}" for value in shown[name]]
+    print_table(shown, f"evaluations{more}")
 
 
 def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = ()) -> None:

@@ -18,15 +18,30 @@ import psutil
 _NUMERICAL = (
     "augmentation.py",
     "checkpoint.py",
+    "corruption.py",
     "data.py",
     "evaluation.py",
     "experiment.py",
     "models/*.py",
     "noise.py",
+    "reconstruction.py",
+    "robustness.py",
     "training.py",
+    "transforms.py",
 )
 # Files that the numbers of a measurement of a logged model depend on.
-_MEASURING = ("data.py", "evaluation.py", "noise.py", "robustness.py", "transforms.py")
+_MEASURING = (
+    "activations.py",
+    "data.py",
+    "evaluation.py",
+    "inspection.py",
+    "measures/*.py",
+    "noise.py",
+    "reconstruction.py",
+    "robustness.py",
+    "synthesis.py",
+    "transforms.py",
+)
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 

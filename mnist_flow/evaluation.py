@@ -1,4 +1,4 @@
-"""Predictions to measures. All but `predict_probabilities` is pure NumPy and scikit-learn."""
+"""Predictions to measures. All but `predict` is pure NumPy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_flow.arrays import FloatArray, IntArray
 from mnist_flow.data import N_CLASSES
@@ -39,10 +38,36 @@ class Evaluation:
         """Binomial standard error of the accuracy."""
         return compute_standard_error(self.accuracy, self.n)
 
+    @property
+    def recalls(self) -> np.ndarray:
+        """The share of each digit that is found, float64 (10,): its true-positive rate; NaN where there is none."""
+        present = self.confusion.sum(axis=1)
+        return np.divide(np.diag(self.confusion), present, out=np.full(N_CLASSES, np.nan), where=present > 0)
 
-def predict_probabilities(model: keras.Model, images: FloatArray, batch_size: int = 1000) -> FloatArray:
-    """Class probabilities, float32 (n, 10), of images (n, 28, 28, 1)."""
-    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), dtype=np.float32)
+    def list_measures(self) -> dict[str, float]:
+        """A row of a table: n, accuracy, standard_error, macro_recall (the mean of `recalls`), cross_entropy."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "macro_recall": float(np.nanmean(self.recalls)),
+            "cross_entropy": self.cross_entropy,
+        }
+
+
+def predict(model: keras.Model, inputs: FloatArray | tuple[FloatArray, ...], batch_size: int = 1000) -> FloatArray:
+    """What a model says of images (n, 28, 28, 1): class probabilities (n, 10), or images; float32.
+
+    A model of several inputs takes a tuple of arrays with n rows each.
+
+    Keras's `predict` gives the same bits, and sets up a pipeline for each call, which takes a small network four times
+    as long.
+    """
+    parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    batches = [[part[start : start + batch_size] for part in parts] for start in range(0, len(parts[0]), batch_size)]
+    # Keras takes the inputs of a model as a list, and the only one as it is.
+    outputs = [model.predict_on_batch(batch if len(batch) > 1 else batch[0]) for batch in batches]
+    return np.concatenate(outputs).astype(np.float32, copy=False)
 
 
 def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty: float = 0.0) -> Evaluation:
@@ -53,6 +78,9 @@ def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty
         labels: int (n,), 0 to 9.
         l2_penalty: the model's reg·Σw², at least 0.
     """
+    # Takes seconds to import.
+    from sklearn.metrics import confusion_matrix
+
     predicted = probabilities.argmax(axis=1)
     return Evaluation(
         n=len(labels),
@@ -76,6 +104,9 @@ def compute_standard_error(accuracy: float, n: int) -> float:
 
 def compute_per_class(labels: IntArray, predicted: IntArray) -> pd.DataFrame:
     """Precision, recall and F1 of each digit, 0 where undefined, and the number of images with it (support)."""
+    # Takes seconds to import.
+    from sklearn.metrics import precision_recall_fscore_support
+
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=range(N_CLASSES), zero_division=0
     )
@@ -90,3 +121,8 @@ def find_misclassified(probabilities: FloatArray, labels: IntArray, most: int) -
     wrong = np.flatnonzero(predicted != labels)
     confidence = probabilities[wrong, predicted[wrong]]
     return wrong[np.argsort(-confidence, kind="stable")][:most]
+
+
+def choose_one_of_each(labels: IntArray) -> IntArray:
+    """Indices of the first image of each digit there is, in the order of the digits."""
+    return np.unique(labels, return_index=True)[1]

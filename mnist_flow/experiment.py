@@ -16,25 +16,26 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow import augmentation, noise
+from mnist_flow import augmentation
 from mnist_flow.checkpoint import CheckpointFolder, TrainingState, check_writable
 from mnist_flow.config import (
     AffineConfig,
     AugmentationConfig,
     AutoencoderConfig,
     CNNConfig,
-    GaussianConfig,
+    ConvAutoencoderConfig,
+    CVAEConfig,
     MLPConfig,
     ModelConfig,
-    NoiseConfig,
     PlateauConfig,
-    SaltAndPepperConfig,
     ShiftConfig,
     TrainConfig,
+    UNetConfig,
     validate_config,
 )
 from mnist_flow.console import TrainingProgress, print_line, print_summary
-from mnist_flow.data import DataSet, Splits, load_data_set, scale_pixels, split_data_set
+from mnist_flow.corruption import choose_corruption, describe_noise
+from mnist_flow.data import Origin, Splits, load_origin, load_splits
 from mnist_flow.environment import count_cores, digest_code
 from mnist_flow.errors import BusyError, ConfigError, RunError, UndeliveredError
 from mnist_flow.jobs import Job, list_replicates
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     import keras
 
     from mnist_flow.tracking import PastRun, TrackedRun
-    from mnist_flow.training import Corrupt, DrawTransforms, TrainingResult
+    from mnist_flow.training import DrawTransforms, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +76,14 @@ def run_experiment(cfg: DictConfig) -> float:
     if config.plan:
         show_plan(jobs, n_workers=1)
         return math.nan
-    data_set = load_data_set(config.data.name, config.data.path)
-    splits = split_data_set(data_set, config.data.validation, config.data.holdout_size, config.data.split_seed)
-    splits = scale_pixels(splits, config.data.scale)
-    objectives = [_run_job(cfg, job, data_set, splits) for job in jobs]
+    data = config.data
+    origin = load_origin(data.name, data.path)
+    splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
+    objectives = [_run_job(cfg, job, origin, splits) for job in jobs]
     return float(np.mean(objectives))
 
 
-def _run_job(cfg: DictConfig, job: Job, data_set: DataSet, splits: Splits) -> float:
+def _run_job(cfg: DictConfig, job: Job, origin: Origin, splits: Splits) -> float:
     config = job.config
     cfg = OmegaConf.create({**cfg, "seed": config.seed, "replicates": 1})
     if config.training.checkpoint_dir is not None:
@@ -99,7 +100,7 @@ def _run_job(cfg: DictConfig, job: Job, data_set: DataSet, splits: Splits) -> fl
     original = None
     if config.tracking.rerun_of is not None:
         original = tracking.fetch_run(config.tracking.rerun_of)
-        warn_of_differences(original, data_set.digest)
+        warn_of_differences(original, origin.digest)
     looked_at = time.time()
     earlier = _find_earlier(job, experiment_id)
     if earlier.state == "finished" and earlier.run is not None:
@@ -117,7 +118,7 @@ def _run_job(cfg: DictConfig, job: Job, data_set: DataSet, splits: Splits) -> fl
             with tracking.start_run(
                 experiment_id,
                 config.tracking.run_name or _build_run_name(job),
-                _build_tags(job, data_set),
+                _build_tags(job, origin),
                 parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
                 take_up=earlier.run.run_id if earlier.run is not None and state is not None else None,
                 alone_since=looked_at if config.resume else None,
@@ -127,7 +128,7 @@ def _run_job(cfg: DictConfig, job: Job, data_set: DataSet, splits: Splits) -> fl
             ) as run:
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
-                objective = _train_and_measure(cfg, job, data_set, splits, run, checkpoints, state, original)
+                objective = _train_and_measure(cfg, job, origin, splits, run, checkpoints, state, original)
         except UndeliveredError:
             # The record is kept, and whole.
             if checkpoints is not None:
@@ -186,7 +187,7 @@ def _open_checkpoint(
 def _train_and_measure(
     cfg: DictConfig,
     job: Job,
-    data_set: DataSet,
+    origin: Origin,
     splits: Splits,
     run: TrackedRun,
     checkpoints: CheckpointFolder | None,
@@ -194,44 +195,31 @@ def _train_and_measure(
     original: PastRun | None,
 ) -> float:
     """From the first weights to the last artifact; returns the objective."""
-    from mnist_flow.evaluation import evaluate_predictions, predict_probabilities
-    from mnist_flow.record import log_inputs, log_outputs
+    from mnist_flow.record import log_classifier, log_denoiser, log_generator, log_inputs
     from mnist_flow.replay import compare_with_original
     from mnist_flow.training import reset_keras
 
     config = job.config
     reset_keras(config.seed, config.training.precision)
-    log_inputs(cfg, config, data_set, splits, run)
+    log_inputs(cfg, config, origin, splits, run)
     model = build_model(config.model, config.reg)
     result = _train(config, model, splits, run, checkpoints, state)
-    probabilities = predict_probabilities(model, splits.test.images, config.evaluation.batch_size)
-    l2_penalty = float(sum(np.asarray(penalty) for penalty in model.losses))
-    evaluation = evaluate_predictions(probabilities, splits.test.labels, l2_penalty)
-    metrics = {
-        "test_loss": evaluation.loss,
-        "test_cross_entropy": evaluation.cross_entropy,
-        "test_l2_penalty": evaluation.l2_penalty,
-        "test_accuracy": evaluation.accuracy,
-        "test_accuracy_standard_error": evaluation.standard_error,
-        **{f"selected_{name}": value for name, value in result.selected.items() if name != "learning_rate"},
-        "selected_epoch": result.selected_epoch,
-        "fit_seconds": result.fit_seconds,
-        "n_parameters": model.count_params(),
-    }
-    run.log_metrics(metrics)
-    log_outputs(config, model, splits, result, evaluation, probabilities, run)
+    finish = {"classification": log_classifier, "reconstruction": log_denoiser, "generation": log_generator}
+    metrics = finish[config.task](config, model, splits, result, run)
     if original is not None:
         compare_with_original(original, job.identity, {**result.history[-1], **metrics}, run)
     if not _in_sweep():
         _print_result(config, splits, metrics, f"{result.fit_seconds:.1f} s, {len(result.history)} epochs", run.run_id)
-    return read_results(metrics)[config.evaluation.objective]
+    return read_results(metrics)[config.objective]
 
 
 def build_model(model: ModelConfig, reg: float) -> keras.Model:
     """The network that a model config describes, its weights drawn from the current Keras seed."""
-    from mnist_flow.models.autoencoder import build_autoencoder
+    from mnist_flow.models.autoencoder import build_autoencoder, build_conv_autoencoder
     from mnist_flow.models.cnn import Block, build_cnn
+    from mnist_flow.models.cvae import build_cvae
     from mnist_flow.models.mlp import build_mlp
+    from mnist_flow.models.unet import build_unet
 
     options = model.model_dump(exclude={"family", "blocks"})
     match model:
@@ -241,16 +229,12 @@ def build_model(model: ModelConfig, reg: float) -> keras.Model:
             return build_cnn([Block(**block.model_dump()) for block in model.blocks], **options, reg=reg)
         case AutoencoderConfig():
             return build_autoencoder(**options)
-
-
-def choose_corruption(config: NoiseConfig) -> Corrupt | None:
-    """The function that corrupts training images, or None."""
-    match config:
-        case GaussianConfig(stddev=stddev):
-            return lambda images, rng: noise.add_gaussian(images, stddev, rng)
-        case SaltAndPepperConfig(level=level):
-            return lambda images, rng: noise.add_salt_and_pepper(images, level, rng)
-    return None
+        case ConvAutoencoderConfig():
+            return build_conv_autoencoder(**options)
+        case UNetConfig():
+            return build_unet(**options)
+        case CVAEConfig():
+            return build_cvae(**options)
 
 
 def choose_transforms(config: AugmentationConfig) -> DrawTransforms | None:
@@ -271,6 +255,7 @@ def _train(
     checkpoints: CheckpointFolder | None,
     state: TrainingState | None,
 ) -> TrainingResult:
+    from mnist_flow.record import draw_samples
     from mnist_flow.training import Plateau, build_learning_rate, build_optimizer, count_steps, train_model
 
     schedule = config.schedule.model_dump(exclude={"name"})
@@ -304,6 +289,9 @@ def _train(
             if progress is not None:
                 progress.on_epoch(epoch, metrics)
             run.log_epoch(epoch, metrics)
+            if config.task != "classification" and epoch % config.evaluation.samples_every == 0:
+                path = f"samples/epochs/epoch_{epoch:03d}.png"
+                run.log_artifacts(figures=draw_samples(config, model, splits, path, epoch))
 
         return train_model(
             model,
@@ -313,7 +301,9 @@ def _train(
             epochs=config.epochs,
             batch_size=config.batch_size,
             seed=config.seed,
+            task=config.task,
             corrupt=choose_corruption(config.noise),
+            redraw=getattr(config.noise, "redraw", True),
             draw_transforms=choose_transforms(config.augmentation),
             label_smoothing=config.training.label_smoothing,
             plateau=plateau,
@@ -331,14 +321,12 @@ def _train(
 
 def _report_finished(config: TrainConfig, splits: Splits, run: PastRun) -> float:
     results = read_results(run.metrics)
-    if config.evaluation.objective not in results:
-        raise RunError(
-            f"run {run.run_id} is finished but has no {config.evaluation.objective}; resume=false trains it anew"
-        )
+    if config.objective not in results:
+        raise RunError(f"run {run.run_id} is finished but has no {config.objective}; resume=false trains it anew")
     if not _in_sweep():
         print(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
         _print_result(config, splits, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
-    return results[config.evaluation.objective]
+    return results[config.objective]
 
 
 def _print_result(
@@ -348,13 +336,32 @@ def _print_result(
 
     results = read_results(metrics)
     protocol = {"holdout": "", "test": " (validated on the test set, as the reports did)"}[config.data.validation]
-    error = metrics["test_accuracy_standard_error"]
-    print_summary(
-        f"{config.model.name} on {config.data.name}{protocol}",
-        {
+    if config.task == "classification":
+        error = metrics["test_accuracy_standard_error"]
+        measured = {
             "test accuracy": f"{results['test_accuracy']:.2%} ± {error:.2%} (standard error, n = {len(splits.test):,})",
             "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {results['test_cross_entropy']:.5f} without",
             "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
+        }
+    elif config.task == "generation":
+        measured = {
+            "test loss": f"{results['test_loss']:.3f} nats an image (n = {len(splits.test):,})",
+            "its parts": f"{metrics['test_cross_entropy']:.3f} binary cross-entropy of the pixels, "
+            f"{metrics['test_code_divergence']:.3f} divergence of the codes",
+            "validation loss": f"{results['val_loss']:.3f} (epoch {results['selected_epoch']:.0f})",
+        }
+    else:
+        n_measured = min(config.evaluation.quality_images, len(splits.test))
+        measured = {
+            "noise": describe_noise(config.noise),
+            "test loss": f"{results['test_loss']:.5f} (binary cross-entropy a pixel, n = {len(splits.test):,})",
+            "test PSNR, SSIM": f"{results['test_psnr']:.2f} dB, {results['test_ssim']:.4f} (n = {n_measured:,})",
+            "validation loss": f"{results['val_loss']:.5f} (epoch {results['selected_epoch']:.0f})",
+        }
+    print_summary(
+        f"{config.model.name} on {config.data.name}{protocol}",
+        {
+            **measured,
             "parameters": f"{metrics['n_parameters']:,.0f}",
             "training time": training_time,
             "run id": run_id,
@@ -364,7 +371,7 @@ def _print_result(
     )
 
 
-def _build_tags(job: Job, data_set: DataSet) -> dict[str, str]:
+def _build_tags(job: Job, origin: Origin) -> dict[str, str]:
     from mnist_flow import tracking
 
     return {
@@ -373,7 +380,7 @@ def _build_tags(job: Job, data_set: DataSet) -> dict[str, str]:
         tracking.GROUP_TAG: job.identity.group,
         tracking.RECIPE_TAG: job.identity.recipe,
         tracking.CODE_TAG: digest_code(),
-        tracking.DATA_TAG: data_set.digest,
+        tracking.DATA_TAG: origin.digest,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -15,8 +16,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, open_dict
 
 from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.data import load_data_set
+from mnist_flow.data import load_origin
+from mnist_flow.environment import count_cores
 from mnist_flow.identity import Identity, identify
+
+# What a process that trains on MNIST takes at most.
+_WORKER_BYTES = 1.6e9
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
     Raises:
         DataError: the data, whose digest is part of a job's identity, can't be had.
     """
-    digest = load_data_set(config.data.name, config.data.path).digest
+    digest = load_origin(config.data.name, config.data.path).digest
     jobs = []
     for seed in range(config.seed, config.seed + config.replicates):
         kept = [text for text in overrides if _name_key(text) != "replicates"]
@@ -91,6 +96,36 @@ def compose_base(config: DictConfig) -> TrainConfig:
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
     return validate_config(_compose(config, loader, []), TrainConfig)
+
+
+def count_workers(config: DictConfig, n_jobs: int) -> int | None:
+    """Jobs at a time of a multirun config's launcher; None where it leaves that to a cluster.
+
+    Args:
+        config: that Hydra composed, launcher included.
+        n_jobs: of the sweep that are to be done.
+    """
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith("BasicLauncher"):
+        return 1
+    if launcher._target_.endswith("JoblibLauncher"):
+        if launcher.n_jobs == -1:
+            return choose_workers(n_jobs)
+        return launcher.n_jobs if launcher.n_jobs > 0 else max(1, count_cores() + 1 + launcher.n_jobs)
+    return None
+
+
+def choose_workers(n_jobs: int) -> int:
+    """Processes of a pool on this machine: one a core.
+
+    Where there are less than twice as many jobs as cores, each has a process, if memory allows it: they share the
+    cores to the end, while in two rounds some cores are idle in the second.
+    """
+    cores = count_cores()
+    if cores < n_jobs < 2 * cores and n_jobs * _WORKER_BYTES <= psutil.virtual_memory().available:
+        return n_jobs
+    # For fewer jobs, too: joblib would run a pool of one in the main process.
+    return cores
 
 
 def _compose(config: DictConfig, loader: ConfigLoaderImpl, overrides: list[str]) -> DictConfig:

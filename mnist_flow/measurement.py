@@ -3,68 +3,95 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.arrays import FloatArray
 from mnist_flow.config import (
     INCIDENTAL,
     EvaluateConfig,
-    GaussianMeasure,
-    RotationMeasure,
-    SaltAndPepperMeasure,
-    ShiftMeasure,
+    Measure,
+    OptionalPartnerConfig,
+    PartnerConfig,
+    Task,
+    flatten,
     validate_config,
 )
 from mnist_flow.console import print_evaluations, print_line
 from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, DataSet, load_data_set
 from mnist_flow.environment import count_cores, digest_code
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
-from mnist_flow.figures import plot_shifted_digits
 from mnist_flow.identity import compute_fingerprint
+from mnist_flow.measures import conditions, denoising, feature_maps, latent, synthesis
+from mnist_flow.measures.subject import LoadedModel, Outcome, Subject
 from mnist_flow.native_output import native_stderr_hidden
+from mnist_flow.presets import describe_remedy
 from mnist_flow.processes import name_process
-from mnist_flow.robustness import (
-    Condition,
-    compute_headlines,
-    list_gaussian,
-    list_rotations,
-    list_salt_and_pepper,
-    list_shifts,
-    measure_conditions,
-)
+from mnist_flow.summary import read_results
 
 if TYPE_CHECKING:
-    import keras
-    from matplotlib.figure import Figure
-
     from mnist_flow.tracking import LoggedRun, PastRun
 
 log = logging.getLogger(__name__)
 
-# Of a figure of samples; 3 pixels are what report 000-4B shows.
-_SHOWN_IMAGES, _SHOWN_PIXELS = 10, 3
 
-Measure = ShiftMeasure | GaussianMeasure | SaltAndPepperMeasure | RotationMeasure
+@dataclass(frozen=True)
+class _Kind:
+    """How a measure is done."""
+
+    takes: tuple[Task, ...]  # what the measured model may be for
+    measure: Callable[[str, Any, Subject], Outcome]
+    summarise: Callable[[str, Mapping[str, float]], dict[str, float]]
+
+
+_CONDITIONS = _Kind(("classification",), conditions.measure, conditions.summarise)
+_KINDS = {
+    "shift": _CONDITIONS,
+    "gaussian": _CONDITIONS,
+    "salt_and_pepper": _CONDITIONS,
+    "rotation": _CONDITIONS,
+    "denoising": _Kind(("classification",), denoising.measure, denoising.summarise),
+    "feature_maps": _Kind(("classification", "reconstruction"), feature_maps.measure, feature_maps.summarise),
+    "latent": _Kind(("reconstruction",), latent.measure, latent.summarise),
+    "synthesis": _Kind(("reconstruction", "generation"), synthesis.measure, synthesis.summarise),
+}
+# What the partners of a measure are for, by their key in its config.
+_PARTNER_TASKS: dict[str, Task] = {
+    "denoiser": "reconstruction",
+    "judge": "classification",
+    "sharpener": "reconstruction",
+}
+# Shapes that a model of a task takes, one an input, and gives.
+_SHAPES: dict[Task, tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]] = {
+    "classification": ((IMAGE_SHAPE,), (N_CLASSES,)),
+    "reconstruction": ((IMAGE_SHAPE,), IMAGE_SHAPE),
+    "generation": ((IMAGE_SHAPE, (N_CLASSES,)), IMAGE_SHAPE),
+}
+_NAMES: dict[Task, str] = {
+    "classification": "a classifier",
+    "reconstruction": "an autoencoder",
+    "generation": "a conditional autoencoder",
+}
 
 
 @dataclass(frozen=True)
-class Task:
-    """One measure of one run: an evaluation to be, or one that is there."""
+class Evaluation:
+    """One measure of one run: to be done, or there already."""
 
     run: LoggedRun
     data_set: DataSet
     name: str  # of the measure
     measure: Measure
+    # Other runs whose models take part, by their key in the measure's config.
+    partners: Mapping[str, LoggedRun]
     fingerprint: str
     # The newest finished evaluation with this fingerprint.
     earlier: PastRun | None
@@ -117,20 +144,6 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     return summary
 
 
-def list_conditions(measure: Measure) -> list[Condition]:
-    """The conditions that a measure's config describes."""
-    options = measure.model_dump()
-    match measure:
-        case ShiftMeasure():
-            return list_shifts(**options)
-        case GaussianMeasure():
-            return list_gaussian(**options)
-        case SaltAndPepperMeasure():
-            return list_salt_and_pepper(**options)
-        case RotationMeasure():
-            return list_rotations(**options)
-
-
 def _choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
     """The runs that can be measured, and a line for each of the others.
 
@@ -162,16 +175,17 @@ def _choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
             f"tracking.experiment_name={name}: no finished runs at {tracking.get_uri()}{matching}; make some: "
             f"python -m mnist_flow.train -m 'seed=range(3)' tracking.experiment_name={name}"
         )
-    return runs, troubles
+    return (runs if config.choose == "all" else [min(runs, key=_rank)]), troubles
 
 
-def _plan(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Task], list[str]]:
+def _plan(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Evaluation], list[str]]:
     """The tasks, those of a run one after another, and a line for each run or task that can't be done."""
-    tasks: list[Task] = []
+    tasks: list[Evaluation] = []
     troubles: list[str] = []
     n_outdated = 0
     data_sets = {name: _load_data(name, config.data.path) for name in {run.params["data.name"] for run in runs}}
     past = _fetch_earlier(config, {run.experiment_id for run in runs}) if config.resume else {}
+    choices = {name: _list_partners(measure) for name, measure in config.measure.list_chosen().items()}
     for run in runs:
         data_set = data_sets[run.params["data.name"]]
         if isinstance(data_set, DataError):
@@ -185,7 +199,12 @@ def _plan(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Task]
             )
             continue
         for name, measure in config.measure.list_chosen().items():
-            fingerprint = _identify(run, name, measure, data_set)
+            try:
+                partners = {key: choose(run) for key, choose in choices[name].items()}
+            except RunError as error:
+                troubles.append(_name_run(run.run_id, error))
+                continue
+            fingerprint = _identify(run, name, measure, partners, data_set)
             earlier = past.get(fingerprint)
             if earlier is not None and earlier.state == "alive":
                 who = name_process(earlier.process)
@@ -194,7 +213,7 @@ def _plan(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Task]
             if earlier is not None and earlier.code != digest_code("evaluation"):
                 n_outdated += 1
                 earlier = None if config.tracking.changed_code == "retrain" else earlier
-            tasks.append(Task(run, data_set, name, measure, fingerprint, earlier))
+            tasks.append(Evaluation(run, data_set, name, measure, partners, fingerprint, earlier))
     if n_outdated and config.tracking.changed_code == "keep":
         log.warning(
             "evaluations by another version of the code: %d; tracking.changed_code=retrain measures anew", n_outdated
@@ -224,15 +243,77 @@ def _fetch_earlier(config: EvaluateConfig, experiment_ids: set[str]) -> dict[str
     }
 
 
-def _identify(run: LoggedRun, name: str, measure: Measure, data_set: DataSet) -> str:
-    """What makes two evaluations the same: the run, the measure and the data; neither the batch size nor threads."""
+def _list_partners(measure: Measure) -> dict[str, Callable[[LoggedRun], LoggedRun]]:
+    """Who takes part in a measure, by the key of its config: measured run → partner.
+
+    Raises:
+        TrackingError: the server does not answer, or there is none; the message names the command that makes one.
+    """
+    return {key: _find_partners(key, value) for key, value in measure if _is_partner(value)}
+
+
+def _is_partner(value: Any) -> bool:
+    """Whether a measure's config names another model here; the measured one is no partner of itself."""
+    if isinstance(value, OptionalPartnerConfig):
+        return value.run_id is not None or value.experiment_name is not None
+    return isinstance(value, PartnerConfig)
+
+
+def _find_partners(key: str, config: Any) -> Callable[[LoggedRun], LoggedRun]:
+    from mnist_flow import tracking
+
+    if config.run_id is not None:
+        try:
+            only = tracking.fetch_logged_run(config.run_id)
+        except RunError as error:
+            raise TrackingError(f"{key}: {error}") from error
+        return lambda run: only
+    experiment_id = tracking.find_experiment(config.experiment_name)
+    found = tracking.fetch_logged_runs(experiment_id, config.filter)[0] if experiment_id is not None else []
+    if not found:
+        matching = f" that match filter={config.filter}" if config.filter else ""
+        raise TrackingError(
+            f"{key}.experiment_name={config.experiment_name}: no finished runs with a model at "
+            f"{tracking.get_uri()}{matching}; make some: {describe_remedy(config.experiment_name)}"
+        )
+    best = min(found, key=_rank)
+
+    def choose(run: LoggedRun) -> LoggedRun:
+        if config.choose == "best":
+            return best
+        of_seed = [one for one in found if one.params["seed"] == run.params["seed"]]
+        if not of_seed:
+            seeds = " ".join(sorted({one.params["seed"] for one in found}, key=int))
+            raise RunError(
+                f"{key}.choose=same_seed: experiment '{config.experiment_name}' has no run of seed "
+                f"{run.params['seed']}, but of {seeds}; {key}.choose=best takes the best of them"
+            )
+        return min(of_seed, key=_rank)
+
+    return choose
+
+
+def _rank(run: LoggedRun) -> float:
+    """Lower is better, by the validation of the epoch that the model has."""
+    results = read_results(run.metrics)
+    return -results["val_accuracy"] if "val_accuracy" in results else results.get("val_loss", math.inf)
+
+
+def _identify(run: LoggedRun, name: str, measure: Measure, partners: Mapping[str, LoggedRun], data_set: DataSet) -> str:
+    """What makes two evaluations the same: runs, measure and data; neither the batch size nor threads."""
     return compute_fingerprint(
-        {"run_id": run.run_id, "measure": name, **measure.model_dump(), "data.digest": data_set.digest}
+        {
+            "run_id": run.run_id,
+            "measure": name,
+            **measure.model_dump(exclude=set(partners)),
+            **{key: partner.run_id for key, partner in partners.items()},
+            "data.digest": data_set.digest,
+        }
     )
 
 
 def _measure_all(
-    cfg: DictConfig, config: EvaluateConfig, todo: Sequence[Task], looked_at: float
+    cfg: DictConfig, config: EvaluateConfig, todo: Sequence[Evaluation], looked_at: float
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Do the tasks; returns a row for each that is done, and a line for each that is not."""
     from mnist_flow import tracking
@@ -258,8 +339,7 @@ def _measure_all(
         # Else the models of a hundred runs would stay in memory.
         reset_keras(seed=0)
         try:
-            model = tracking.wait_for(partial(tracking.load_model, run), patience)
-            _check_shapes(model, run)
+            measured = tracking.wait_for(partial(_load, run, config.batch_size), patience)
         except (UserError, RunError) as error:
             number += len(tasks)
             note(run.run_id, error)
@@ -268,34 +348,77 @@ def _measure_all(
             number += 1
             start = time.perf_counter()
             try:
-                row, table = _measure(cfg, config, task, model, looked_at, patience)
+                row = _measure(cfg, config, task, measured, looked_at, patience)
             except (UserError, RunError) as error:
                 note(run.run_id, error)
                 continue
             rows.append(row)
+            results = ", ".join(f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
             print_line(
-                f"{number} of {len(todo)}: {task.name} of {run.name}: accuracy {table['accuracy'].max():.4f} to "
-                f"{table['accuracy'].min():.4f} over {len(table)} conditions, {time.perf_counter() - start:.1f} s"
+                f"{number} of {len(todo)}: {task.name} of {run.name}: {results}{', ' if results else ''}"
+                f"{time.perf_counter() - start:.1f} s"
             )
     return rows, troubles
 
 
-def _check_shapes(model: keras.Model, run: LoggedRun) -> None:
-    takes, gives = model.input_shape[1:], model.output_shape[1:]
-    if (takes, gives) != (IMAGE_SHAPE, (N_CLASSES,)):
+def _load(run: LoggedRun, batch_size: int) -> LoadedModel:
+    """The model of a run.
+
+    Raises:
+        TrackingError: the server does not answer.
+        RunError: it can't be loaded.
+    """
+    from mnist_flow import tracking
+
+    scale = float(run.params.get("data.scale", 1))
+    experiments = {experiment_id: name for name, experiment_id in tracking.list_experiments().items()}
+    label = _label(experiments.get(run.experiment_id, run.experiment_id), run.params)
+    return LoadedModel(run.run_id, label, tracking.load_model(run), scale, batch_size)
+
+
+def _label(experiment: str, params: Mapping[str, str]) -> str:
+    """What tells a model from others: its experiment and noise, `autoencoder, level 0.4`, `denoisers, level 0 to 1`."""
+    strength = next((name for name in ("level", "stddev") if f"noise.{name}" in params), None)
+    if strength is None:
+        return experiment
+    lowest = params.get(f"noise.min_{strength}", "None")
+    start = "" if lowest == "None" else f"{float(lowest):g} to "
+    return f"{experiment}, {strength} {start}{float(params[f'noise.{strength}']):g}"
+
+
+def _check_shapes(loaded: LoadedModel, tasks: Sequence[Task], what: str) -> None:
+    """Refuse a model that is for something else, or for images of another size."""
+    takes = tuple(tuple(one.shape[1:]) for one in loaded.model.inputs)
+    gives = tuple(loaded.model.output_shape[1:])
+    if (takes, gives) not in [_SHAPES[task] for task in tasks]:
+        wanted = " or ".join(
+            f"{_NAMES[task]}, which takes {_join(_SHAPES[task][0])} and gives {_SHAPES[task][1]}" for task in tasks
+        )
         raise RunError(
-            f"run {run.run_id}: its model takes {takes} and gives {gives}, but a classifier takes {IMAGE_SHAPE} and "
-            f"gives {(N_CLASSES,)}"
+            f"run {loaded.run_id}: its model takes {_join(takes)} and gives {gives}, but {what} wants {wanted}"
         )
 
 
+def _join(shapes: Sequence[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))
+
+
 def _measure(
-    cfg: DictConfig, config: EvaluateConfig, task: Task, model: keras.Model, looked_at: float, patience: float
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Do one task, as a run of MLflow; returns its row of the summary and its table."""
+    cfg: DictConfig,
+    config: EvaluateConfig,
+    task: Evaluation,
+    measured: LoadedModel,
+    looked_at: float,
+    patience: float,
+) -> dict[str, Any]:
+    """Do one task, as a run of MLflow; returns its row of the summary."""
     from mnist_flow import tracking
 
-    run, test = task.run, task.data_set.test
+    run, kind = task.run, _KINDS[task.name]
+    _check_shapes(measured, kind.takes, f"measure={task.name}")
+    partners = {key: _load(partner, config.batch_size) for key, partner in task.partners.items()}
+    for key, partner in partners.items():
+        _check_shapes(partner, [_PARTNER_TASKS[key]], f"measure.{task.name}.{key}")
     tags = {
         tracking.KIND_TAG: "evaluation",
         tracking.MEASURE_TAG: task.name,
@@ -304,8 +427,9 @@ def _measure(
         tracking.CODE_TAG: digest_code("evaluation"),
         tracking.DATA_TAG: task.data_set.digest,
     }
-    measured = {key: value for key, value in run.params.items() if not key.startswith(INCIDENTAL)}
-    settings = {f"measure.{task.name}.{key}": value for key, value in task.measure}
+    params = {key: value for key, value in run.params.items() if not key.startswith(INCIDENTAL)}
+    settings = flatten(task.measure.model_dump(exclude=set(partners)), prefix=f"measure.{task.name}.")
+    settings |= {f"measure.{task.name}.{key}.run_id": partner.run_id for key, partner in partners.items()}
     with tracking.start_run(
         run.experiment_id,
         f"{task.name} of {run.name}",
@@ -315,55 +439,30 @@ def _measure(
         stale_after=config.tracking.stale_after,
         options=tracking.DeliveryOptions(patience, Path(config.tracking.undelivered_dir)),
     ) as tracked:
-        tracked.log_params(measured | settings)
-        tracked.link_model(run.model_id)
-        tracked.log_data_set(task.data_set, {"test": test})
-        table = measure_conditions(
-            list_conditions(task.measure),
-            test.images,
-            test.labels,
-            scale=float(run.params.get("data.scale", 1)),
-            predict=partial(_predict, model, config.batch_size),
-        )
-        table.insert(0, "run_id", run.run_id)
-        headlines = compute_headlines(task.name, table)
-        tracked.log_metrics(headlines, model_id=run.model_id)
+        tracked.log_params(params | settings)
+        for one in (run, *task.partners.values()):
+            tracked.link_model(one.model_id)
+        tracked.log_data_set(task.data_set, {"test": task.data_set.test})
+        outcome = kind.measure(task.name, task.measure, Subject(measured, task.data_set, partners))
+        for table in outcome.tables.values():
+            table.insert(0, "run_id", run.run_id)
+        tracked.log_metrics(outcome.metrics, model_id=run.model_id)
         tracked.log_artifacts(
-            figures=_draw_samples(task.measure, test.images),
+            figures=outcome.figures,
             texts={"config/config.yaml": OmegaConf.to_yaml(cfg, resolve=True)},
-            tables={f"tables/{task.name}.json": table},
+            arrays=outcome.arrays,
+            tables=outcome.tables,
         )
-    return _describe(task, tracked.run_id, headlines, "measured"), table
+    return _describe(task, tracked.run_id, outcome.metrics, "measured")
 
 
-def _draw_samples(measure: Measure, images: FloatArray) -> dict[str, Figure]:
-    """Some of the images that were measured, by the path of their figure."""
-    if not isinstance(measure, ShiftMeasure):
-        return {}
-    pixels = min(_SHOWN_PIXELS, measure.max_pixels)
-    return {
-        "samples/shifted.png": plot_shifted_digits(images[:_SHOWN_IMAGES], pixels, measure.fills, measure.directions)
-    }
-
-
-def _predict(model: keras.Model, batch_size: int, images: FloatArray) -> FloatArray:
-    """Class probabilities, float32 (n, 10).
-
-    Keras's `predict` gives the same bits, and sets up a pipeline for each call, which takes a small network four times
-    as long.
-    """
-    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    return np.concatenate([model.predict_on_batch(batch) for batch in batches]).astype(np.float32, copy=False)
-
-
-def _describe(task: Task, evaluation: str, metrics: Any, state: str) -> dict[str, Any]:
+def _describe(task: Evaluation, evaluation: str, metrics: Mapping[str, float], state: str) -> dict[str, Any]:
     return {
         "run": task.run.name,
         "run_id": task.run.run_id,
         "seed": int(task.run.params["seed"]),
         "measure": task.name,
-        "mean accuracy": metrics[f"{task.name}_mean_accuracy"],
-        "worst accuracy": metrics[f"{task.name}_worst_accuracy"],
+        **_KINDS[task.name].summarise(task.name, metrics),
         "evaluation": evaluation,
         "state": state,
     }

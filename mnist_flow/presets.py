@@ -46,3 +46,12 @@ def load_preset(name: str) -> Preset:
     content = OmegaConf.load(_FOLDER / f"{name}.yaml")
     published = OmegaConf.to_container(content.published)
     return Preset(name, content.tracking.experiment_name, Published.model_validate(published))
+
+
+def describe_remedy(experiment_name: str) -> str:
+    """The command that makes runs of an experiment of MLflow."""
+    for name in list_presets():
+        preset = load_preset(name)
+        if preset.experiment_name == experiment_name:
+            return preset.command
+    return f"python -m mnist_flow.train -m 'seed=range(3)' tracking.experiment_name={experiment_name}"

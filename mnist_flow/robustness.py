@@ -16,6 +16,8 @@ from mnist_flow.evaluation import evaluate_predictions
 from mnist_flow.transforms import DIRECTIONS, Fill, rotate_images, shift_images
 
 Transform = Callable[[FloatArray], FloatArray]
+# images, strength → images
+AddNoise = Callable[[FloatArray, float, np.random.Generator], FloatArray]
 # images → class probabilities (n, 10)
 Predict = Callable[[FloatArray], FloatArray]
 
@@ -69,14 +71,7 @@ def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condi
     Returns:
         Conditions with the columns stddev, draw.
     """
-    return [
-        Condition(
-            {"stddev": stddev, "draw": draw},
-            partial(_add_noise, noise.add_gaussian, stddev, (seed, draw)),
-        )
-        for stddev in stddevs
-        for draw in range(draws)
-    ]
+    return _list_noise(noise.add_gaussian, "stddev", stddevs, draws, seed)
 
 
 def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
@@ -85,14 +80,7 @@ def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list
     Returns:
         Conditions with the columns level, draw.
     """
-    return [
-        Condition(
-            {"level": level, "draw": draw},
-            partial(_add_noise, noise.add_salt_and_pepper, level, (seed, draw)),
-        )
-        for level in levels
-        for draw in range(draws)
-    ]
+    return _list_noise(noise.add_salt_and_pepper, "level", levels, draws, seed)
 
 
 def list_rotations(degrees: Sequence[float]) -> list[Condition]:
@@ -105,7 +93,7 @@ def list_rotations(degrees: Sequence[float]) -> list[Condition]:
 
 
 def measure_conditions(
-    conditions: Sequence[Condition], images: FloatArray, labels: IntArray, scale: float, predict: Predict
+    conditions: Sequence[Condition], images: FloatArray, labels: IntArray, predict: Predict
 ) -> pd.DataFrame:
     """Measure a classifier on the images as each condition changes them, one condition in memory at a time.
 
@@ -113,7 +101,6 @@ def measure_conditions(
         conditions: the rows.
         images: float32 (n, 28, 28, 1), pixel range [0, 1].
         labels: int (n,), 0 to 9.
-        scale: factor on all pixels that the classifier was trained with; it comes after the change.
         predict: the classifier.
 
     Returns:
@@ -122,7 +109,7 @@ def measure_conditions(
     """
     return pd.DataFrame(
         [
-            {**condition.columns, **_measure(predict(_scale(condition.transform(images), scale)), labels)}
+            {**condition.columns, **evaluate_predictions(predict(condition.transform(images)), labels).list_measures()}
             for condition in conditions
         ]
     )
@@ -157,26 +144,13 @@ def compute_headlines(measure: str, table: pd.DataFrame) -> dict[str, float]:
     return {f"{measure}_{name}": float(value) for name, value in numbers.items()}
 
 
-def _add_noise(
-    add: Callable[[FloatArray, float, np.random.Generator], FloatArray],
-    strength: float,
-    key: tuple[int, int],
-    images: FloatArray,
-) -> FloatArray:
+def _list_noise(add: AddNoise, column: str, strengths: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    return [
+        Condition({column: strength, "draw": draw}, partial(_add_noise, add, strength, (seed, draw)))
+        for strength in strengths
+        for draw in range(draws)
+    ]
+
+
+def _add_noise(add: AddNoise, strength: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
     return add(images, strength, np.random.default_rng(key))
-
-
-def _measure(probabilities: FloatArray, labels: IntArray) -> dict[str, float]:
-    evaluation = evaluate_predictions(probabilities, labels)
-    found, present = np.diag(evaluation.confusion), evaluation.confusion.sum(axis=1)
-    return {
-        "n": evaluation.n,
-        "accuracy": evaluation.accuracy,
-        "standard_error": evaluation.standard_error,
-        "macro_recall": float(np.mean(found[present > 0] / present[present > 0])),
-        "cross_entropy": evaluation.cross_entropy,
-    }
-
-
-def _scale(images: FloatArray, factor: float) -> FloatArray:
-    return images if factor == 1 else images * np.float32(factor)

@@ -19,6 +19,8 @@ RESULTS = (
     "test_cross_entropy",
     "accuracy",
     "loss",
+    "test_psnr",
+    "test_ssim",
     "selected_epoch",
     "fit_seconds",
 )

@@ -18,10 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config import TrainConfig
 from mnist_flow.console import SweepProgress, print_line, print_replicates
-from mnist_flow.environment import count_cores
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, TrackingError, UserError
 from mnist_flow.identity import compute_fingerprint
-from mnist_flow.jobs import Job, compose_base, compose_jobs
+from mnist_flow.jobs import Job, compose_base, compose_jobs, count_workers
 from mnist_flow.plan import PlannedJob
 from mnist_flow.processes import name_process
 from mnist_flow.resume import look_up, match, show_plan
@@ -216,7 +215,7 @@ class Sweep:
         summary = build_summary(planned, outcomes)
         replicates = build_replicates(summary)
         counts = Counter(outcomes)
-        objective = self.base.evaluation.objective
+        objective = self.base.objective
         metrics = {
             "jobs": len(planned),
             "jobs_finished": sum(one.state == "finished" for one in planned),
@@ -278,7 +277,7 @@ def _start(config: DictConfig) -> Sweep | None:
     if base.plan:
         if not is_grid:
             raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
-        show_plan(jobs, _count_workers(config))
+        show_plan(jobs, count_workers(config, len(jobs)))
         return None
 
     # Imported here: a bad config is told at once, and `python -m mnist_flow.train --help` stays quick.
@@ -303,7 +302,7 @@ def _start(config: DictConfig) -> Sweep | None:
         and not tracking.was_cut_off(experiment_id, fingerprint, base.tracking.stale_after)
     ):
         replicates = build_replicates(build_summary(planned, ["skipped"] * len(planned)))
-        _print_replicates(jobs, replicates, base.evaluation.objective)
+        _print_replicates(jobs, replicates, base.objective)
         return None
     parent = tracking.open_sweep(
         experiment_id,
@@ -380,16 +379,6 @@ def _tell(planned: Sequence[PlannedJob]) -> None:
 def _name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each table by its paths: CSV for spreadsheets, JSON for `mlflow.load_table`."""
     return {f"sweep/{name}.{ending}": table for name, table in tables.items() for ending in ("csv", "json")}
-
-
-def _count_workers(config: DictConfig) -> int | None:
-    """Jobs at a time; None where the launcher leaves that to a cluster."""
-    launcher = config.hydra.launcher
-    if launcher._target_.endswith("BasicLauncher"):
-        return 1
-    if launcher._target_.endswith("JoblibLauncher"):
-        return launcher.n_jobs if launcher.n_jobs > 0 else max(1, count_cores() + 1 + launcher.n_jobs)
-    return None
 
 
 def _print_replicates(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str) -> None:

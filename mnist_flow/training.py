@@ -6,9 +6,10 @@ that epoch k of a run depends on nothing but the weights it starts from.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -18,14 +19,18 @@ import tensorflow as tf
 
 from mnist_flow.arrays import FloatArray
 from mnist_flow.checkpoint import TrainingState
-from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, Images
+from mnist_flow.data import N_CLASSES, Images
 from mnist_flow.errors import DivergedError, RunError
+from mnist_flow.models.cvae import read_code_distribution
+from mnist_flow.noise import Corrupt
 
 # Streams of random numbers within one (seed, epoch).
 _ORDER, _LAYERS, _TRANSFORMS, _NOISE = range(4)
+# Keys noise that is drawn once: no epoch counts so far.
+_ONCE = 2**32
+# Keys the noise of validation and test images, the same whatever the seed, so that runs are compared on equal images.
+_MEASURED_NOISE = {"validation": 0, "test": 1}
 
-# images, generator → images
-Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
 # number of images, generator → (n, 8) transforms, see augmentation.py
 DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
 LearningRate: TypeAlias = "float | keras.optimizers.schedules.LearningRateSchedule"
@@ -35,6 +40,14 @@ _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+# task → label smoothing → loss; the loss of `generation` is its model's own.
+_LOSSES: dict[str, Callable[[float], keras.losses.Loss | None]] = {
+    "classification": lambda smoothing: keras.losses.CategoricalCrossentropy(label_smoothing=smoothing),
+    "reconstruction": lambda _: keras.losses.BinaryCrossentropy(),
+    "generation": lambda _: None,
 }
 
 
@@ -51,7 +64,7 @@ class Plateau:
 class TrainingResult:
     """What a training left behind, beside the weights in the model."""
 
-    # One mapping an epoch: loss accuracy val_loss val_accuracy learning_rate.
+    # One mapping an epoch: loss val_loss learning_rate, and of a classifier accuracy val_accuracy.
     history: list[dict[str, float]] = field(repr=False)
     # Epoch, from 1, whose weights the model ended with.
     selected_epoch: int
@@ -104,6 +117,9 @@ def reset_keras(seed: int, precision: str = "float32") -> None:
         seed: of its weights.
         precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
     """
+    if gc.get_freeze_count() == 0:
+        # What was imported stays: collecting the garbage of a training, which Keras does here, need not look at it.
+        gc.freeze()
     # Forgets the policy and the logging choice too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -170,7 +186,9 @@ def train_model(
     epochs: int,
     batch_size: int,
     seed: int,
+    task: Literal["classification", "reconstruction", "generation"] = "classification",
     corrupt: Corrupt | None = None,
+    redraw: bool = True,
     draw_transforms: DrawTransforms | None = None,
     label_smoothing: float = 0.0,
     plateau: Plateau | None = None,
@@ -184,19 +202,25 @@ def train_model(
     resume_from: TrainingState | None = None,
     on_state: Callable[[TrainingState], None] | None = None,
 ) -> TrainingResult:
-    """Fit a classifier in place.
+    """Fit a classifier, an autoencoder or a conditional variational autoencoder in place.
 
     Args:
-        model: images (n, 28, 28, 1) → class probabilities (n, 10).
+        model: images (n, 28, 28, 1) → class probabilities (n, 10), or images; for `generation` from
+            `models.cvae.build_cvae`.
         train: images to learn from.
         validation: images to measure each epoch on.
         optimizer: with `use_ema` the averaged weights are validated and kept.
         epochs: at most so many passes.
         batch_size: images a gradient step.
         seed: keys order, noise, augmentation and dropout.
-        corrupt: noise on the training images, afresh each epoch.
+        task: `classification` minimises the cross-entropy of the labels; `reconstruction` the binary cross-entropy of
+            the clean pixels, mean over the pixels, and validates on corrupted images, too; `generation` minimises the
+            negative evidence lower bound in nats an image: the binary cross-entropy, summed over the pixels, and the
+            divergence of the codes from N(0, I), and validates with the codes' means instead of draws.
+        corrupt: noise on the training images; not for `generation`.
+        redraw: draw the noise afresh each epoch; or once, which is for images without augmentation.
         draw_transforms: geometric augmentation of the training images, afresh each epoch.
-        label_smoothing: share of the target spread over all classes.
+        label_smoothing: share of a classifier's target spread over all classes.
         plateau: lower the learning rate when `monitor` stalls.
         monitor: what `plateau`, early stopping and `keep_best_epoch` look at.
         early_stopping_patience: stop after so many epochs without improvement.
@@ -212,22 +236,48 @@ def train_model(
         DivergedError: the loss became NaN or infinite.
         RunError: `resume_from` is the state of another network or optimizer.
     """
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
-        metrics=["accuracy"],
-        steps_per_execution=steps_per_execution,
-        # Compiling costs more than it gains on a CPU; on a GPU Keras decides.
-        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
-    )
+    classifies = task == "classification"
+    inputs, corrupt_batch = train.images, corrupt
+    if corrupt is not None and not redraw:
+        inputs, corrupt_batch = corrupt(train.images, np.random.default_rng([seed, _ONCE, _NOISE])), None
+    targets = train.images if task == "reconstruction" else one_hot(train)
     epoch_stream = _EpochStream(model, seed)
-    batches = _build_batches(train, batch_size, epoch_stream, corrupt, draw_transforms)
+    compiled = {
+        "optimizer": optimizer,
+        "loss": _LOSSES[task](label_smoothing),
+        # Compiling costs more than it gains on a CPU; on a GPU Keras decides.
+        "jit_compile": "auto" if tf.config.list_physical_devices("GPU") else False,
+    }
+    learner = _build_learner(model, task)
+    images_stay = draw_transforms is None and corrupt_batch is None
+    if images_stay:
+        batches, images_done = _build_blocks(len(train), batch_size, steps_per_execution, epoch_stream)
+        learner.keep_images(inputs, targets)
+    else:
+        batches = _build_batches(inputs, targets, batch_size, epoch_stream, corrupt_batch, draw_transforms)
+        batches = batches.map(learner.pair)
+        images_done = [*range(batch_size, len(train), batch_size), len(train)]
+    learner.compile(
+        **compiled,
+        metrics=_build_metrics(task),
+        # A block has so many steps in it already.
+        steps_per_execution=1 if images_stay else steps_per_execution,
+    )
+    # Or its variables would come to be in the middle of the first step, which would be traced twice.
+    learner.optimizer.build(learner.trainable_variables)
+    measured: tuple[Any, FloatArray]
+    if task == "generation":
+        measured = (validation.images, one_hot(validation)), validation.images
+    elif classifies:
+        measured = validation.images, one_hot(validation)
+    else:
+        measured = corrupt_measured(validation.images, corrupt, "validation"), validation.images
     higher_is_better = monitor == "val_accuracy"
     mode = "max" if higher_is_better else "min"
-    recorder = _Recorder(batch_size, len(train), optimizer._learning_rate, on_steps, on_epoch)
+    recorder = _Recorder(images_done, optimizer._learning_rate, on_steps, on_epoch)
     if resume_from is not None:
         recorder.history = list(resume_from.history)
-        _restore_variables(model, resume_from)
+        _restore_variables(learner, resume_from)
     callbacks: list[keras.callbacks.Callback] = [epoch_stream]
     if optimizer.use_ema:
         callbacks += [keras.callbacks.SwapEMAWeights(swap_on_epoch=True), _LastWeights()]
@@ -258,22 +308,43 @@ def train_model(
     start = time.perf_counter()
     # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
     callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
-    model.fit(
-        batches,
-        epochs=epochs,
-        initial_epoch=first_epoch,
-        verbose=0,
-        shuffle=False,
-        callbacks=callbacks,
-        validation_data=(validation.images, one_hot(validation)),
-        validation_batch_size=evaluation_batch_size,
-    )
+    try:
+        learner.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            verbose=0,
+            shuffle=False,
+            callbacks=callbacks,
+            validation_data=measured,
+            validation_batch_size=evaluation_batch_size,
+        )
+    finally:
+        learner.release_images()
     seconds = seconds_before + time.perf_counter() - start
+    if task != "generation":
+        # So that who loads the model can evaluate it, or train on.
+        model.compile(**compiled | {"optimizer": learner.optimizer}, metrics=_build_metrics(task))
     selected = len(recorder.history)
     if keep_best_epoch:
-        measured = [metrics[monitor] for metrics in recorder.history]
-        selected = 1 + int(np.argmax(measured) if higher_is_better else np.argmin(measured))
+        monitored = [metrics[monitor] for metrics in recorder.history]
+        selected = 1 + int(np.argmax(monitored) if higher_is_better else np.argmin(monitored))
     return TrainingResult(history=recorder.history, selected_epoch=selected, fit_seconds=seconds)
+
+
+def corrupt_measured(images: FloatArray, corrupt: Corrupt | None, part: Literal["validation", "test"]) -> FloatArray:
+    """Images as a denoiser is validated or tested on: the same noise in every epoch and for every seed."""
+    return images if corrupt is None else corrupt(images, np.random.default_rng([_ONCE, _MEASURED_NOISE[part]]))
+
+
+def compute_code_divergence(mean: tf.Tensor, log_stddev: tf.Tensor) -> tf.Tensor:
+    """Kullback-Leibler divergence of normal codes from N(0, I), nats, (n,); Kingma and Welling (2014), appendix B.
+
+    Args:
+        mean: float32 (n, latent units).
+        log_stddev: the same shape, the natural logarithm of the standard deviations.
+    """
+    return keras.ops.sum((mean**2 + keras.ops.exp(2 * log_stddev) - 1) / 2 - log_stddev, axis=1)
 
 
 def count_steps(n_images: int, batch_size: int) -> int:
@@ -284,6 +355,76 @@ def count_steps(n_images: int, batch_size: int) -> int:
 def one_hot(images: Images) -> FloatArray:
     """Labels as float32 (n, 10)."""
     return keras.utils.to_categorical(images.labels, N_CLASSES).astype(np.float32)
+
+
+def _hold(values: FloatArray) -> tf.Variable:
+    # A variable and no constant, since a constant could not be released.
+    return tf.Variable(values, trainable=False, shape=(None, *values.shape[1:]))
+
+
+def _build_metrics(task: str) -> list[keras.metrics.Metric]:
+    # Given by its name, its variables would come to be in the middle of the first step, too.
+    return [keras.metrics.CategoricalAccuracy("accuracy")] if task == "classification" else []
+
+
+def _build_learner(model: keras.Model, task: str) -> _Learner:
+    if task == "generation":
+        return _VariationalLearner(model.inputs, [model.output, *read_code_distribution(model)], name=model.name)
+    return _Learner(model.inputs[0], model.outputs[0], name=model.name)
+
+
+class _Learner(keras.Model):
+    """What is compiled and fitted: the layers of a network, and images that stay where they are.
+
+    After `keep_images` it learns from blocks of image numbers, int64 (steps, batch size), so that one call into
+    TensorFlow takes many gradient steps and copies no image but to its batch.
+    """
+
+    _kept: tuple[tf.Variable, tf.Variable] | None = None
+
+    def keep_images(self, inputs: FloatArray, targets: FloatArray) -> None:
+        kept = _hold(inputs)
+        self._kept = kept, kept if targets is inputs else _hold(targets)
+
+    def release_images(self) -> None:
+        """Free their memory, which nothing else does: TensorFlow keeps traced graphs, and with them what they hold."""
+        for kept in self._kept or ():
+            kept.assign(tf.zeros((0, *kept.shape[1:])))
+
+    def pair(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """What the network is given, and what it shall answer."""
+        return inputs, targets
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        if self._kept is None:
+            return super().train_step(data)
+        inputs, targets = self._kept
+
+        def take_step(step: tf.Tensor) -> tuple[tf.Tensor]:
+            super(_Learner, self).train_step(self.pair(tf.gather(inputs, data[step]), tf.gather(targets, data[step])))
+            return (step + 1,)
+
+        tf.while_loop(lambda step: step < tf.shape(data)[0], take_step, (0,), parallel_iterations=1)
+        return self.get_metrics_result()
+
+
+class _VariationalLearner(_Learner):
+    """Of a conditional variational autoencoder; also answers the distribution of the code, which the loss needs."""
+
+    def pair(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        return (inputs, targets), inputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: tf.Tensor | None = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        images, mean, log_stddev = y_pred
+        cross_entropy = keras.ops.sum(keras.losses.binary_crossentropy(y, images), axis=(1, 2))
+        return keras.ops.mean(cross_entropy + compute_code_divergence(mean, log_stddev))
 
 
 class _EpochStream(keras.callbacks.Callback):
@@ -309,8 +450,7 @@ class _Recorder(keras.callbacks.Callback):
 
     def __init__(
         self,
-        batch_size: int,
-        n_images: int,
+        images_done: Sequence[int],
         learning_rate: LearningRate,
         on_steps: Callable[[int, int, Mapping[str, float]], None] | None,
         on_epoch: Callable[[int, Mapping[str, float]], None] | None,
@@ -318,8 +458,7 @@ class _Recorder(keras.callbacks.Callback):
         super().__init__()
         self._learning_rate = learning_rate
         self.history: list[dict[str, float]] = []
-        self._batch_size = batch_size
-        self._n_images = n_images
+        self._images_done = images_done
         self._on_steps = on_steps
         self._on_epoch = on_epoch
 
@@ -327,7 +466,9 @@ class _Recorder(keras.callbacks.Callback):
         epoch, metrics = len(self.history) + 1, logs or {}
         _check_loss(epoch, float(metrics["loss"]))
         if self._on_steps is not None:
-            self._on_steps(epoch, min(self._n_images, (batch + 1) * self._batch_size), metrics)
+            # Keras counts the steps of a shorter last call as if it were whole.
+            done = self._images_done[min(batch, len(self._images_done) - 1)]
+            self._on_steps(epoch, done, metrics)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -424,7 +565,6 @@ class _StateKeeper(keras.callbacks.Callback):
 
 
 def _restore_variables(model: keras.Model, state: TrainingState) -> None:
-    model.optimizer.build(model.trainable_variables)
     for kind, variables in (("model", model.weights), ("optimizer", model.optimizer.variables)):
         saved = [state.arrays[name] for name in _numbered_names(kind, state.arrays)]
         if [value.shape for value in saved] != [tuple(variable.shape) for variable in variables]:
@@ -450,26 +590,56 @@ def _check_loss(epoch: int, loss: float) -> None:
         )
 
 
+def _build_blocks(
+    n_images: int, batch_size: int, steps: int, stream: _EpochStream
+) -> tuple[tf.data.Dataset, list[int]]:
+    """One epoch of image numbers, int64 (at most `steps`, batch size), and how many images are done after each block.
+
+    A smaller last batch is a block of its own. Each iteration follows the epoch that `stream` says.
+    """
+    in_whole_batches = n_images - n_images % batch_size
+
+    def draw_order() -> np.ndarray:
+        return stream.rng(_ORDER).permutation(n_images)
+
+    def cut(_: tf.Tensor) -> tf.data.Dataset:
+        order = tf.ensure_shape(tf.numpy_function(draw_order, [], tf.int64), (n_images,))
+        rows = tf.reshape(order[:in_whole_batches], (-1, batch_size))
+        blocks = tf.data.Dataset.from_tensor_slices(rows).batch(steps)
+        if in_whole_batches == n_images:
+            return blocks
+        return blocks.concatenate(tf.data.Dataset.from_tensors(order[None, in_whole_batches:]))
+
+    images_done = [*range(batch_size * steps, in_whole_batches, batch_size * steps), in_whole_batches, n_images]
+    images_done = sorted(set(images_done) - {0})
+    blocks = tf.data.Dataset.range(1).flat_map(cut)
+    return blocks.apply(tf.data.experimental.assert_cardinality(len(images_done))), images_done
+
+
 def _build_batches(
-    train: Images,
+    inputs: FloatArray,
+    targets: FloatArray,
     batch_size: int,
     stream: _EpochStream,
     corrupt: Corrupt | None,
     draw_transforms: DrawTransforms | None,
 ) -> tf.data.Dataset:
-    """One epoch of (images, one-hot labels); each iteration follows the epoch that `stream` says."""
-    images, targets = train.images, one_hot(train)
+    """One epoch of (images, targets); each iteration follows the epoch that `stream` says.
+
+    Targets that are images are transformed with the inputs, and stay clean.
+    """
+    draws_images = targets.ndim == inputs.ndim
 
     def draw_order() -> np.ndarray:
-        return stream.rng(_ORDER).permutation(len(train))
+        return stream.rng(_ORDER).permutation(len(inputs))
 
     def take_batch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return images[chosen], targets[chosen]
+        return inputs[chosen], targets[chosen]
 
     def build_batch(number: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         x, y = tf.numpy_function(take_batch, [chosen], [tf.float32, tf.float32])
-        x.set_shape((None, *IMAGE_SHAPE))
-        y.set_shape((None, N_CLASSES))
+        x.set_shape((None, *inputs.shape[1:]))
+        y.set_shape((None, *targets.shape[1:]))
         if draw_transforms is not None:
             transforms = tf.numpy_function(
                 lambda number, chosen: draw_transforms(len(chosen), stream.rng(_TRANSFORMS, int(number))),
@@ -478,12 +648,13 @@ def _build_batches(
             )
             transforms.set_shape((None, 8))
             x = keras.ops.image.affine_transform(x, transforms, interpolation="bilinear", fill_mode="constant")
+            y = x if draws_images else y
         # Noise comes last: it is the sensor's, and must not be smeared by the interpolation.
         if corrupt is not None:
             x = tf.numpy_function(
                 lambda number, batch: corrupt(batch, stream.rng(_NOISE, int(number))), [number, x], tf.float32
             )
-            x.set_shape((None, *IMAGE_SHAPE))
+            x.set_shape((None, *inputs.shape[1:]))
         return x, y
 
     return (
@@ -492,6 +663,6 @@ def _build_batches(
         .batch(batch_size)
         .enumerate()
         .map(build_batch)
-        .apply(tf.data.experimental.assert_cardinality(count_steps(len(train), batch_size)))
+        .apply(tf.data.experimental.assert_cardinality(count_steps(len(inputs), batch_size)))
         .prefetch(4)
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 import pytest
@@ -17,8 +18,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from mnist_flow import CONF_DIR
-from support import AuthenticatedServer, MlflowServer, command_environment
+from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
+ServerT = TypeVar("ServerT", bound=MlflowServer)
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -30,12 +32,22 @@ def one_thread() -> None:
     configure_tensorflow(threads=1)
 
 
+def forget_tracking_variables() -> None:
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_variables_of_the_shell() -> None:
+    """Those of the shell that runs the tests must not lead runs elsewhere."""
+    forget_tracking_variables()
+
+
 @pytest.fixture(autouse=True)
-def no_tracking_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables of the shell that runs the tests must not lead runs elsewhere."""
-    for name in list(os.environ):
-        if name.startswith("MLFLOW_"):
-            monkeypatch.delenv(name)
+def no_variables_of_other_tests() -> Iterator[None]:
+    """`mlflow.set_experiment` sets one for the whole process, and what comes next would log there."""
+    yield
+    forget_tracking_variables()
 
 
 @pytest.fixture
@@ -69,34 +81,45 @@ def store(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> I
     mlflow.set_tracking_uri(None)
 
 
-@pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    """A tracking server that runs, with its store in the folder `server`."""
-    server = MlflowServer(tmp_path / "server")
+def serve(server: ServerT) -> Iterator[ServerT]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
+    """A tracking server that runs, with its store in the folder `server`."""
+    yield from serve(MlflowServer(tmp_path / "server"))
 
 
 @pytest.fixture
 def authenticated_server(tmp_path: Path) -> Iterator[AuthenticatedServer]:
     """The same, and it asks for a password."""
-    server = AuthenticatedServer(tmp_path / "server")
-    server.start()
-    yield server
-    server.stop()
+    yield from serve(AuthenticatedServer(tmp_path / "server"))
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no disk can be mounted here")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mount_disk(tmp_path / "disk", "size=64k") as disk:
+        yield disk
+
+
+@pytest.fixture
+def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process of this machine, which lives, and what it calls itself."""
+    program = "from mnist_flow.processes import describe_process; print(describe_process(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=command_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+        process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,18 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+import pytest
 import requests
 
 from mnist_flow.processes import describe_process
@@ -38,6 +41,26 @@ def list_imports(importtime: str) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in importtime.splitlines() if "|" in line}
 
 
+def list_modules(folder: Path, *arguments: str) -> set[str]:
+    """Names of all modules that a command's main process has imported at its end; it must end well.
+
+    Args:
+        folder: to run it in.
+        arguments: of `python -m`.
+    """
+    program = (
+        "import atexit, pathlib, runpy, sys; "
+        "atexit.register(lambda: pathlib.Path('modules.txt').write_text('\\n'.join(sys.modules))); "
+        "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=command_environment(), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set((folder / "modules.txt").read_text().splitlines())
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait for something that another process does.
 
@@ -49,6 +72,19 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing after {seconds} s")
         time.sleep(0.1)
+
+
+@contextmanager
+def mount_disk(folder: Path, options: str) -> Iterator[Path]:
+    """A disk of its own in a new folder, with tmpfs's options; the test is skipped where nothing may be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def find_free_port() -> int:

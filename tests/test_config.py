@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from pydantic import TypeAdapter
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import AutoencoderConfig, EvaluateConfig, ModelConfig, TrainConfig, flatten, validate_config
+from mnist_flow.config import EvaluateConfig, TrainConfig, flatten, validate_config
 from mnist_flow.errors import ConfigError
 
 GROUPS = ["data", "model", "optimizer", "schedule", "noise", "augmentation", "training", "evaluation", "tracking"]
 FILES = [path for group in GROUPS for path in sorted(Path(CONF_DIR, group).glob("*.yaml"))]
+TOP_LEVEL = ("reg", "seed", "epochs", "batch_size")
 LAUNCHERS = sorted(Path(CONF_DIR, "hydra/launcher").glob("*.yaml"))
-AUTOENCODERS = [path.stem for path in FILES if path.stem.startswith("autoencoder")]
+AUTOENCODERS = [path.stem for path in FILES if "autoencoder" in path.stem]
 
 
 def option_id(path):
@@ -21,7 +21,8 @@ def option_id(path):
 
 def inherited_files(path):
     """The files that an option starts from: `cnn@model` in its defaults is conf/model/cnn.yaml."""
-    names = [entry.partition("@")[0] for entry in OmegaConf.load(path).get("defaults", []) if entry != "_self_"]
+    entries = [entry for entry in OmegaConf.load(path).get("defaults", []) if isinstance(entry, str)]
+    names = [entry.partition("@")[0] for entry in entries if entry != "_self_"]
     return [path.with_name(f"{name}.yaml") for name in names]
 
 
@@ -45,7 +46,7 @@ def test_there_are_options_of_every_group():
     assert {path.parent.name for path in FILES} == set(GROUPS)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem not in AUTOENCODERS], ids=option_id)
+@pytest.mark.parametrize("path", FILES, ids=option_id)
 def test_an_option_composes_and_is_valid(compose_config, path):
     group, option = path.parent.name, path.stem
     config = validate_config(compose_config(f"{group}={option}"), TrainConfig)
@@ -53,7 +54,8 @@ def test_an_option_composes_and_is_valid(compose_config, path):
     if option != "default":
         assert section["name"] == option
     if not inherited_files(path):
-        assert section == OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        assert section == content.get(group, content)
 
 
 def test_the_defaults(compose_config):
@@ -73,30 +75,66 @@ def test_a_reg_that_is_given_wins_over_the_models(compose_config):
 
 
 @pytest.mark.parametrize("model", AUTOENCODERS)
-def test_an_autoencoder_can_not_be_trained_as_a_classifier(compose_config, model):
-    assert refusal(compose_config, [f"model={model}"]) == (
-        f"model={model}: training classifies digits and this model draws them; choose an mlp, cnn or lenet5 model"
-    )
+def test_an_autoencoder_brings_its_task_and_its_optimizer(compose_config, model):
+    config = validate_config(compose_config(f"model={model}"), TrainConfig)
+    assert (config.task, config.objective) == ("reconstruction", "val_loss")
+    assert (config.optimizer.name, config.batch_size, config.epochs) == ("adam", 64, 20)
 
 
-@pytest.mark.parametrize(("model", "latent_units"), [("autoencoder", 96), ("autoencoder_2d", 2)])
-def test_the_model_section_of_an_autoencoder_is_valid(compose_config, model, latent_units):
-    section = OmegaConf.to_container(compose_config(f"model={model}").model)
-    config = TypeAdapter(ModelConfig).validate_python(section)
-    assert isinstance(config, AutoencoderConfig)
-    assert (config.name, config.latent_units) == (model, latent_units)
+def test_what_is_chosen_wins_over_what_an_autoencoder_brings(compose_config):
+    config = validate_config(compose_config("model=autoencoder_2d", "optimizer=sgd", "epochs=3"), TrainConfig)
+    assert (config.model.latent_units, config.optimizer.name, config.epochs) == (2, "sgd", 3)
+
+
+def test_a_classifier_is_chosen_by_its_accuracy(compose_config):
+    config = validate_config(compose_config(), TrainConfig)
+    assert (config.task, config.objective) == ("classification", "val_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reg=0.1"], "reg=0.1: belongs to classifiers, and model=autoencoder draws images; leave it out"),
+        (
+            ["training.label_smoothing=0.1"],
+            "training.label_smoothing=0.1: belongs to classifiers, and model=autoencoder draws images; leave it out",
+        ),
+        (
+            ["training.monitor=val_accuracy"],
+            "training.monitor=val_accuracy: belongs to classifiers, and model=autoencoder draws images; choose "
+            "val_loss",
+        ),
+        (
+            ["evaluation.objective=test_accuracy"],
+            "evaluation.objective=test_accuracy: belongs to classifiers, and model=autoencoder draws images; choose "
+            "val_loss or test_loss",
+        ),
+        (
+            ["noise=salt_and_pepper", "noise.min_level=0.5"],
+            "noise.min_level=0.5: must be at most noise.level=0.4",
+        ),
+        (["noise=gaussian", "noise.min_stddev=1"], "noise.min_stddev=1.0: must be at most noise.stddev=0.1"),
+        (["noise=salt_and_pepper", "noise.level=1.1"], "noise.level=1.1: must be less than or equal to 1"),
+        (
+            ["noise=salt_and_pepper", "noise.redraw=false", "augmentation=shift"],
+            "noise.redraw=false: fixes the noise of images that stay the same; leave out augmentation=shift",
+        ),
+    ],
+)
+def test_what_does_not_go_with_a_denoiser(compose_config, overrides, message):
+    assert refusal(compose_config, ["model=autoencoder", *overrides]) == message
 
 
 @pytest.mark.parametrize("path", [*FILES, *LAUNCHERS], ids=option_id)
 def test_each_key_has_a_comment(path):
-    """Above it, or in the file that the option starts from; `reg` has its in config.yaml."""
+    """Above it, or in the file that the option starts from; a top-level key has its in config.yaml."""
     documented = find_keys(path, commented=True)
     for source in inherited_files(path):
-        documented |= find_keys(source, commented=True) | {"defaults", "model", "reg"}
-    assert find_keys(path) - documented == set()
+        documented |= find_keys(source, commented=True)
+    assert find_keys(path) - documented - {"defaults", "model", *TOP_LEVEL} == set()
 
 
-@pytest.mark.parametrize("key", ["reg", "seed", "epochs", "batch_size"])
+@pytest.mark.parametrize("key", TOP_LEVEL)
 def test_each_top_level_key_has_a_comment(key):
     assert key in find_keys(Path(CONF_DIR, "config.yaml"), commented=True)
 
@@ -228,6 +266,15 @@ def test_flatten_resolves_references():
         (["measure.gaussian.stddevs=[-1]"], "measure.gaussian.stddevs[0]=-1: must be greater than or equal to 0"),
         (["measure.salt_and_pepper.levels=[]"], "measure.salt_and_pepper.levels=[]: "),
         (["measure.rotation.degrees=[200]"], "measure.rotation.degrees[0]=200: must be less than or equal to 180"),
+        (
+            ["measure=feature_maps", "measure.feature_maps.digits=[10]"],
+            "measure.feature_maps.digits[0]=10: must be less",
+        ),
+        (
+            ["measure=feature_maps", "measure.feature_maps.layers=[a,a]"],
+            "measure.feature_maps.layers=['a', 'a']: holds a",
+        ),
+        (["measure=latent", "measure.latent.k=0"], "measure.latent.k=0: must be greater than or equal to 1"),
         (["run_ids=[a]", "filter=x"], "filter=x: chooses among the runs of an experiment; leave out run_ids"),
         (["run_ids=a"], "run_ids=a: must be a valid list"),
     ],
@@ -241,3 +288,40 @@ def test_measures_are_chosen_one_or_several(compose_config):
     for chosen in ("shift", "[shift,rotation]"):
         config = validate_config(compose_config(f"measure={chosen}", config_name="evaluate"), EvaluateConfig)
         assert ",".join(config.measure.list_chosen()) == chosen.strip("[]")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reg=0.1"], "reg=0.1: belongs to classifiers, and model=cvae draws images; leave it out"),
+        (["training.label_smoothing=0.1"], "training.label_smoothing=0.1: belongs to classifiers"),
+        (["training.monitor=val_accuracy"], "training.monitor=val_accuracy: belongs to classifiers"),
+        (["noise=gaussian"], "noise=gaussian: model=cvae learns from clean images; leave it out, or choose an auto"),
+    ],
+)
+def test_what_a_conditional_decoder_does_not_have_is_told(compose_config, overrides, message):
+    assert refusal(compose_config, ["model=cvae", *overrides]).startswith(message)
+
+
+def test_a_conditional_decoder_generates(compose_config):
+    config = validate_config(compose_config("model=cvae"), TrainConfig)
+    assert (config.task, config.objective) == ("generation", "val_loss")
+    assert (config.optimizer.name, config.batch_size, config.epochs) == ("adam", 64, 20)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ways=[reverse]", "measure.synthesis.ways[0]=reverse: must be 'interpolation', 'salted_codes'"),
+        (
+            "ways=[noise_codes,noise_codes]",
+            "measure.synthesis.ways=['noise_codes', 'noise_codes']: holds a value twice",
+        ),
+        ("mixture.keep=0", "measure.synthesis.mixture.keep=0: must be greater than 0"),
+        ("judge.experiment_name=null", "measure.synthesis.judge.experiment_name=null: must be a valid string"),
+    ],
+)
+def test_bad_settings_of_synthesis_are_told(compose_config, override, message):
+    cfg = compose_config("measure=synthesis", f"measure.synthesis.{override}", config_name="evaluate")
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        validate_config(cfg, EvaluateConfig)

@@ -1,13 +1,14 @@
 import gc
 import os
 import pickle
+import tracemalloc
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnist_flow.data import DataSet, Images, load_data_set, split_data_set
+from mnist_flow.data import DataSet, Images, Splits, load_data_set, load_origin, load_splits
 from mnist_flow.errors import DataError
 
 REMEDIES = ("data.path=", "MNIST_NPZ", "download", "data=digits")
@@ -26,12 +27,10 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def numbered() -> DataSet:
-    """60 training images, 6 of each digit; the pixels of image i are all i."""
-    images = np.broadcast_to(np.arange(60, dtype=np.float32).reshape(60, 1, 1, 1), (60, 28, 28, 1))
-    train = Images(images, np.arange(60) % 10)
-    test = Images(np.zeros((10, 28, 28, 1), np.float32), np.arange(10))
-    return DataSet("numbered", "memory", "0" * 16, train, test)
+def numbered(tmp_path, arrays) -> Path:
+    """60 training images, 6 of each digit; the pixels of image i are all i/255."""
+    images = np.broadcast_to(np.arange(60, dtype=np.uint8).reshape(60, 1, 1), (60, 28, 28))
+    return save(tmp_path / "numbered.npz", **{**arrays, "x_train": images, "y_train": np.arange(60) % 10})
 
 
 def save(path: Path, **arrays: np.ndarray) -> Path:
@@ -40,7 +39,11 @@ def save(path: Path, **arrays: np.ndarray) -> Path:
 
 
 def numbers(images: Images) -> list[int]:
-    return images.images[:, 0, 0, 0].astype(int).tolist()
+    return np.rint(images.images[:, 0, 0, 0] * 255).astype(int).tolist()
+
+
+def hold_out(path: Path, size: int = 20, seed: int = 0) -> Splits:
+    return load_splits("mnist", str(path), "holdout", size, seed)
 
 
 def assert_refused(path: Path, reason: str) -> None:
@@ -75,54 +78,92 @@ def test_digits_never_change():
 
 
 def test_holdout_takes_the_same_share_of_each_digit(numbered):
-    splits = split_data_set(numbered, "holdout", holdout_size=20, split_seed=0)
+    splits = hold_out(numbered)
     assert np.bincount(splits.validation.labels).tolist() == [2] * 10
     assert np.bincount(splits.train.labels).tolist() == [4] * 10
 
 
 def test_holdout_and_training_images_are_disjoint_and_complete(numbered):
-    splits = split_data_set(numbered, "holdout", holdout_size=20, split_seed=0)
+    splits = hold_out(numbered)
     assert sorted(numbers(splits.train) + numbers(splits.validation)) == list(range(60))
     for part in (splits.train, splits.validation):
         assert part.labels.tolist() == [number % 10 for number in numbers(part)]
 
 
 def test_holdout_leaves_the_test_set(numbered):
-    assert split_data_set(numbered, "holdout", holdout_size=20, split_seed=0).test is numbered.test
+    splits = hold_out(numbered)
+    np.testing.assert_array_equal(splits.test.images, load_data_set("mnist", str(numbered)).test.images)
+    assert splits.test.labels.tolist() == list(range(10))
 
 
 def test_holdout_depends_on_its_seed_alone(numbered):
-    first, again, other = (
-        numbers(split_data_set(numbered, "holdout", holdout_size=20, split_seed=seed).validation) for seed in (0, 0, 1)
-    )
+    first, again, other = (numbers(hold_out(numbered, seed=seed).validation) for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
 
 def test_validation_test_is_the_test_set(numbered):
-    splits = split_data_set(numbered, "test", holdout_size=20, split_seed=0)
-    assert splits.train is numbered.train
-    assert splits.validation is splits.test is numbered.test
+    splits = load_splits("mnist", str(numbered), "test", holdout_size=20, split_seed=0)
+    assert numbers(splits.train) == list(range(60))
+    assert splits.validation is splits.test
+
+
+@pytest.mark.parametrize("validation", ["holdout", "test"])
+def test_the_next_job_of_a_process_gets_the_same_arrays(numbered, validation):
+    """No bytes are copied, no file is read: they are those of the job before, and nobody can have spoilt them."""
+    first = load_splits("mnist", str(numbered), validation, 20, 0)
+    assert load_splits("mnist", str(numbered), validation, 20, 0) is first
+    for part in (first.train, first.validation, first.test):
+        for array in (part.images, part.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
+def test_a_process_holds_one_scaled_copy_of_the_images(numbered):
+    """70 images as bytes, and the floats of the splits: nothing else stays, whatever was split before."""
+    tracemalloc.start()
+    try:
+        for seed in range(5):
+            hold_out(numbered, seed=seed)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.2 * 70 * 28 * 28 * (1 + 4)
+
+
+def test_pixels_are_scaled_by_a_factor_in_every_part(numbered):
+    plain, scaled = hold_out(numbered), load_splits("mnist", str(numbered), "holdout", 20, 0, 1 / 255)
+    for part in ("train", "validation", "test"):
+        images = getattr(scaled, part).images
+        assert images.dtype == np.float32
+        np.testing.assert_array_equal(images, getattr(plain, part).images * np.float32(1 / 255))
+
+
+def test_the_origin_of_a_data_set_is_known_without_its_floats(numbered):
+    origin, data_set = load_origin("mnist", str(numbered)), load_data_set("mnist", str(numbered))
+    assert (origin.name, origin.source, origin.digest) == (data_set.name, data_set.source, data_set.digest)
+    assert origin.source == str(numbered)
 
 
 @pytest.mark.parametrize("size", [1, 9, 51, 60])
 def test_holdout_size_out_of_range(numbered, size):
     with pytest.raises(DataError, match=f"data.holdout_size={size}: must be from 10 to 50 for the 60 training images"):
-        split_data_set(numbered, "holdout", holdout_size=size, split_seed=0)
+        hold_out(numbered, size)
 
 
 @pytest.mark.parametrize("size", [10, 50])
 def test_holdout_size_at_the_ends_of_its_range(numbered, size):
-    splits = split_data_set(numbered, "holdout", holdout_size=size, split_seed=0)
+    splits = hold_out(numbered, size)
     assert (len(splits.train), len(splits.validation)) == (60 - size, size)
 
 
-def test_holdout_of_a_digit_with_one_image(numbered):
+def test_holdout_of_a_digit_with_one_image(tmp_path, arrays):
     labels = np.arange(60) % 9
     labels[0] = 9
-    data_set = DataSet("numbered", "memory", "0" * 16, Images(numbered.train.images, labels), numbered.test)
+    images = np.zeros((60, 28, 28), np.uint8)
+    path = save(tmp_path / "mnist.npz", **{**arrays, "x_train": images, "y_train": labels})
     with pytest.raises(DataError, match=r"data.holdout_size=20"):
-        split_data_set(data_set, "holdout", holdout_size=20, split_seed=0)
+        hold_out(path)
 
 
 @pytest.mark.parametrize("trailing", [(), (1,)])
@@ -255,11 +296,16 @@ def test_malformed_array(tmp_path, arrays, key, bad, reason):
 
 
 @pytest.fixture
-def mnist() -> DataSet:
+def mnist_file() -> str:
     path = os.environ.get("MNIST_NPZ")
     if not path:
         pytest.skip("MNIST_NPZ is not set")
-    return load_data_set("mnist", path)
+    return path
+
+
+@pytest.fixture
+def mnist(mnist_file) -> DataSet:
+    return load_data_set("mnist", mnist_file)
 
 
 def test_mnist_has_its_60000_and_10000_digits(mnist):
@@ -274,7 +320,7 @@ def test_mnist_has_its_60000_and_10000_digits(mnist):
     assert mnist.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
 
 
-def test_mnist_holdout_is_stratified(mnist):
-    splits = split_data_set(mnist, "holdout", holdout_size=10_000, split_seed=0)
+def test_mnist_holdout_is_stratified(mnist, mnist_file):
+    splits = load_splits("mnist", mnist_file, "holdout", holdout_size=10_000, split_seed=0)
     assert (len(splits.train), len(splits.validation)) == (50_000, 10_000)
     np.testing.assert_allclose(np.bincount(splits.validation.labels), np.bincount(mnist.train.labels) / 6, atol=1)

@@ -37,7 +37,7 @@ def fetch_all(folder):
 
 def test_two_runs_are_measured_twice_each_below_themselves(swept, measured):
     assert "4 evaluations: 0 done before, 4 to measure" in measured
-    assert "\n4 of 4: rotation of seed=1 mlp: accuracy 0." in measured
+    assert "\n4 of 4: rotation of seed=1 mlp: mean accuracy 0." in measured
     runs = fetch_all(swept)
     evaluations = runs[runs["tags.mnist_flow.kind"] == "evaluation"]
     assert set(evaluations["status"]) == {"FINISHED"}
@@ -67,7 +67,11 @@ def test_a_sweep_that_goes_on_does_not_count_evaluations(swept, measured, run_co
         (["filter=nonsense"], "Invalid clause"),
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train"),
         (["tracking.uri=http://127.0.0.1:9"], "does not answer"),
-        (["measure=shfit"], "did you mean 'shift'? Choices: gaussian rotation salt_and_pepper shift"),
+        (
+            ["measure=shfit"],
+            "did you mean 'shift'? Choices: denoising feature_maps gaussian latent rotation salt_and_pepper shift "
+            "synthesis",
+        ),
         (["measure=shift", "measure.gaussian.draws=2"], "no such key with the groups that are chosen"),
         (["measure=[]"], "measure: nothing is chosen; choose from shift gaussian"),
     ],

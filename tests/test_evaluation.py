@@ -9,7 +9,7 @@ from mnist_flow.evaluation import (
     compute_standard_error,
     evaluate_predictions,
     find_misclassified,
-    predict_probabilities,
+    predict,
 )
 
 LABELS = np.array([2, 7, 1, 8])
@@ -125,6 +125,6 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
     kernel, bias = model.get_weights()
     logits = images.reshape(7, 784) @ kernel + bias
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    probabilities = predict_probabilities(model, images, batch_size)
+    probabilities = predict(model, images, batch_size)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4)

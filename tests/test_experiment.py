@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from mnist_flow import rendering, training
 from mnist_flow.errors import DivergedError, TrackingError, UserError
 from mnist_flow.experiment import run_experiment
+from mnist_flow.tracking import delivery
 from support import QUICK
 
 ARTIFACTS = {
@@ -31,6 +35,12 @@ ARTIFACTS = {
     "samples/misclassified.png",
     "tables/per_class.json",
 }
+
+STORE_WRITES = [
+    name
+    for name in vars(SqlAlchemyStore)
+    if name.startswith(("create_", "delete_", "finalize_", "log_", "record_", "set_", "update_"))
+]
 
 
 def only_run(client: mlflow.MlflowClient, name: str = "mnist_flow") -> mlflow.entities.Run:
@@ -88,6 +98,53 @@ def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
     assert "tensorflow==2.21.0" in packages
     machine = json.loads((folder / "environment/machine.json").read_text())
     assert machine["intra_op_threads"] == 1
+
+
+@pytest.mark.parametrize("epochs", [2, 12])
+def test_a_run_writes_to_the_store_once_an_epoch_and_eleven_times_besides(store, compose_config, monkeypatch, epochs):
+    """Counted, since a server may be far away."""
+    written = Counter()
+
+    def count(called):
+        def write(*arguments, **options):
+            written[called.__name__] += 1
+            return called(*arguments, **options)
+
+        return write
+
+    for write in STORE_WRITES:
+        monkeypatch.setattr(SqlAlchemyStore, write, count(getattr(SqlAlchemyStore, write)))
+    run_experiment(compose_config(*QUICK, f"epochs={epochs}"))
+    assert written["log_batch"] <= epochs + 4
+    assert written.total() <= epochs + 11
+
+
+def test_a_run_draws_six_pictures_and_makes_two_folders_of_artifacts(store, compose_config, monkeypatch):
+    drawn, sent = [], []
+    monkeypatch.setattr(rendering, "save_figure", lambda figure, file: drawn.append(file.name))
+    deliver = delivery.deliver
+    monkeypatch.setattr(
+        delivery, "deliver", lambda *arguments: (sent.append(arguments[3]["kind"]), deliver(*arguments))
+    )
+    run_experiment(compose_config(*QUICK))
+    assert len(drawn) == 6
+    assert Counter(sent)["artifacts"] == 2
+    assert len(sent) <= 10
+
+
+def test_the_second_job_of_a_process_trains_on_the_arrays_of_the_first(store, compose_config, monkeypatch):
+    trained_on = []
+    train = training.train_model
+
+    def note(model, train_images, validation, *arguments, **options):
+        trained_on.append((train_images, validation))
+        return train(model, train_images, validation, *arguments, **options)
+
+    monkeypatch.setattr(training, "train_model", note)
+    for seed in (0, 1):
+        run_experiment(compose_config(*QUICK, "epochs=1", f"seed={seed}"))
+    first, second = trained_on
+    assert all(one.images is other.images for one, other in zip(first, second, strict=True))
 
 
 def test_the_data_is_logged_as_inputs_with_digests(finished):
@@ -207,3 +264,42 @@ def test_the_real_mnist_is_learned(store, compose_config):
         "06b0d1f124c4e5fa-validation-10000",
         "06b0d1f124c4e5fa-test-10000",
     }
+
+
+DENOISER = ["data=digits", "model=autoencoder", "model.hidden_units=[16]", "model.latent_units=8", "epochs=2"]
+
+
+@pytest.mark.parametrize("noise", ["salt_and_pepper", "gaussian"])
+def test_a_denoiser_leaves_its_curves_pictures_and_qualities(store, compose_config, tmp_path, noise):
+    column = {"salt_and_pepper": "level", "gaussian": "stddev"}[noise]
+    shown = ["evaluation.noise_levels=[0.0,0.4]", "evaluation.quality_images=20", "evaluation.samples_every=1"]
+    objective = run_experiment(compose_config(*DENOISER, *shown, f"noise={noise}", f"noise.{column}=0.4"))
+    run = only_run(store)
+    metrics = run.data.metrics
+    for name in ("loss", "val_loss", "learning_rate"):
+        assert [point.step for point in store.get_metric_history(run.info.run_id, name)] == [1, 2]
+    assert "val_accuracy" not in metrics
+    assert objective == metrics["val_loss"] == metrics["selected_val_loss"]
+    assert store.get_metric_history(run.info.run_id, "val_loss")[0].value > objective
+    artifacts = list_artifacts(store, run.info.run_id)
+    pictures = {"levels", "reconstruction", "epochs/epoch_001", "epochs/epoch_002"}
+    assert {path for path in artifacts if path.startswith("samples/")} == {f"samples/{one}.png" for one in pictures}
+    assert artifacts >= {"curves/epochs.png", "model_diagram/diagram.png", "model_diagram/summary.txt"}
+    file = store.download_artifacts(run.info.run_id, "tables/reconstruction.json", str(tmp_path))
+    table = pd.read_json(file, orient="split")
+    assert table["method"].tolist() == ["noisy", "median_3x3", "denoised"] * 2
+    assert table[column].tolist() == [0.0] * 3 + [0.4] * 3
+    assert set(table["n"]) == {20}
+    denoised = table[(table[column] == 0.4) & (table["method"] == "denoised")].iloc[0]
+    assert metrics[f"test_psnr_at_{column}_0.4"] == pytest.approx(denoised["psnr"])
+    assert metrics[f"test_ssim_at_{column}_0.4"] == pytest.approx(denoised["ssim"])
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, 28, 28, 1)
+
+
+def test_a_finished_denoiser_is_not_trained_again(store, compose_config, capsys):
+    config = compose_config(*DENOISER, "epochs=1", "noise=salt_and_pepper")
+    first = run_experiment(config)
+    assert run_experiment(config) == first
+    only_run(store)
+    assert "has the same config and data and is finished" in capsys.readouterr().out

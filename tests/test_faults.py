@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from support import QUICK, MlflowServer, command_environment, wait_until
+from support import QUICK, MlflowServer, command_environment, mount_disk, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -224,15 +224,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, run_com
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder with little room."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mount_disk(tmp_path / "disk", "size=3m") as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("what", ["checkpoints", "store", "temporary files"])
@@ -290,21 +283,12 @@ def test_a_sweep_whose_records_are_refused_ends_and_says_so(tmp_path, run_comman
 
 
 def test_a_read_only_working_directory_is_one_clear_line(tmp_path, run_command, mlflow_server):
-    folder = tmp_path / "read_only"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a read-only folder is not allowed here")
-    try:
+    with mount_disk(tmp_path / "read_only", "ro,size=1m") as folder:
         local = run_command(folder, *TRAIN, *QUICK)
         remote = run_command(folder, *TRAIN, *QUICK, MLFLOW_TRACKING_URI=mlflow_server.uri)
         fine = run_command(
             folder, *TRAIN, *QUICK, "training.checkpoint_dir=null", MLFLOW_TRACKING_URI=mlflow_server.uri
         )
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
     for done in (local, remote):
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1

@@ -197,3 +197,20 @@ def test_digits_are_drawn_as_they_are_and_moved():
     assert len(drawn) == 18
     assert [np.argwhere(image).tolist() for image in drawn[::2][:4]] == [[[14, 27]], [[14, 2]], [[14, 24]], [[11, 27]]]
     assert not drawn[10].any()  # right, zero fill
+
+
+def test_made_images_stand_beside_their_nearest_with_what_the_judge_reads():
+    made, nearest = np.zeros((2, 5, 28, 28, 1), np.float32), np.ones((5, 28, 28, 1), np.float32)
+    judged = np.array([[0, 3, 3, 3, 1], [0, 0, 3, 3, 3]])
+    figure = figures.plot_beside_nearest(made, nearest, np.array([0, 0, 0, 3, 3]), judged, "title", each=2)
+    (axes,) = figure.axes
+    assert [image.get_cmap().name for image in axes.images] == ["gray", "gray", "gray_r"] * 5
+    # Rows of two at most: 0 0, 0, 3 3.
+    assert len({image.get_extent()[3] for image in axes.images}) == 3
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[0] == "title"
+    assert texts[1].startswith("made, sharpened once (white on black), nearest training image")
+    assert [text for text in texts if text.startswith("digit")] == ["digit 0", "digit 0", "digit 3"]
+    colors = [text.get_color() for text in axes.texts if text.get_text() in "03 1"]
+    assert colors.count("#E69F00") == 4
+    assert colors.count("#56B4E9") == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -15,7 +17,7 @@ from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_data_set
 from mnist_flow.errors import ConfigError, DataError
 from mnist_flow.identity import identify
-from mnist_flow.jobs import compose_base, compose_jobs, list_replicates
+from mnist_flow.jobs import choose_workers, compose_base, compose_jobs, count_workers, list_replicates
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_a_job_knows_its_names_and_params(compose_sweep):
     [
         (["reg=0,-1"], "reg=-1: must be greater than or equal to 0"),
         (["optimizer=sgd,adam", "epochs=0"], "epochs=0: must be greater than or equal to 1"),
-        (["model=mlp_100,autoencoder"], "model=autoencoder: training classifies digits"),
+        (["model=mlp_100,autoencoder", "reg=0.1"], "reg=0.1: belongs to classifiers"),
     ],
 )
 def test_a_job_that_can_not_be_is_told(compose_sweep, overrides, message):
@@ -276,3 +278,40 @@ def test_the_base_of_a_sweep_is_what_all_jobs_share(compose_sweep):
     base = compose_base(compose_sweep("reg=0,1e-5", "tracking.experiment_name=x", "hydra.sweep.subdir=y"))
     assert isinstance(base, TrainConfig)
     assert base.reg == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "cores", "gigabytes", "workers"),
+    [
+        (1, 4, 20, 4),
+        (4, 4, 20, 4),
+        (5, 4, 20, 5),
+        (7, 4, 20, 7),
+        (8, 4, 20, 4),
+        (24, 4, 20, 4),
+        (3, 2, 5, 3),
+        (3, 2, 4.7, 2),
+        (1, 1, 1, 1),
+        (0, 2, 20, 2),
+    ],
+)
+def test_a_pool_has_a_process_a_core_or_a_few_more(monkeypatch, n_jobs, cores, gigabytes, workers):
+    monkeypatch.setattr("mnist_flow.jobs.count_cores", lambda: cores)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
+    assert choose_workers(n_jobs) == workers
+
+
+@pytest.mark.parametrize(
+    ("overrides", "workers"),
+    [
+        ([], 1),
+        (["hydra/launcher=local_pool"], 3),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=5"], 5),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-2"], 1),
+        (["hydra/launcher=slurm"], None),
+    ],
+)
+def test_jobs_at_a_time(monkeypatch, compose_sweep, overrides, workers):
+    monkeypatch.setattr("mnist_flow.jobs.count_cores", lambda: 2)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
+    assert count_workers(compose_sweep(*overrides), n_jobs=3) == workers

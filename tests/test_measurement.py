@@ -81,7 +81,7 @@ def test_every_run_of_an_experiment_is_measured_once(client, experiment_id, trai
     assert set(summary["state"]) == {"measured"}
     printed = capsys.readouterr().out
     assert "3 evaluations: 0 done before, 3 to measure" in printed
-    assert f"2 of 3: shift of {trained[1].info.run_name}: accuracy " in printed
+    assert f"2 of 3: shift of {trained[1].info.run_name}: mean accuracy " in printed
     assert len(list_evaluations(client, experiment_id)) == before + 3
     again = evaluate_runs(compose_evaluate(*SHORT))
     assert set(again["state"]) == {"done before"}
@@ -264,3 +264,81 @@ def test_the_evaluations_of_training_runs_do_not_disturb_the_look_for_training_r
     evaluate_runs(compose_evaluate(*SHORT))
     assert set(tracking.fetch_runs(experiment_id)["run_id"]) == {run.info.run_id for run in trained}
     assert {run.run_id for run in tracking.fetch_past_runs(experiment_id)} == {run.info.run_id for run in trained}
+
+
+# A classifier behind a denoiser
+
+DENOISING = [
+    "measure=denoising",
+    "measure.denoising.levels=[0.0,0.5]",
+    "measure.denoising.draws=1",
+    "measure.denoising.quality_images=5",
+]
+
+
+@pytest.fixture(scope="module")
+def denoisers(folder):
+    """Two autoencoders of seed 0, one of them better, and one of seed 1, in the experiment `denoisers`."""
+    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
+        patch.chdir(folder)
+        store = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"
+        small = ["data=digits", "model=autoencoder", "model.hidden_units=[]", "model.latent_units=4"]
+        named = ["noise=salt_and_pepper", "tracking.experiment_name=denoisers", store]
+        for overrides in (["seed=0", "epochs=1"], ["seed=0", "epochs=3"], ["seed=1", "epochs=1"]):
+            run_experiment(compose("config", [*small, *named, *overrides]))
+    runs = mlflow.search_runs(experiment_names=["denoisers"], order_by=["attributes.start_time ASC"])
+    return list(runs["run_id"])
+
+
+def choose(*overrides):
+    return [*DENOISING, *(f"measure.denoising.denoiser.{one}" for one in ("experiment_name=denoisers", *overrides))]
+
+
+def test_a_classifier_is_measured_behind_the_best_denoiser_of_its_seed(client, trained, denoisers):
+    for run, denoiser in zip(trained[:2], (denoisers[1], denoisers[2]), strict=True):
+        summary = evaluate_runs(compose_evaluate(*choose(), f"run_ids=[{run.info.run_id}]"))
+        evaluation = client.get_run(summary["evaluation"][0])
+        assert evaluation.data.params["measure.denoising.denoiser.run_id"] == denoiser
+        assert len(evaluation.inputs.model_inputs) == 2
+        assert summary["noisy recall at 0.5"][0] == evaluation.data.metrics["noisy_macro_recall_at_level_0.5"]
+        table = tracking.fetch_tables("denoising", [run.info.experiment_id], [run.info.run_id])
+        assert set(table["denoiser"]) == {"", "denoisers, level 0.4"}
+        assert len(table) == 2 * 3
+
+
+def test_the_best_denoiser_and_the_best_classifier_can_be_chosen(client, trained, denoisers):
+    summary = evaluate_runs(compose_evaluate(*choose("choose=best"), "choose=best"))
+    accuracies = {run.info.run_id: run.data.metrics["val_accuracy"] for run in trained}
+    assert summary["run_id"].tolist() == [max(accuracies, key=accuracies.get)]
+    chosen = client.get_run(summary["evaluation"][0]).data.params["measure.denoising.denoiser.run_id"]
+    losses = {run_id: client.get_run(run_id).data.metrics["val_loss"] for run_id in denoisers}
+    assert chosen == min(losses, key=losses.get)
+
+
+def test_another_denoiser_is_another_evaluation(client, trained, denoisers):
+    of_run = f"run_ids=[{trained[0].info.run_id}]"
+    first, again, other = (
+        evaluate_runs(compose_evaluate(*choose(f"run_id={denoiser}"), of_run))
+        for denoiser in (denoisers[0], denoisers[0], denoisers[2])
+    )
+    assert again["evaluation"].tolist() == first["evaluation"].tolist()
+    assert other["evaluation"].tolist() != first["evaluation"].tolist()
+
+
+def test_models_that_are_for_something_else_are_refused(client, trained, denoisers):
+    classifier, denoiser = trained[0].info.run_id, denoisers[0]
+    with pytest.raises(RunError, match=rf"run {denoiser}: .* but measure=denoising wants a classifier, which takes"):
+        evaluate_runs(compose_evaluate(*choose(f"run_id={denoiser}"), f"run_ids=[{denoiser}]"))
+    message = rf"run {classifier}: .* but measure.denoising.denoiser wants an autoencoder, which takes"
+    with pytest.raises(RunError, match=message):
+        evaluate_runs(compose_evaluate(*choose(f"run_id={classifier}"), f"run_ids=[{classifier}]"))
+
+
+def test_a_denoiser_that_is_not_there_is_one_line(client, trained, denoisers):
+    of_run = f"run_ids=[{trained[2].info.run_id}]"
+    with pytest.raises(RunError, match=r"has no run of seed 2, but of 0 1; denoiser\.choose=best takes the best"):
+        evaluate_runs(compose_evaluate(*choose(), of_run))
+    with pytest.raises(TrackingError, match="denoiser: run nobody: there is no such run"):
+        evaluate_runs(compose_evaluate(*choose("run_id=nobody"), of_run))
+    with pytest.raises(TrackingError, match=r"denoiser\.experiment_name=autoencoder: no finished runs .* make some: "):
+        evaluate_runs(compose_evaluate(*choose("experiment_name=autoencoder"), of_run))

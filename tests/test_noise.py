@@ -85,3 +85,24 @@ def test_noise_comes_from_the_generator_alone(grey, add_noise):
     first, again, other = (add_noise(grey, 0.4, np.random.default_rng(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
+
+
+def test_salt_and_pepper_takes_a_level_an_image(grey):
+    levels = np.linspace(0, 1, len(grey), dtype=np.float32)
+    replaced = np.mean(add_salt_and_pepper(grey, levels, np.random.default_rng(0)) != 0.5, axis=(1, 2, 3))
+    # Four standard deviations of a share of 784 pixels are at most 0.071.
+    np.testing.assert_allclose(replaced, levels, atol=0.071)
+    assert (replaced[0], replaced[-1]) == (0, 1)
+
+
+def test_gaussian_takes_a_stddev_an_image(grey):
+    stddevs = np.linspace(0, 2, len(grey), dtype=np.float32)
+    spreads = np.std(add_gaussian(grey, stddevs, np.random.default_rng(0)) - grey, axis=(1, 2, 3))
+    np.testing.assert_allclose(spreads, stddevs, rtol=0.11)
+
+
+def test_one_bad_strength_among_many_is_refused(grey):
+    with pytest.raises(ValueError, match="must be from 0 to 1"):
+        add_salt_and_pepper(grey[:2], np.array([0.5, 1.5]), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="must be at least 0"):
+        add_gaussian(grey[:2], np.array([0.5, -1]), np.random.default_rng(0))

@@ -39,11 +39,18 @@ def test_every_dependency_is_pinned_as_pyproject_allows():
     for extra in ("parallel", "ray", "slurm", "server"):
         assert_pinned(PYPROJECT["optional-dependencies"][extra], read_pins("requirements-cluster.txt"))
     assert_pinned(PYPROJECT["optional-dependencies"]["dev"], read_pins("requirements-dev.txt"))
+    for extra in ("parallel", "bench"):
+        assert_pinned(PYPROJECT["optional-dependencies"][extra], read_pins("requirements-bench.txt"))
 
 
 def test_the_pins_for_a_cluster_and_for_development_are_the_same_and_more():
     run, cluster, dev = map(read_pins, ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"))
     assert run.items() < cluster.items() < dev.items()
+
+
+def test_the_benchmarks_run_the_pinned_project():
+    run, bench = map(read_pins, ("requirements.txt", "requirements-bench.txt"))
+    assert run.items() < bench.items()
 
 
 def test_the_pins_with_tensorflow_mlflow_ray_and_submitit_fit_together(run_command):
@@ -73,7 +80,7 @@ def test_conda_installs_the_same_pins_on_a_python_that_is_allowed():
 
 
 def test_extras_are_there():
-    assert set(PYPROJECT["optional-dependencies"]) == {"parallel", "ray", "slurm", "server", "gpu", "dev"}
+    assert set(PYPROJECT["optional-dependencies"]) == {"parallel", "ray", "slurm", "server", "gpu", "bench", "dev"}
 
 
 def test_a_wheel_carries_the_config(tmp_path, run_command):

@@ -1,36 +1,19 @@
 import os
 import socket
-import subprocess
-import sys
 
 import psutil
 import pytest
 
 from mnist_flow.processes import describe_process, is_alive, name_process
-from support import command_environment, wait_until
-
-
-@pytest.fixture
-def other():
-    """Another process, and what it calls itself."""
-    program = "from mnist_flow.processes import describe_process; print(describe_process(), flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=command_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process, process.stdout.readline().strip()
-        process.kill()
+from support import wait_until
 
 
 def test_this_process_is_alive():
     assert is_alive(describe_process()) is True
 
 
-def test_another_process_is_alive_until_it_dies(other):
-    process, name = other
+def test_another_process_is_alive_until_it_dies(other_process):
+    process, name = other_process
     assert name != describe_process()
     assert is_alive(name) is True
     process.kill()
@@ -38,8 +21,8 @@ def test_another_process_is_alive_until_it_dies(other):
     assert is_alive(name) is False
 
 
-def test_a_process_that_nobody_has_waited_for_is_dead(other):
-    process, name = other
+def test_a_process_that_nobody_has_waited_for_is_dead(other_process):
+    process, name = other_process
     process.kill()
     wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE, seconds=10)
     assert is_alive(name) is False

@@ -13,12 +13,13 @@ REPRODUCE = (
     *("-m", "mnist_flow.reproduce", "presets=[learning_rate,learning_rate_holdout]", "launcher=basic"),
     "overrides=['data=digits','epochs=1','batch_size=32','seed=0,1','optimizer.learning_rate=0.1,0.5']",
     *(
-        "evaluations=[{measure:shift,experiment:learning_rate}]",
-        "studies=[{study:learning_rate},{study:learning_rate,experiment:learning_rate_holdout},{study:cnn}]",
+        "parts.reports.evaluations=[{measure:shift,experiment:learning_rate}]",
+        "parts.reports.studies=[{study:learning_rate},{study:cnn}]",
         "output_dir=out",
     ),
 )
-
+# Any preset can be planned on them, without MNIST.
+DIGITS = ("overrides=['data=digits']", "output_dir=out")
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -45,6 +46,16 @@ def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command, p
     assert "8 runs to train" in done.stdout
     assert not list_imports(done.stderr) & {"tensorflow", "keras"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_part_needs_is_trained_with_it_and_chooses_no_other_part(tmp_path, run_command):
+    def plan(choice):
+        done = run_command(tmp_path, "-m", "mnist_flow.reproduce", choice, *DIGITS, "--plan")
+        assert done.returncode == 0, done.stderr
+        return re.findall(r"^│ *(\w+) *│ *(\d+) *│", done.stdout, re.MULTILINE)
+
+    assert plan("presets=[unet]") == plan("parts=[beyond]") == [("unet", "3"), ("denoising", "3")]
+    assert plan("presets=[denoising]") == [("denoising", "3")]
 
 
 def test_everything_missing_is_trained_measured_and_drawn(reproduced):
@@ -76,28 +87,85 @@ def test_the_results_have_every_published_number_of_the_presets(reproduced):
     assert ours.startswith(f"{100 * mean:.2f} ± ")
     assert ours.endswith("% (2)")
     assert verdict == "other settings |"
-    assert "| 784-100-10, SGD, eight learning rates, 10 epochs; the learning rate chosen on held-out images |" in text
     page = (folder / "out" / "report.html").read_text()
     for run in runs:
         assert f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run.info.run_id}" in page
 
 
+def test_the_honest_protocol_has_its_own_page(reproduced):
+    folder, _ = reproduced
+    text = (folder / "out" / "HOLDOUT.md").read_text()
+    assert "4 runs,\n" in text
+    assert "| 784-100-10, SGD, eight learning rates, 10 epochs; the learning rate chosen on held-out images |" in text
+    assert "![learning_rate-learning_rate_holdout](results/learning_rate-learning_rate_holdout.svg)" in text
+    results = (folder / "out" / "RESULTS.md").read_text()
+    assert "4 runs,\n" in results
+    assert "learning_rate_holdout" not in results
+    page = (folder / "out" / "report.html").read_text()
+    assert '<h2 id="reports">Results</h2>' in page
+    assert '<h2 id="holdout">The honest protocol</h2>' in page
+
+
 def test_the_same_command_again_trains_and_measures_nothing(reproduced, run_command):
     folder, _ = reproduced
-    before = (folder / "out" / "RESULTS.md").read_text()
+    pages = [folder / "out" / name for name in ("RESULTS.md", "HOLDOUT.md")]
+    before = [page.read_text() for page in pages]
     done = run_command(folder, *REPRODUCE)
     assert done.returncode == 0, done.stderr
     assert "0 runs to train" in done.stdout
     assert "mnist_flow.train" not in done.stdout
     assert (count_runs(folder, "train"), count_runs(folder, "evaluation")) == (8, 4)
-    assert (folder / "out" / "RESULTS.md").read_text() == before
+    assert [page.read_text() for page in pages] == before
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("parts=[holdout]", "parts.holdout.presets=[learning_rate_holdout]"),
+        ("presets=[learning_rate_holdout]",),
+    ],
+    ids=["parts", "presets"],
+)
+def test_only_the_page_of_the_part_that_is_chosen_is_written(reproduced, run_command, choice):
+    folder, _ = reproduced
+    results, twins = (folder / "out" / name for name in ("RESULTS.md", "HOLDOUT.md"))
+    text = twins.read_text()
+    results.write_text("of another store\n")
+    twins.unlink()
+    arguments = [one for one in REPRODUCE if not one.startswith(("presets=", "parts."))]
+    done = run_command(folder, *arguments, *choice)
+    assert done.returncode == 0, done.stderr
+    assert "0 runs to train" in done.stdout
+    assert results.read_text() == "of another store\n"
+    assert twins.read_text() == text
+    assert "Five reports" not in (folder / "out" / "report.html").read_text()
+
+
+def test_a_page_without_a_finished_run_is_not_written(tmp_path, run_command):
+    pages = [tmp_path / "out" / name for name in ("RESULTS.md", "HOLDOUT.md", "report.html")]
+    pages[0].parent.mkdir()
+    for page in pages:
+        page.write_text("of another store\n")
+    diverging = "overrides=['data=digits','epochs=1','seed=0','optimizer.learning_rate=1e30']"
+    arguments = ("presets=[mlp_64_64]", "launcher=basic", "output_dir=out", diverging)
+    done = run_command(tmp_path, "-m", "mnist_flow.reproduce", *arguments)
+    assert done.returncode == 1
+    assert "RESULTS.md: not written: no run of parts=[reports] is finished" in done.stderr
+    assert [page.read_text() for page in pages] == ["of another store\n"] * 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["presets=[widht]"], "experiment=widht: no such preset; did you mean 'width'"),
-        (["studies=[{study:curve}]"], "study=curve: no such option; did you mean 'curves'"),
+        (
+            ["parts=[holdut]"],
+            "parts=holdut: no such option; did you mean 'holdout' or 'holdout_width'? Choices: beyond denoising ",
+        ),
+        (["parts=[]"], "parts: nothing is chosen; leave it out for all"),
+        (["presets=[]"], "presets: nothing is chosen; leave it out for all"),
+        (["parts=[holdout]"], "presets: 'mlp_64_64' is in none of parts=[holdout]; choose its part too"),
+        (["parts.reports.studies=[{study:curve}]"], "study=curve: no such option; did you mean 'curves'"),
         (["launcher=moon"], "hydra/launcher=moon: no such option"),
         (["overrides=['epochs=none']", "output_dir=out"], "epochs=none: must be a valid integer"),
         (["overrides=['epochs=1']"], "output_dir=docs: holds the reports' results"),

@@ -91,7 +91,7 @@ CONDITIONS = [
 
 def test_conditions_are_measured_against_literals():
     images = np.stack([np.zeros((28, 28, 1)), *[np.ones((28, 28, 1))] * 3]).astype(np.float32)
-    table = measure_conditions(CONDITIONS, images, np.array([0, 1, 1, 1]), 1.0, predict_brightness)
+    table = measure_conditions(CONDITIONS, images, np.array([0, 1, 1, 1]), predict_brightness)
     assert list(table) == ["level", "draw", *MEASURES]
     assert table["n"].tolist() == [4, 4]
     assert table["accuracy"].tolist() == [1.0, 0.25]
@@ -99,19 +99,6 @@ def test_conditions_are_measured_against_literals():
     # All zeros and no one is found; the digits that are not there do not count.
     assert table["macro_recall"].tolist() == [1.0, 0.5]
     np.testing.assert_allclose(table["cross_entropy"], [-np.log(0.8), -(np.log(0.8) + 3 * np.log(0.2)) / 4], rtol=1e-6)
-
-
-def test_pixels_are_scaled_after_the_change():
-    ones = np.ones((2, 28, 28, 1), dtype=np.float32)
-    seen = []
-
-    def predict(images):
-        seen.append(images[0, 0, 0, 0])
-        return predict_brightness(images)
-
-    conditions = [Condition({}, lambda images: images + np.float32(1))]
-    measure_conditions(conditions, ones, np.array([1, 1]), 0.25, predict)
-    assert seen == [0.5]
 
 
 def test_headlines_of_shifts_keep_straight_and_diagonal_ones_apart():

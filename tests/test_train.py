@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from support import PROJECT_DIR, QUICK, command_environment, list_imports, wait_until
+from support import PROJECT_DIR, QUICK, command_environment, list_imports, list_modules, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 
@@ -76,6 +76,27 @@ def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_comman
     imported = list_imports(done.stderr)
     assert {"hydra", "mnist_flow"} <= imported
     assert not imported & {"tensorflow", "keras", "mlflow", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [
+        (["--help"], 600),
+        (["--cfg", "job"], 600),
+        (["plan=true", "data=digits"], 3200),
+        (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3200),
+        (["-m", *QUICK, "epochs=1", "hydra/launcher=local_pool"], 3600),
+    ],
+    ids=["help", "config", "plan", "sweep's plan", "sweep"],
+)
+def test_the_main_process_imports_few_modules(tmp_path, arguments, most):
+    """Counted, since seconds depend on the machine; what trains and draws is for the processes of the jobs."""
+    modules = list_modules(tmp_path, "mnist_flow.train", *arguments)
+    packages = {name.partition(".")[0] for name in modules}
+    assert {"hydra", "mnist_flow"} <= packages
+    assert not packages & {"tensorflow", "keras", "skimage"}
+    assert not modules & {"matplotlib.figure", "mnist_flow.training", "mnist_flow.figures"}
+    assert len(modules) < most
 
 
 def test_help_lists_every_group_and_key(tmp_path, run_command):

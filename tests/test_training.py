@@ -2,6 +2,8 @@ import dataclasses
 import functools
 import gc
 import math
+from collections import Counter
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -13,13 +15,19 @@ from mnist_flow.augmentation import draw_affine_transforms, draw_shifts
 from mnist_flow.checkpoint import CheckpointFolder
 from mnist_flow.data import Images, load_data_set
 from mnist_flow.errors import DivergedError, RunError
+from mnist_flow.evaluation import predict
+from mnist_flow.models.autoencoder import build_autoencoder
+from mnist_flow.models.cvae import build_cvae
 from mnist_flow.models.mlp import build_mlp
 from mnist_flow.noise import add_gaussian, add_salt_and_pepper
+from mnist_flow.reconstruction import compute_binary_cross_entropy
 from mnist_flow.training import (
     Plateau,
     build_learning_rate,
     build_optimizer,
+    compute_code_divergence,
     configure_tensorflow,
+    corrupt_measured,
     count_steps,
     describe_devices,
     one_hot,
@@ -289,13 +297,82 @@ def test_each_dropout_layer_has_its_own_state_each_epoch():
     assert len(set(states)) == 6
 
 
+# What must stay cheap, in counts: seconds depend on the machine
+
+
+def test_a_training_is_traced_once(train, validation, monkeypatch):
+    """However many epochs, blocks and smaller last batches it has."""
+    traced = Counter()
+    for name in ("train_step", "test_step"):
+        original = getattr(training._Learner, name)
+
+        def count(self, *arguments, name=name, original=original):
+            traced[name] += 1
+            return original(self, *arguments)
+
+        monkeypatch.setattr(training._Learner, name, count)
+    fit(train, validation, epochs=3, steps_per_execution=2)
+    assert traced == {"train_step": 1, "test_step": 1}
+
+
+@pytest.mark.parametrize("learning_rate", [0.1, 1e30])
+def test_the_memory_of_the_images_is_given_back(train, validation, monkeypatch, learning_rate):
+    """After a training that failed, too: TensorFlow keeps its graphs, so a sweep would gather an array a run."""
+    learners = []
+    original = training._Learner.keep_images
+
+    def keep(self, inputs, targets):
+        original(self, inputs, targets)
+        learners.append(self)
+        assert [kept.shape[0] for kept in self._kept] == [None, None]
+        assert [len(kept.numpy()) for kept in self._kept] == [len(inputs)] * 2
+
+    monkeypatch.setattr(training._Learner, "keep_images", keep)
+    with nullcontext() if learning_rate < 1 else pytest.raises(DivergedError):
+        fit(train, validation, optimizer=build_optimizer("sgd", learning_rate))
+    (learner,) = learners
+    assert [kept.numpy().nbytes for kept in learner._kept] == [0, 0]
+
+
+def test_an_epoch_moves_the_numbers_of_its_images_and_no_image(numbered):
+    stream = training._EpochStream(build_mlp([]), 0)
+    blocks, images_done = training._build_blocks(len(numbered), 16, 2, stream)
+    for epoch in range(2):
+        stream.on_epoch_begin(epoch)
+        moved = [block.numpy() for block in blocks]
+        assert [block.shape for block in moved] == [(2, 16), (1, 16), (1, 2)]
+        assert sum(block.nbytes for block in moved) == 400
+        assert np.concatenate([block.ravel() for block in moved]).tolist() == [
+            int(number) for number in read_numbers(read_epoch(numbered, epoch)[0])
+        ]
+    assert images_done == [32, 48, 50]
+    assert len(blocks) == 3
+
+
+@pytest.mark.parametrize(
+    ("n_images", "batch_size", "shapes", "images_done"),
+    [
+        (10, 16, [(1, 10)], [10]),
+        (32, 16, [(2, 16)], [32]),
+        (100, 10, [(4, 10), (4, 10), (2, 10)], [40, 80, 100]),
+        (41, 10, [(4, 10), (1, 1)], [40, 41]),
+    ],
+)
+def test_blocks_of_other_sizes(n_images, batch_size, shapes, images_done):
+    stream = training._EpochStream(build_mlp([]), 0)
+    blocks, done = training._build_blocks(n_images, batch_size, 4, stream)
+    assert [tuple(block.shape) for block in blocks] == shapes
+    assert done == images_done
+
+
 # The batches of an epoch
 
 
-def read_epoch(images, epoch, seed=0, corrupt=None, draw_transforms=None, batch_size=16):
-    """All batches of one epoch as lists of arrays: images, targets."""
+def read_epoch(images, epoch, seed=0, corrupt=None, draw_transforms=None, batch_size=16, targets=None):
+    """All batches of one epoch as lists of arrays: images, targets (the labels, if none are given)."""
     stream = training._EpochStream(build_mlp([]), seed)
-    dataset = training._build_batches(images, batch_size, stream, corrupt, draw_transforms)
+    targets = one_hot(images) if targets is None else targets
+    dataset = training._build_batches(images.images, targets, batch_size, stream, corrupt, draw_transforms)
     stream.on_epoch_begin(epoch)
     x, y = zip(*((x.numpy(), y.numpy()) for x, y in dataset), strict=True)
     return list(x), list(y)
@@ -590,7 +667,9 @@ def test_a_process_keeps_the_threads_of_its_first_job():
     assert describe_devices()["intra_op_threads"] == 1
 
 
-@pytest.mark.parametrize(("steps_per_execution", "images_done"), [(1, [32, 64, 96, 100]), (2, [64, 100]), (32, [100])])
+@pytest.mark.parametrize(
+    ("steps_per_execution", "images_done"), [(1, [32, 64, 96, 100]), (2, [64, 96, 100]), (32, [96, 100])]
+)
 def test_listeners_hear_of_steps_and_epochs(train, validation, steps_per_execution, images_done):
     steps, epochs = [], []
     _, result = fit(
@@ -607,6 +686,22 @@ def test_listeners_hear_of_steps_and_epochs(train, validation, steps_per_executi
     epoch, _, metrics = steps[-1]
     assert epoch == 2
     assert float(metrics["loss"]) == pytest.approx(result.history[1]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("steps_per_execution", "images_done"), [(1, [32, 64, 96, 100]), (2, [64, 100]), (3, [96, 100]), (32, [100])]
+)
+def test_listeners_hear_of_steps_with_noise_too(train, validation, steps_per_execution, images_done):
+    steps = []
+    fit(
+        train,
+        validation,
+        epochs=1,
+        corrupt=lambda images, rng: add_gaussian(images, 0.1, rng),
+        steps_per_execution=steps_per_execution,
+        on_steps=lambda epoch, done, metrics: steps.append(done),
+    )
+    assert steps == images_done
 
 
 # Going on after an interruption
@@ -705,7 +800,7 @@ def test_a_resumed_training_tells_its_own_epochs_only(train, validation):
         on_steps=lambda epoch, done, metrics: steps.append((epoch, done)),
     )
     assert epochs == [3, 4]
-    assert steps == [(3, 100), (4, 100)]
+    assert steps == [(3, 96), (3, 100), (4, 96), (4, 100)]
 
 
 def test_a_state_is_handed_on_after_the_epoch_is_told(train, validation):
@@ -745,3 +840,153 @@ def test_the_state_of_another_network_or_optimizer_is_refused(train, validation,
             epochs=4,
             resume_from=states[-1],
         )
+
+
+# Denoisers
+
+
+def season(images, rng):
+    return add_salt_and_pepper(images, 0.4, rng)
+
+
+def fit_denoiser(train, validation, seed=0, rate=1e-3, **options):
+    reset_keras(seed)
+    model = build_autoencoder([16], 4)
+    optimizer = build_optimizer("adam", rate)
+    return fit(train, validation, model, seed, optimizer, task="reconstruction", **{"corrupt": season} | options)
+
+
+def test_noise_is_on_the_input_and_the_target_is_clean(train):
+    x, y = read_epoch(train, 0, corrupt=season, targets=train.images)
+    x, y = np.concatenate(x), np.concatenate(y)
+    assert np.mean(x != y) > 0.1
+    assert {image.tobytes() for image in y} == {image.tobytes() for image in train.images}
+
+
+def test_a_target_that_is_an_image_moves_with_its_input(train):
+    x, y = read_epoch(train, 0, draw_transforms=lambda n, rng: draw_shifts(n, 9, rng), targets=train.images)
+    np.testing.assert_array_equal(np.concatenate(x), np.concatenate(y))
+    assert {image.tobytes() for image in np.concatenate(y)} != {image.tobytes() for image in train.images}
+
+
+@pytest.mark.parametrize(("redraw", "sizes"), [(True, [100, *[32, 32, 32, 4] * 2]), (False, [100, 100])])
+def test_noise_is_drawn_each_epoch_or_once(train, validation, redraw, sizes):
+    """100 validation images once; then batches in both epochs, or all training images once."""
+    drawn = []
+
+    def note(images, rng):
+        drawn.append(len(images))
+        return season(images, rng)
+
+    fit_denoiser(train, validation, corrupt=note, redraw=redraw)
+    assert sorted(drawn) == sorted(sizes)
+
+
+def test_noise_that_is_drawn_once_depends_on_the_seed(train, validation):
+    seen = []
+
+    def note(images, rng):
+        seen.append(season(images, rng))
+        return seen[-1]
+
+    for seed in (0, 0, 1):
+        fit_denoiser(train, validation, seed, corrupt=note, redraw=False, epochs=1)
+    (first, valid), (again, valid_again), (other, valid_other) = zip(seen[::2], seen[1::2], strict=True)
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+    # Runs of all seeds are validated on the same images.
+    np.testing.assert_array_equal(valid, valid_again)
+    np.testing.assert_array_equal(valid, valid_other)
+
+
+def test_a_denoiser_is_validated_by_the_clean_pixels_of_noisy_images(train, validation):
+    model, result = fit_denoiser(train, validation, rate=STILL, epochs=1)
+    noisy = corrupt_measured(validation.images, season, "validation")
+    assert np.mean(noisy != validation.images) > 0.1
+    loss = compute_binary_cross_entropy(validation.images, np.asarray(model(noisy)))
+    assert recorded(result, "val_loss") == [pytest.approx(loss, rel=1e-5)]
+    assert set(result.history[0]) == {"loss", "val_loss", "learning_rate"}
+
+
+def test_validation_and_test_images_have_noise_of_their_own(validation):
+    noisy = [corrupt_measured(validation.images, season, part) for part in ("validation", "test", "validation")]
+    np.testing.assert_array_equal(noisy[0], noisy[2])
+    assert np.any(noisy[0] != noisy[1])
+    assert corrupt_measured(validation.images, None, "test") is validation.images
+
+
+def test_a_denoiser_learns_to_denoise():
+    train, validation = load_digits(0, 1000), load_digits(1000, 1300)
+    _, result = fit_denoiser(train, validation, rate=1e-2, epochs=15)
+    losses = recorded(result, "val_loss")
+    assert losses[-1] < 0.95 * losses[0]
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_a_denoiser_goes_on_bit_for_bit(train, validation, redraw):
+    states = []
+    model, result = fit_denoiser(train, validation, epochs=3, redraw=redraw, on_state=states.append)
+    resumed_model, resumed = fit_denoiser(train, validation, epochs=3, redraw=redraw, resume_from=states[0])
+    assert are_equal(resumed_model.get_weights(), model.get_weights())
+    assert resumed.history == result.history
+
+
+# A conditional variational autoencoder
+
+
+def fit_generator(resume_from=None, seed=1, **options):
+    """Weights, result and states of a training that draws codes."""
+    reset_keras(seed)
+    model = build_cvae([16], 3)
+    states = []
+    optimizer = build_optimizer("adam", 1e-3)
+    options = {"epochs": 3, "optimizer": optimizer, "task": "generation", "on_state": states.append, **options}
+    _, result = fit(load_digits(0, 100), load_digits(100, 200), model, seed=seed, resume_from=resume_from, **options)
+    return model, result, states
+
+
+def measure_generator(model):
+    """Its loss on the validation images, from its predictions."""
+    images = load_digits(100, 200)
+    inputs = images.images, one_hot(images)
+    mean, log_stddev = model.get_layer("encoder").predict(inputs, verbose=0)
+    divergence = float(np.mean(compute_code_divergence(mean, log_stddev)))
+    return 784 * compute_binary_cross_entropy(images.images, predict(model, inputs)) + divergence
+
+
+def test_the_loss_of_a_generator_has_two_parts(validation):
+    """Zero weights: every pixel is one half, and codes have the mean 2 and the deviation e."""
+    reset_keras(0)
+    model = build_cvae([16], 3)
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    for name, bias in (("mean", 2.0), ("log_stddev", 1.0)):
+        model.get_layer("encoder").get_layer(name).set_weights([np.zeros((16, 3)), np.full(3, bias)])
+    _, result = fit(validation, validation, model, optimizer=build_optimizer("sgd", STILL), task="generation")
+    expected = 784 * math.log(2) + 3 * ((4 + math.e**2 - 1) / 2 - 1)
+    assert recorded(result, "loss") == pytest.approx([expected] * 2, rel=1e-4)
+    assert recorded(result, "val_loss") == pytest.approx([expected] * 2, rel=1e-4)
+    assert set(result.history[0]) == {"loss", "val_loss", "learning_rate"}
+
+
+def test_a_generator_learns_with_the_same_numbers_for_a_seed():
+    (model, result, _), (_, again, _), (_, other, _) = fit_generator(), fit_generator(), fit_generator(seed=2)
+    assert again.history == result.history != other.history
+    assert recorded(result, "loss")[-1] < recorded(result, "loss")[0]
+    # In place: the model that was given, not only the one that trains it.
+    assert result.selected["val_loss"] == pytest.approx(measure_generator(model), rel=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_generator_goes_on_bit_for_bit(tmp_path, epoch):
+    model, result, states = fit_generator()
+    with CheckpointFolder(tmp_path / "run") as checkpoints:
+        checkpoints.save(states[epoch - 1])
+        resumed, resumed_result, _ = fit_generator(resume_from=checkpoints.load())
+    assert are_equal(resumed.get_weights(), model.get_weights())
+    assert resumed_result.history == result.history
+
+
+def test_a_generator_ends_with_the_averaged_weights_that_were_validated():
+    optimizer = build_optimizer("adam", 1e-2, ema_momentum=0.8)
+    model, result, _ = fit_generator(optimizer=optimizer, keep_best_epoch=True)
+    assert result.selected["val_loss"] == pytest.approx(measure_generator(model), rel=1e-5)

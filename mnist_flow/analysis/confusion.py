@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +14,7 @@ from mnist_flow.analysis.matrices import N_DIGITS, fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.style import build_title
+from mnist_flow.analysis.style import build_title, make_panels
 from mnist_flow.arrays import IntArray
 from mnist_flow.config import ConfusionStudy
 
@@ -61,21 +60,15 @@ def list_pairs(summary: pd.DataFrame, count: int) -> pd.DataFrame:
 def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     """Mean row-normalised matrices, a panel a setting; the colours end at the largest mistake of all."""
     panels = list(dict.fromkeys(summary["panel"]))
-    n_columns = min(2, len(panels))
-    n_rows = math.ceil(len(panels) / n_columns)
-    figure = Figure(figsize=(max(6.4, 5.2 * n_columns), 4.9 * n_rows + 0.6), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    all_axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    figure, all_axes = make_panels(len(panels), 2, (5.2, 4.9), 0.6, title)
     mistakes = summary.loc[summary["true"] != summary["predicted"], "mean"]
     darkest = max(mistakes.max(), 1e-3)
-    for axes, panel in zip(all_axes, panels, strict=False):
+    for axes, panel in zip(all_axes, panels, strict=True):
         shown = summary[summary["panel"] == panel]
         mean = shown.pivot_table(index="true", columns="predicted", values="mean").to_numpy()
         image = _plot_matrix(axes, mean, darkest)
         axes.set_title(f"{panel} (mean of n = {shown['n'].min()})", fontsize=9)
-    for axes in all_axes[len(panels) :]:
-        axes.remove()
-    bar = figure.colorbar(image, ax=list(all_axes[: len(panels)]), extend="max", shrink=0.6, aspect=30)
+    bar = figure.colorbar(image, ax=all_axes, extend="max", shrink=0.6, aspect=30)
     bar.set_label("share of the true digit's images in % (darkest from the largest mistake on)", fontsize=9)
     return figure
 

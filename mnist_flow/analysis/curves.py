@@ -31,14 +31,15 @@ _MAX_VECTOR_LINES = 200
 
 
 def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
-    """Accuracy in one figure, loss in the other, a panel a setting.
+    """Accuracy of classifiers in one figure, loss in the other, a panel a setting.
 
     Raises:
         TrackingError: no run has epoch curves.
     """
     curves = fetch_curves(runs.table)
     title = style.build_title("Epoch curves", runs.table)
-    figures = {name: plot_curves(curves, runs, name, title) for name in ("accuracy", "loss")}
+    measured = [name for name in ("accuracy", "loss") if f"val_{name}" in set(curves["metric"])]
+    figures = {name: plot_curves(curves, runs, name, title) for name in measured}
     return Drawing(figures, {"": summarise_curves(curves)})
 
 
@@ -77,15 +78,11 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     if len(panels) > _MAX_PANELS:
         log.warning("%d settings; the first %d are drawn, study.filter chooses others", len(panels), _MAX_PANELS)
         panels = panels[:_MAX_PANELS]
-    n_columns = min(len(panels), max(1, math.ceil(math.sqrt(len(panels)))))
-    n_rows = math.ceil(len(panels) / n_columns)
-    figure = Figure(figsize=(max(6.4, 3.5 * n_columns), 2.7 * n_rows + 1.3), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    all_axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    figure, all_axes = style.make_panels(len(panels), math.ceil(math.sqrt(len(panels))), (3.5, 2.7), 1.3, title)
     published = select_published(runs.published, f"test_{quantity}")
     settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
-    for axes, panel in zip(all_axes, panels, strict=False):
+    for axes, panel in zip(all_axes, panels, strict=True):
         shown = curves[curves["panel"] == panel]
         # An array, since an empty list would choose no columns.
         printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
@@ -109,10 +106,8 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
         axes.set_xlabel("epoch", fontsize=9)
         axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
         axes.set_title(f"{panel} (n = {shown['run_id'].nunique()})", fontsize=9)
-    for axes in all_axes[len(panels) :]:
-        axes.remove()
     key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
-    style.add_legend(figure, list(all_axes[: len(panels)]), key)
+    style.add_legend(figure, all_axes, key)
     return figure
 
 

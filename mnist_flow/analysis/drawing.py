@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from mnist_flow.errors import UserError
 
 _PNG_DPI = 150
+# Of what is an image in an SVG, such as thousands of points.
+_SVG_DPI = 100
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Drawing:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     # What mean, difference, … of the tables are of; None: of several metrics.
     metric: str | None = None
+    # Figures that show images of the data set; as PNG only, since they are not for publishing with the code.
+    pictures: dict[str, Figure] = field(default_factory=dict)
 
 
 def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:
-    """Write `<name>.png`, `.svg` and `.csv`, or `<name>_<what>`, in place of earlier ones.
+    """Write `<name>.png`, `.svg` and `.csv`, or `<name>_<what>`, in place of earlier ones; of pictures only the PNG.
 
     The same data gives the same SVG, byte for byte, with one version of matplotlib.
 
@@ -42,8 +46,11 @@ def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:
         for what, figure in drawing.figures.items():
             figure.savefig(place(what, ".png"), dpi=_PNG_DPI)
             with mpl.rc_context({"svg.hashsalt": "mnist_flow"}):
-                figure.savefig(place(what, ".svg"), metadata={"Date": None}, dpi=_PNG_DPI)
+                figure.savefig(place(what, ".svg"), metadata={"Date": None}, dpi=_SVG_DPI)
             files += [place(what, ".png"), place(what, ".svg")]
+        for what, figure in drawing.pictures.items():
+            figure.savefig(place(what, ".png"), dpi=_PNG_DPI)
+            files.append(place(what, ".png"))
         for what, table in drawing.tables.items():
             table.to_csv(place(what, ".csv"), index=False)
             files.append(place(what, ".csv"))

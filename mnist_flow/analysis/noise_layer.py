@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -95,18 +94,12 @@ def plot_answers(answers: pd.DataFrame, title: str) -> Figure:
         title: of the figure.
     """
     panels = list(dict.fromkeys(answers["panel"]))
-    n_columns = min(4, len(panels))
-    n_rows = math.ceil(len(panels) / n_columns)
-    figure = Figure(figsize=(max(6.4, 3.6 * n_columns), 3.0 * n_rows + 1.0), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    all_axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    figure, all_axes = style.make_panels(len(panels), 4, (3.6, 3.0), 1.0, title)
     summary = summarise_answers(answers)
-    for axes, panel in zip(all_axes, panels, strict=False):
+    for axes, panel in zip(all_axes, panels, strict=True):
         _plot_histogram(axes, answers[answers["panel"] == panel], summary[summary["panel"] == panel])
         axes.set_title(f"{panel}\n{describe_answers(summary[summary['panel'] == panel])}", fontsize=9)
-    for axes in all_axes[len(panels) :]:
-        axes.remove()
-    style.add_legend(figure, list(all_axes[: len(panels)]))
+    style.add_legend(figure, all_axes)
     return figure
 
 

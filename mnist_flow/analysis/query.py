@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from mnist_flow import tracking
-from mnist_flow.analysis.runs import build_run_table
+from mnist_flow.analysis.runs import build_run_table, label_panels
 from mnist_flow.config import AnalyzeConfig
 from mnist_flow.errors import TrackingError
 from mnist_flow.presets import list_presets, load_preset
@@ -114,6 +114,29 @@ def select_published(published: pd.DataFrame, metric: str, x: str | None = None)
         return printed
     at = printed["at"].map(lambda setting: setting.get(x, np.nan))
     return printed.assign(x=at).dropna(subset="x")
+
+
+def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFrame:
+    """The tables of a measure of the study's runs, see `tracking.fetch_tables`, with what tells lines apart as `model`.
+
+    Raises:
+        TrackingError: none of the runs is measured; `hint` ends the command that measures them.
+    """
+    run_ids = list(runs.table["run_id"])
+    measured = tracking.fetch_tables(measure, sorted(set(runs.table["experiment_id"])), run_ids)
+    if measured.empty:
+        raise TrackingError(f"{describe_unmeasured(runs, measure)}{hint}")
+    labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
+    return measured.assign(model=measured["run_id"].map(labels))
+
+
+def describe_unmeasured(runs: StudyRuns, measure: str) -> str:
+    """Why a study of evaluations has nothing to draw, with the command that makes them."""
+    names = " ".join(runs.table["experiment"].unique())
+    return (
+        f"study={measure}: no run of {names} is measured; measure them, experiment by experiment: "
+        f"python -m mnist_flow.evaluate measure={measure} tracking.experiment_name=NAME"
+    )
 
 
 def _describe_absent(name: str, known: Mapping[str, str]) -> str:

@@ -11,19 +11,18 @@ import pandas as pd
 from scipy import stats
 
 from mnist_flow.analysis.runs import is_same_value
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW, CONFIDENCE
 from mnist_flow.config import PublishedResult
 from mnist_flow.presets import Preset
 
 # Images behind every published accuracy.
 _N_IMAGES = 10_000
-_LEVEL = 0.95
-# Below this a classifier of ten digits has learned nothing worth the name, and its accuracy has no normal spread.
-_COLLAPSED_BELOW = 0.2
-_SUM = "accuracy_mean_plus_std"
+_SUM, _FINDING = "accuracy_mean_plus_std", "finding"
 # Columns of our tables by the published metric.
 _COLUMNS = {
     "test_accuracy": "test_accuracy",
     "test_loss": "test_loss",
+    "loss": "loss",
     "shifted_accuracy": "accuracy",
     _SUM: "test_accuracy",
 }
@@ -44,7 +43,6 @@ class Verdict:
 class Comparison:
     """One published number, or curve, beside the runs of its setting."""
 
-    preset: str
     published: PublishedResult
     setting: str
     ours: tuple[float, ...]  # one value a seed
@@ -55,6 +53,11 @@ class Comparison:
     def report(self) -> str:
         """000 to 004."""
         return self.published.row[:3]
+
+    @property
+    def is_loss(self) -> bool:
+        """A loss, in nats; otherwise an accuracy, a share."""
+        return _is_loss(self.published)
 
     @property
     def mean(self) -> float:
@@ -94,12 +97,11 @@ def compare_with_published(
     comparisons = []
     for published in preset.published.results:
         table = shifted if published.metric == "shifted_accuracy" else runs
-        column = _COLUMNS[published.metric]
+        column = _COLUMNS.get(published.metric)
         chosen = _select(table, published)
-        ours = tuple(float(value) for value in chosen[column]) if len(chosen) else ()
+        ours = tuple(float(value) for value in chosen[column]) if len(chosen) and column else ()
         comparisons.append(
             Comparison(
-                preset=preset.name,
                 published=published,
                 setting=preset.published.setting,
                 ours=ours,
@@ -126,10 +128,10 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
     """
     if not published or not ours:
         return Verdict(None, math.nan, "nothing published to compare" if not published else "not run yet")
-    if is_accuracy and min(*published, *ours) < _COLLAPSED_BELOW and len(published) == 1:
+    if is_accuracy and min(*published, *ours) < COLLAPSED_BELOW and len(published) == 1:
         same = sum(math.isclose(value, published[0], abs_tol=_ONE_IMAGE) for value in ours)
         return Verdict(same == len(ours), math.nan, f"{same} of {len(ours)} runs end at the published accuracy")
-    quantile = (1 + _LEVEL) / 2
+    quantile = (1 + CONFIDENCE) / 2
     if len(published) > 1 and len(ours) > 1:
         theirs, own = variance(published) / len(published), variance(ours) / len(ours)
         half = 0.0
@@ -156,15 +158,21 @@ def judge_sum(published: float, mean_of: int, ours: Sequence[float]) -> Verdict:
     if n < 3 or mean_of < 2:
         return Verdict(None, math.nan, "too few runs to judge a standard deviation")
     parts = 1 / mean_of + 1 / n + 1 / (2 * (mean_of - 1)) + 1 / (2 * (n - 1))
-    half = float(stats.t.ppf((1 + _LEVEL) / 2, n - 1)) * stdev(ours) * math.sqrt(parts)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(ours) * math.sqrt(parts)
     difference = fmean(ours) + stdev(ours) - published
     return Verdict(abs(difference) <= half + _ROUNDING, half, f"mean + sd, prediction from {n} seeds")
 
 
 def _judge(published: PublishedResult, ours: Sequence[float]) -> Verdict:
+    if published.metric == _FINDING:
+        return Verdict(None, math.nan, "in words")
     if published.metric == _SUM and ours:
         return judge_sum(fmean(published.values), published.mean_of, ours)
-    return judge(published.values, published.mean_of, ours, is_accuracy=published.metric != "test_loss")
+    return judge(published.values, published.mean_of, ours, is_accuracy=not _is_loss(published))
+
+
+def _is_loss(published: PublishedResult) -> bool:
+    return published.metric in ("test_loss", "loss")
 
 
 def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:

@@ -15,34 +15,44 @@ def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
     return "val_accuracy" if set(table["data.validation"]) == {"holdout"} else "test_accuracy"
 
 
-def build_selection(table: pd.DataFrame) -> pd.DataFrame:
+def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFrame:
     """The setting that each experiment with held-out images chooses, by its mean validation accuracy.
+
+    Autoencoders, which have none, are chosen by the validation loss.
 
     Args:
         table: from `runs.build_run_table`.
+        min_settings: leave out experiments with fewer; 1 keeps those that had nothing to choose.
 
     Returns:
-        One row an experiment with held-out images and more than one setting: experiment, setting, settings (how many
-        there were), complete (how many of them have as many runs as the one with most; only these are chosen from, or
-        a half-finished sweep would choose by luck), n, val_accuracy (mean), of the test accuracy mean, std, sem,
-        ci_low, ci_high, min, max, and the setting that the test set itself would have chosen among the same runs
-        (best_on_test) with its mean test accuracy (best_on_test_mean), which is optimistic. Runs without the two
-        accuracies don't count.
+        One row an experiment with held-out images and `min_settings` settings or more: experiment, setting, settings
+        (how many there were), complete (how many of them have as many runs as the one with most; only these are chosen
+        from, or a half-finished sweep would choose by luck), n, val_accuracy (mean), of the test accuracy mean, std,
+        sem, ci_low, ci_high, min, max, and the setting that the test set itself would have chosen among the same runs
+        (best_on_test) with its mean test accuracy (best_on_test_mean), which is optimistic. With autoencoders val_loss
+        takes the place of val_accuracy, and all else is of the test loss. Runs without the two measures don't count.
     """
     rows = []
-    held_out = table[table["data.validation"] == "holdout"].dropna(subset=["val_accuracy", "test_accuracy"])
-    for _, runs in held_out.groupby("experiment", sort=False):
-        counts = runs.groupby("group").size()
-        if len(counts) < 2:
+    for _, runs in table[table["data.validation"] == "holdout"].groupby("experiment", sort=False):
+        measure = "accuracy" if runs.get("val_accuracy", pd.Series()).notna().any() else "loss"
+        chosen_by, counted = f"val_{measure}", f"test_{measure}"
+        if chosen_by not in runs:
+            continue
+        valued = runs.dropna(subset=[chosen_by, counted])
+        counts = valued.groupby("group").size()
+        if len(counts) < min_settings:
             continue
         complete = counts.index[counts == counts.max()]
-        means = runs.groupby("group")[["val_accuracy", "test_accuracy"]].mean().loc[complete]
-        settings = label_settings(runs, apart_from=("seed",)).groupby(runs["group"]).first()
-        best, best_on_test = str(means["val_accuracy"].idxmax()), str(means["test_accuracy"].idxmax())
-        test = summarise(runs[runs["group"] == best], ["experiment"], "test_accuracy")
+        means = valued.groupby("group")[[chosen_by, counted]].mean().loc[complete]
+        settings = label_settings(valued, apart_from=("seed",)).groupby(valued["group"]).first()
+        best, best_on_test = (
+            str(means[name].idxmax() if measure == "accuracy" else means[name].idxmin())
+            for name in (chosen_by, counted)
+        )
+        test = summarise(valued[valued["group"] == best], ["experiment"], counted)
         test.insert(1, "setting", settings[best])
         test.insert(2, "settings", len(counts))
         test.insert(3, "complete", len(complete))
-        test.insert(5, "val_accuracy", means["val_accuracy"].max())
-        rows.append(test.assign(best_on_test=settings[best_on_test], best_on_test_mean=means["test_accuracy"].max()))
+        test.insert(5, chosen_by, means[chosen_by][best])
+        rows.append(test.assign(best_on_test=settings[best_on_test], best_on_test_mean=means[counted][best_on_test]))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()

@@ -11,14 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mnist_flow import tracking
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.config import ShiftStudy
-from mnist_flow.errors import TrackingError
 from mnist_flow.transforms import Fill
 
 _STRAIGHT = ("right", "left", "up", "down")
@@ -44,16 +41,7 @@ def draw(runs: StudyRuns, study: ShiftStudy) -> Drawing:
     Raises:
         TrackingError: none of the runs is measured.
     """
-    run_ids = list(runs.table["run_id"])
-    measured = tracking.fetch_tables("shift", sorted(set(runs.table["experiment_id"])), run_ids)
-    if measured.empty:
-        names = " ".join(runs.table["experiment"].unique())
-        raise TrackingError(
-            f"study=shift: none of the {len(run_ids)} runs of {names} is measured; measure them, experiment by "
-            "experiment: python -m mnist_flow.evaluate measure=shift tracking.experiment_name=NAME"
-        )
-    labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
-    measured = measured.assign(model=measured["run_id"].map(labels))
+    measured = fetch_measured(runs, "shift")
     summary = summarise_shifts(measured)
     title = style.build_title("Test images moved by whole pixels", measured)
     figure = plot_shift(measured, summary, find_published(runs), study.directions, title)

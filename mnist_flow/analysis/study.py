@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
@@ -17,10 +18,14 @@ from mnist_flow.analysis import (
     compare,
     confusion,
     curves,
+    denoising,
+    feature_maps,
+    latent,
     learning_rate,
     noise_layer,
     regularization,
     shift,
+    synthesis,
     width,
 )
 from mnist_flow.analysis.drawing import Drawing, save_drawing
@@ -39,10 +44,14 @@ _STUDIES: dict[str, Callable[[StudyRuns, Any], Drawing]] = {
     "compare": compare.draw,
     "confusion": confusion.draw,
     "curves": curves.draw,
+    "denoising": denoising.draw,
+    "feature_maps": feature_maps.draw,
+    "latent": latent.draw,
     "learning_rate": learning_rate.draw,
     "noise_layer": noise_layer.draw,
     "regularization": regularization.draw,
     "shift": shift.draw,
+    "synthesis": synthesis.draw,
     "width": width.draw,
 }
 
@@ -63,6 +72,8 @@ class StudyResult:
     files: list[Path]
     # What was not there, a line each, with the command that makes it.
     missing: list[str]
+    # By what they show; "" is the study itself.
+    tables: dict[str, pd.DataFrame]
 
 
 def run_study(cfg: DictConfig) -> StudyResult:
@@ -86,7 +97,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     files = save_drawing(drawing, Path(config.output_dir), name)
     _log(files, runs, name)
     _print(runs, drawing, files)
-    return StudyResult(files, runs.missing)
+    return StudyResult(files, runs.missing, drawing.tables)
 
 
 def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
@@ -119,7 +130,8 @@ def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
     of_accuracy = _OF_METRIC if drawing.metric is not None and is_accuracy(drawing.metric) else ()
     saved = [file for file in files if file.suffix == ".csv"]
     for (what, table), file in zip(drawing.tables.items(), saved, strict=True):
-        print_table(table.head(_MAX_ROWS), file.stem, _OF_SELECTION if what == "selection" else of_accuracy)
+        chosen = _OF_SELECTION if "val_accuracy" in table else ()
+        print_table(table.head(_MAX_ROWS), file.stem, chosen if what == "selection" else of_accuracy)
         if len(table) > _MAX_ROWS:
             print(f"{len(table) - _MAX_ROWS} more rows in {file}")
     print("written: " + " ".join(str(file) for file in files))

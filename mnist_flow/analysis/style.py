@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW
 
 # Okabe-Ito without yellow, which is faint on white; black is for what was published.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -26,8 +29,7 @@ PROTOCOLS = {
     "test": "test set used as validation: optimistic",
     "holdout": "settings chosen on held-out training images",
 }
-# One digit for all is right for 9 to 12 % of the images; a network that learned anything is beyond this.
-COLLAPSED_BELOW = 0.2
+# An axis is broken between runs that learned nothing and others that are all beyond this accuracy.
 _LEARNED_FROM = 0.5
 # Worse runs are not held against the yardsticks.
 _NEAR_YARDSTICKS = 0.9
@@ -166,6 +168,32 @@ def make_value_axes(
         axes.grid(alpha=0.3)
         axes.tick_params(labelsize=_FONT_SIZE + 1)
     return value_axes, all_axes[-1] if lower_panel else None
+
+
+def make_panels(
+    n: int, n_columns: int, panel_size: tuple[float, float], margin: float, title: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a grid of panels, filled row by row.
+
+    Args:
+        n: panels, at least 1.
+        n_columns: at most.
+        panel_size: width and height of each, inches.
+        margin: height of all that is above and below the panels, inches.
+        title: of the figure.
+
+    Returns:
+        The figure and the axes of its `n` panels.
+    """
+    n_columns = min(n_columns, n)
+    n_rows = math.ceil(n / n_columns)
+    width, height = panel_size
+    figure = Figure(figsize=(max(6.4, width * n_columns), height * n_rows + margin), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    grid = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+    for spare in grid[n:]:
+        spare.remove()
+    return figure, grid[:n]
 
 
 def set_range(axes: Axes, values: pd.Series) -> None:

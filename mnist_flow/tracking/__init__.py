@@ -3,6 +3,7 @@
 from mnist_flow.tracking.analyses import log_files
 from mnist_flow.tracking.evaluations import (
     LoggedRun,
+    fetch_evaluations,
     fetch_logged_run,
     fetch_logged_runs,
     fetch_tables,
@@ -29,6 +30,7 @@ from mnist_flow.tracking.past import (
     PastRun,
     PastSweep,
     close_stale_runs,
+    fetch_arrays,
     fetch_ended_children,
     fetch_past_runs,
     fetch_run,
@@ -82,7 +84,9 @@ __all__ = [
     "deliver_kept_records",
     "deliver_undelivered",
     "describe_ui_command",
+    "fetch_arrays",
     "fetch_ended_children",
+    "fetch_evaluations",
     "fetch_histories",
     "fetch_logged_run",
     "fetch_logged_runs",

@@ -29,8 +29,14 @@ log = logging.getLogger(__name__)
 _TABLE = "tables/{}.json"
 # What `fetch_tables` says of the measured runs, beside the table's own columns.
 _PARAMS = ("model.name", "seed", "data.name", "data.validation")
-# The table's columns that are measured; the others say at which condition.
-_MEASURED = ("n", "accuracy", "standard_error", "macro_recall", "cross_entropy")
+# The tables' columns that say at which condition; the others are measured.
+_CONDITION = (
+    *("direction", "pixels", "dx", "dy", "fill"),
+    *("stddev", "level", "draw", "degrees"),
+    *("input", "denoiser"),
+    *("k", "neighbours_from"),
+    *("way", "step", "digit"),
+)
 # Run ids in a warning.
 _MAX_NAMED = 5
 
@@ -45,6 +51,7 @@ class LoggedRun:
     model_id: str
     data_digest: str
     params: Mapping[str, str]
+    metrics: Mapping[str, float]
 
 
 def fetch_logged_run(run_id: str) -> LoggedRun:
@@ -79,8 +86,7 @@ def fetch_logged_runs(experiment_id: str, extra_filter: str | None = None) -> tu
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    conditions = [f"tags.`{names.KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
-    conditions += [extra_filter] if extra_filter else []
+    conditions = [names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])]
     found, troubles = [], []
     for run in search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"]):
         try:
@@ -125,29 +131,19 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
     `run_ids` that are not measured, if others are. Imports no TensorFlow.
 
     Args:
-        measure: shift, gaussian, salt_and_pepper or rotation.
+        measure: shift, gaussian, salt_and_pepper, rotation, denoising or latent.
         experiment_ids: where to look.
         run_ids: of the measured training runs; None: all.
 
     Returns:
         In the order of `run_ids`, or the oldest evaluation first. Columns run_id (of the training run), those of the
-        measure, n, accuracy, standard_error, macro_recall, cross_entropy, and of the training run model.name, seed,
-        data.name and data.validation. Without rows or columns where nothing is measured.
+        measure, n, accuracy, standard_error, and of the training run model.name, seed, data.name and data.validation.
+        Without rows or columns where nothing is measured.
 
     Raises:
         TrackingError: the server does not answer, or none of the tables can be had.
     """
-    wanted = None if run_ids is None else set(run_ids)
-    conditions = (
-        f"tags.`{names.KIND_TAG}` = 'evaluation' and tags.`{names.MEASURE_TAG}` = '{measure}' "
-        "and attributes.status = 'FINISHED'"
-    )
-    evaluations: dict[str, list[Run]] = {}
-    for experiment_id in experiment_ids:
-        for run in search(experiment_id, conditions, ["attributes.start_time ASC"]):
-            measured = run.data.tags[names.MEASURED_RUN_TAG]
-            if wanted is None or measured in wanted:
-                evaluations.setdefault(measured, []).append(run)
+    evaluations = _search_evaluations(measure, experiment_ids, run_ids)
     if not evaluations:
         return pd.DataFrame()
     _warn_of_unmeasured([run_id for run_id in run_ids or [] if run_id not in evaluations], measure)
@@ -160,6 +156,42 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
             table = _merge_tables([tables[run.info.run_id] for run in readable])
             merged.append(table.assign(run_id=run_id, **params | {"seed": int(params["seed"])}))
     return pd.concat(merged, ignore_index=True)
+
+
+def fetch_evaluations(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Run ids of finished evaluations, oldest first, by the id of the training run measured; a search an experiment.
+
+    Args:
+        measure: by its name.
+        experiment_ids: where to look.
+        run_ids: of the training runs.
+
+    Returns:
+        In the order of `run_ids`, without those that are not measured.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    found = _search_evaluations(measure, experiment_ids, run_ids)
+    return {run_id: [run.info.run_id for run in found[run_id]] for run_id in run_ids if run_id in found}
+
+
+def _search_evaluations(
+    measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str] | None
+) -> dict[str, list[Run]]:
+    """The finished evaluations, oldest first, by the id of the training run measured; `run_ids` None: of all."""
+    wanted = None if run_ids is None else set(run_ids)
+    conditions = (
+        f"tags.`{names.KIND_TAG}` = 'evaluation' and tags.`{names.MEASURE_TAG}` = '{measure}' "
+        "and attributes.status = 'FINISHED'"
+    )
+    evaluations: dict[str, list[Run]] = {}
+    for experiment_id in experiment_ids:
+        for run in search(experiment_id, conditions, ["attributes.start_time ASC"]):
+            measured = run.data.tags[names.MEASURED_RUN_TAG]
+            if wanted is None or measured in wanted:
+                evaluations.setdefault(measured, []).append(run)
+    return evaluations
 
 
 def _warn_of_unmeasured(run_ids: Sequence[str], measure: str) -> None:
@@ -214,11 +246,11 @@ def _merge_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Conditions that the largest does not have come after its own.
     """
     rows = pd.concat(tables, ignore_index=True)
-    condition = [column for column in rows if column not in _MEASURED]
+    condition = [column for column in rows if column in _CONDITION]
     last = rows.drop_duplicates(condition, keep="last")
     by_size = sorted(tables, key=len, reverse=True)
     order = pd.concat(by_size, ignore_index=True)[condition].drop_duplicates()
-    return order.merge(last, on=condition, how="left")
+    return order.merge(last, on=condition, how="left")[list(rows)]
 
 
 def _describe(run: Run) -> LoggedRun:
@@ -237,4 +269,5 @@ def _describe(run: Run) -> LoggedRun:
         model_id=models[0].model_id,
         data_digest=run.data.tags.get(names.DATA_TAG, ""),
         params=run.data.params,
+        metrics=run.data.metrics,
     )

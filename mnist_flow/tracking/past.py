@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.store.entities import PagedList
@@ -95,6 +97,21 @@ def fetch_text(run_id: str, path: str) -> str:
         raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
 
 
+def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:
+    """The arrays of a run's .npz artifact, by name; none of them may hold Python objects.
+
+    Raises:
+        TrackingError: the server does not answer, or the run has no such artifact, or it is damaged.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
+            file = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{path}", dst_path=folder)
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+    except Exception as error:
+        raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
+
+
 def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> pd.DataFrame:
     """Finished training runs: columns run_id, experiment_id, start_time, params.*, metrics.*, tags.*.
 
@@ -105,8 +122,7 @@ def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    conditions = [f"tags.`{names.KIND_TAG}` = 'train'", "attributes.status = 'FINISHED'"]
-    conditions += [extra_filter] if extra_filter else []
+    conditions = [names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])]
     with clear_errors():
         runs = mlflow.search_runs(list(experiment_ids), filter_string=" and ".join(conditions), max_results=50_000)
     assert isinstance(runs, pd.DataFrame)

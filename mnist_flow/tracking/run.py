@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import mlflow.data
-import pandas as pd
-from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Metric
@@ -36,9 +34,11 @@ from mnist_flow.tracking.server import clear_errors, get_uri, wait_for
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
+    from matplotlib.figure import Figure
 
     from mnist_flow.arrays import FloatArray
-    from mnist_flow.data import DataSet, Images
+    from mnist_flow.data import Images, Origin
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +157,12 @@ class TrackedRun:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 return file
 
-            for path, figure in (figures or {}).items():
-                figure.savefig(place(path), dpi=120)
+            if figures:
+                # A sweep's parent run has none, and its process does without matplotlib.
+                from mnist_flow.rendering import save_figure
+
+                for path, figure in figures.items():
+                    save_figure(figure, place(path))
             for path, record in (records or {}).items():
                 place(path).write_text(hide_credentials(json.dumps(record, indent=2)))
             for path, text in (texts or {}).items():
@@ -176,12 +180,12 @@ class TrackedRun:
             listed = json.dumps([{"path": path, "type": "table"} for path in self._tables])
             self._put(kind="batch", tags={names.TABLES_TAG: listed})
 
-    def log_data_set(self, data_set: DataSet, parts: Mapping[str, Images]) -> None:
+    def log_data_set(self, origin: Origin, parts: Mapping[str, Images]) -> None:
         """Log the parts of a data set (training, validation, test) as MLflow dataset inputs with their digests."""
         source = (
-            LocalArtifactDatasetSource(data_set.source)
-            if Path(data_set.source).is_file()
-            else CodeDatasetSource({"source": data_set.source})
+            LocalArtifactDatasetSource(origin.source)
+            if Path(origin.source).is_file()
+            else CodeDatasetSource({"source": origin.source})
         )
         datasets = {}
         for context, part in parts.items():
@@ -189,8 +193,8 @@ class TrackedRun:
                 part.images,
                 targets=part.labels,
                 source=source,
-                name=f"{data_set.name}_{context}",
-                digest=f"{data_set.digest}-{context}-{len(part)}"[:36],
+                name=f"{origin.name}_{context}",
+                digest=f"{origin.digest}-{context}-{len(part)}"[:36],
             ).to_dict()
             datasets[context] = described
         self._put(kind="inputs", datasets=datasets)
@@ -199,8 +203,13 @@ class TrackedRun:
         """Say that the run takes a logged model as its input."""
         self._put(kind="inputs", datasets={}, models=[model_id])
 
-    def log_model(self, model: keras.Model, input_example: FloatArray, probabilities: FloatArray) -> None:
-        """Log a model as `model`, with signature, input example and the pinned packages that it needs to be served."""
+    def log_model(
+        self, model: keras.Model, input_example: FloatArray | Mapping[str, FloatArray], output_example: FloatArray
+    ) -> None:
+        """Log a model as `model`, with signature, input example and the pinned packages that it needs to be served.
+
+        The input example of a model with several inputs holds them by name.
+        """
         import mlflow.tensorflow
 
         with _room_for(self.run_id):
@@ -209,7 +218,7 @@ class TrackedRun:
                 model,
                 str(folder / "model"),
                 input_example=input_example,
-                signature=mlflow.models.infer_signature(input_example, probabilities),
+                signature=mlflow.models.infer_signature(input_example, output_example),
                 pip_requirements=[f"{package}=={version(package)}" for package in _MODEL_PACKAGES],
             )
         final = [points[0] for points in self._points.values() if 0 in points]

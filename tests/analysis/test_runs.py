@@ -105,6 +105,7 @@ def test_labels_tell_settings_apart(columns, labels):
     [
         *("data.path", "tracking.run_name", "tracking.uri", "evaluation.batch_size", "training.steps_per_execution"),
         *("val_loss", "test_loss", "loss", "accuracy", "learning_rate", "selected_epoch", "n_parameters"),
+        *("test_psnr_at_level_0.4", "test_ssim_at_level_0.4"),
     ],
 )
 def test_labels_leave_out_results_and_what_does_not_change_them(name):
@@ -125,3 +126,11 @@ def test_labels_leave_out_what_the_caller_names():
 def test_labels_tell_overridden_models_apart(name, values):
     labels = label_settings(make_table(**{name: values}), apart_from=("reg", "seed"))
     assert labels.tolist() == [f"mlp, {name}={value}" for value in values]
+
+
+def test_the_qualities_of_a_denoiser_are_no_settings():
+    """Else no two of its runs would be replicates."""
+    table = pd.DataFrame(
+        {"model.name": ["ae", "ae"], "test_psnr_at_level_0.4": [1.0, 2.0], "test_ssim_at_stddev_1": [0.1, 0.2]}
+    )
+    assert label_settings(table, apart_from=()).tolist() == ["ae", "ae"]

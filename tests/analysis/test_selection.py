@@ -61,4 +61,7 @@ def test_without_any_validation_accuracy_nothing_is_chosen():
 
 
 def test_one_setting_is_no_choice():
-    assert build_selection(make_runs((0.0, [(0.97, 0.97)] * 2))).empty
+    runs = make_runs((0.0, [(0.97, 0.97)] * 2))
+    assert build_selection(runs).empty
+    (row,) = build_selection(runs, min_settings=1).to_dict("records")
+    assert (row["setting"], row["settings"], row["n"], row["best_on_test"]) == ("mlp_100", 1, 2, "mlp_100")

@@ -2,19 +2,17 @@ import keras
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-from pydantic import TypeAdapter
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import ModelConfig
+from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.experiment import build_model
 
 
 def build(*overrides: str) -> keras.Model:
-    """The model of a composed config. `TrainConfig` refuses autoencoders, so the section is checked on its own."""
+    """The model of a composed config."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        section = OmegaConf.to_container(compose("config", [*overrides]).model, resolve=True)
-    return build_model(TypeAdapter(ModelConfig).validate_python(section), reg=0.0)
+        config = validate_config(compose("config", ["data=digits", *overrides]), TrainConfig)
+    return build_model(config.model, config.reg)
 
 
 @pytest.fixture
@@ -78,5 +76,31 @@ def test_pixels_of_known_weights(images):
     np.testing.assert_allclose(np.asarray(model(images)), np.stack([expected] * 3), rtol=1e-5)
 
 
-def test_reg_is_not_for_autoencoders():
-    assert build("model=autoencoder", "reg=0.1").losses == []
+@pytest.mark.parametrize(
+    ("overrides", "code_shape", "units"),
+    [
+        ([], (7, 7, 64), [32, 64, 64, 128, 4]),
+        (["model.filters=[8]", "model.latent_filters=2"], (14, 14, 2), [8, 2, 4]),
+    ],
+)
+def test_the_convolutional_one_halves_the_image_and_doubles_it_back(overrides, code_shape, units, images):
+    model = build("model=conv_autoencoder", *overrides)
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    assert encoder(images).shape == (3, *code_shape)
+    convolutions = [layer for layer in (*encoder.layers, *decoder.layers) if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == units
+    output = np.asarray(model(images))
+    assert (output.shape, output.dtype) == ((3, 28, 28, 1), np.float32)
+    assert 0 < output.min() < output.max() < 1
+
+
+def test_the_pixels_of_a_block_lie_side_by_side(images):
+    """The four outputs of one place, of known biases, are the 2×2 pixels of its block."""
+    model = build("model=conv_autoencoder")
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    logits = np.array([-2, -1, 1, 2], dtype=np.float32)
+    layer = model.get_layer("decoder").get_layer("pixels")
+    layer.set_weights([np.zeros_like(layer.get_weights()[0]), logits])
+    block = 1 / (1 + np.exp(-logits.reshape(2, 2)))
+    expected = np.tile(block, (14, 14))[None, :, :, None]
+    np.testing.assert_allclose(np.asarray(model(images[:1])), expected, rtol=1e-5)

@@ -126,3 +126,44 @@ def test_runs_that_are_not_measured_are_named_up_to_five(experiment_id, evaluate
     assert "not measured yet: 6 (b, c, d, e, f, …); measure them" in caplog.text
     assert "mnist_flow.evaluate measure=rotation tracking.experiment_name=NAME" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_evaluations_of_each_run_are_listed_oldest_first(store, experiment_id, evaluate):
+    first, other, second = evaluate("a", [0], 0.9), evaluate("b", [0], 0.8), evaluate("a", [10], 0.7)
+    store.set_terminated(evaluate("a", [0], 0.1), "FAILED")
+    found = tracking.fetch_evaluations("rotation", [experiment_id], ["b", "c", "a"])
+    assert found == {"b": [other], "a": [first, second]}
+    assert list(found) == ["b", "a"]
+    assert tracking.fetch_evaluations("latent", [experiment_id], ["a"]) == {}
+
+
+@pytest.fixture
+def log_arrays(store, experiment_id, tmp_path):
+    """Log a .npz artifact of a new run; returns the run's id."""
+
+    def log(**arrays: np.ndarray) -> str:
+        run_id = store.create_run(experiment_id).info.run_id
+        np.savez_compressed(tmp_path / "few.npz", **arrays)
+        store.log_artifact(run_id, tmp_path / "few.npz", "samples")
+        return run_id
+
+    return log
+
+
+def test_arrays_come_as_they_were_logged(log_arrays):
+    run_id = log_arrays(points=np.float32([[1, 2]]), layers=np.array(["conv_1"]), latent=np.array(2))
+    found = tracking.fetch_arrays(run_id, "samples/few.npz")
+    assert set(found) == {"points", "layers", "latent"}
+    assert found["points"].dtype == np.float32
+    assert found["points"].tolist() == [[1, 2]]
+    assert found["layers"].tolist() == ["conv_1"]
+    assert found["latent"] == 2
+
+
+def test_arrays_that_can_not_be_had_are_told_in_one_line(store, log_arrays):
+    run_id = log_arrays(objects=np.array([{"a": 1}], dtype=object))
+    store.log_text(run_id, "PK nothing", "samples/damaged.npz")
+    for path in ("samples/few.npz", "samples/damaged.npz", "samples/none.npz"):
+        with pytest.raises(TrackingError, match=f"^run_id={run_id}: its artifact {path} can't be had: ") as raised:
+            tracking.fetch_arrays(run_id, path)
+        assert "\n" not in str(raised.value)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 
 import mlflow
@@ -15,7 +12,7 @@ from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
 from mnist_flow.processes import describe_process
 from mnist_flow.tracking import names
-from support import DEAD_PROCESS, PROCESS_ELSEWHERE, command_environment
+from support import DEAD_PROCESS, PROCESS_ELSEWHERE
 
 PROCESSES = {"here": describe_process(), "dead": DEAD_PROCESS, "elsewhere": PROCESS_ELSEWHERE, "unknown": None}
 
@@ -45,21 +42,6 @@ def add_run(store, experiment_id):
     return add
 
 
-@pytest.fixture
-def other_process():
-    """The name of another process on this machine, which lives."""
-    program = "from mnist_flow.processes import describe_process; print(describe_process(), flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=command_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process.stdout.readline().strip()
-        process.kill()
-
-
 # Past runs
 
 
@@ -84,10 +66,11 @@ def test_the_state_of_a_past_run(experiment_id, add_run, status, process, silent
 
 
 def test_another_process_of_this_machine_is_alive_until_it_dies(experiment_id, add_run, other_process):
-    add_run("RUNNING", other_process, silent_for=10_000)
+    process, name = other_process
+    add_run("RUNNING", name, silent_for=10_000)
     assert [past.state for past in tracking.fetch_past_runs(experiment_id)] == ["alive"]
-    os.kill(int(other_process.split("/")[-2]), 9)
-    os.waitpid(int(other_process.split("/")[-2]), 0)
+    process.kill()
+    process.wait()
     assert [past.state for past in tracking.fetch_past_runs(experiment_id)] == ["interrupted"]
 
 
@@ -279,9 +262,10 @@ def test_a_run_of_another_machine_is_killed_after_a_long_silence(store, experime
 
 
 def test_runs_that_go_on_or_are_not_ours_to_judge_stay(store, experiment_id, add_run, other_process):
+    _, name = other_process
     running = [
         add_run("RUNNING", describe_process(), silent_for=10_000),
-        add_run("RUNNING", other_process, silent_for=10_000, kind="sweep"),
+        add_run("RUNNING", name, silent_for=10_000, kind="sweep"),
         add_run("RUNNING", None),
     ]
     finished = add_run("FINISHED", DEAD_PROCESS)

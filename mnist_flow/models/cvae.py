@@ -1,0 +1,69 @@
+"""Conditional variational autoencoder: report 002-4D-4 asks for a network from a class and chance to an image."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from mnist_flow.data import IMAGE_SHAPE, N_CLASSES
+
+
+def build_cvae(
+    hidden_units: Sequence[int], latent_units: int, activation: str = "relu", name: str = "cvae"
+) -> keras.Model:
+    """An encoder from image and class to a normal distribution of codes, and a decoder from code and class to an image.
+
+    Kingma and Welling (2014); with classes, Sohn, Lee and Yan (2015). The layer `encoder` gives the mean and the
+    logarithm of the standard deviation of the code, the layer `decoder` takes any code from N(0, I). In training the
+    code is drawn, otherwise it is the mean. All layers are Keras's own, so that a saved model needs nothing of this
+    package.
+
+    Args:
+        hidden_units: units of the encoder's hidden layers; the decoder has them in reverse.
+        latent_units: length of the code.
+        activation: of the hidden layers, a Keras name.
+        name: of the model.
+
+    Returns:
+        [images (batch, 28, 28, 1) float32 in [0, 1], classes (batch, 10) one-hot] → images, each pixel a sigmoid.
+    """
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    classes = keras.Input((N_CLASSES,), name="classes")
+    encoder = _build_encoder(hidden_units, latent_units, activation)
+    decoder = _build_decoder(hidden_units, latent_units, activation)
+    mean, log_stddev = encoder([images, classes])
+    # In float32 whatever the precision of the hidden layers: small deviations count.
+    stddev = layers.Activation("exponential", dtype="float32", name="stddev")(log_stddev)
+    # Noise on zeros is N(0, I) in training, and nothing otherwise.
+    zeros = layers.Rescaling(0.0, dtype="float32", name="zeros")(mean)
+    noise = layers.GaussianNoise(1.0, dtype="float32", name="noise")(zeros)
+    spread = layers.Multiply(dtype="float32", name="spread")([stddev, noise])
+    code = layers.Add(dtype="float32", name="code")([mean, spread])
+    return keras.Model([images, classes], decoder([code, classes]), name=name)
+
+
+def read_code_distribution(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Mean and logarithm of the standard deviation of the code, (batch, latent units) each, in the model's graph."""
+    return model.get_layer("zeros").input, model.get_layer("stddev").input
+
+
+def _build_encoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    classes = keras.Input((N_CLASSES,), name="classes")
+    hidden = layers.Concatenate(name="images_and_classes")([layers.Flatten(name="flatten")(images), classes])
+    for number, units in enumerate(hidden_units, start=1):
+        hidden = layers.Dense(units, activation, name=f"encode_{number}")(hidden)
+    mean = layers.Dense(latent_units, dtype="float32", name="mean")(hidden)
+    log_stddev = layers.Dense(latent_units, dtype="float32", name="log_stddev")(hidden)
+    return keras.Model([images, classes], [mean, log_stddev], name="encoder")
+
+
+def _build_decoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
+    codes = keras.Input((latent_units,), name="codes")
+    classes = keras.Input((N_CLASSES,), name="classes")
+    hidden = layers.Concatenate(name="codes_and_classes")([codes, classes])
+    for number, units in enumerate(reversed(hidden_units), start=1):
+        hidden = layers.Dense(units, activation, name=f"decode_{number}")(hidden)
+    pixels = layers.Dense(int(np.prod(IMAGE_SHAPE)), "sigmoid", dtype="float32", name="pixels")(hidden)
+    return keras.Model([codes, classes], layers.Reshape(IMAGE_SHAPE, name="reshape")(pixels), name="decoder")

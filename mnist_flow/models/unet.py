@@ -1,0 +1,64 @@
+"""A U-Net for denoising: what was seen at each size on the way down is handed over at that size on the way up."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import layers
+
+from mnist_flow.data import IMAGE_SHAPE
+from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
+
+
+def build_unet(
+    filters: Sequence[int],
+    bottleneck_filters: int,
+    kernel_size: int = 3,
+    activation: str = "relu",
+    name: str = "unet",
+) -> keras.Model:
+    """Convolutions over smaller and smaller images and back, with a skip connection at every size.
+
+    After Ronneberger, Fischer and Brox, U-Net (2015), made small for a CPU: one convolution a size on the way down, two
+    on the way up, no batch normalization, and blocks of 2×2 pixels as channels, see `build_pixel_shuffle`. The image is
+    the outermost skip connection: pixels without noise can pass, where an autoencoder draws all anew from its code.
+
+    Args:
+        filters: of the convolutions on the way down, at 14×14 pixels and at 7×7, one or two of them; the way up has
+            them in reverse.
+        bottleneck_filters: of the convolution between the two ways, at the smallest size.
+        kernel_size: of all convolutions; they pad.
+        activation: of all layers but the last, a Keras name.
+        name: of the model.
+
+    Returns:
+        (batch, 28, 28, 1) float32 in [0, 1] → the same, each pixel a sigmoid.
+
+    Raises:
+        ValueError: more halvings than the image allows.
+    """
+    size = halve_image(filters)
+    options = {"kernel_size": kernel_size, "padding": "same", "activation": activation}
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    blocks = _apply(build_pixel_unshuffle(IMAGE_SHAPE[0], "images"), images)
+    x = layers.Conv2D(filters[0], name="down_1", **options)(blocks)
+    skips = [x]
+    for number, n in enumerate(filters[1:], start=2):
+        x = layers.Conv2D(n, strides=2, name=f"down_{number}", **options)(x)
+        skips.append(x)
+    x = layers.Conv2D(bottleneck_filters, name="bottleneck", **options)(x)
+    for number in range(len(filters) - 1, 0, -1):
+        n = filters[number - 1]
+        x = layers.Conv2D(4 * n, name=f"up_{number}", **options)(x)
+        x = _apply(build_pixel_shuffle(size, n, f"up_{number}"), x)
+        x = layers.Concatenate(name=f"skip_{number}")([x, skips[number - 1]])
+        x = layers.Conv2D(n, name=f"merge_{number}", **options)(x)
+        size *= 2
+    x = layers.Concatenate(name="skip_image")([x, blocks])
+    x = layers.Conv2D(4, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
+    return keras.Model(images, _apply(build_pixel_shuffle(size, 1, "pixels"), x), name=name)
+
+
+def _apply(chain: Sequence[layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in chain:
+        x = layer(x)
+    return x
