@@ -11,13 +11,18 @@ endif
 BIN = $(VENV)/bin
 RUN_READY = $(VENV)/.ready-to-run
 TEST_READY = $(VENV)/.ready-to-test
+BENCH_READY = $(VENV)/.ready-to-bench
+# With PyTorch, several GB on Linux; without it, and without its loop: make bench BENCH_REQUIREMENTS=requirements.txt
+BENCH_REQUIREMENTS ?= requirements-bench.txt
+# E.g. --work b,c
+BENCH ?=
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 CLUSTER_EXTRAS = --extra parallel --extra ray --extra slurm --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format lock clean
+.PHONY: help demo test test-slow bench lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +41,9 @@ test: $(TEST_READY) lint ## everything that CI runs: lint, types, layers, tests
 test-slow: $(TEST_READY) ## the long tests: many kills, lost servers, Ray, Slurm's stand-in, PostgreSQL (about 40 minutes on 2 cores)
 	$(BIN)/python -m pytest -m slow
 
+bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 2 hours on 2 cores; BENCH="--work d" for a part)
+	$(BIN)/python -m benchmarks $(BENCH)
+
 lint: $(TEST_READY) ## ruff, mypy and the import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,6 +58,7 @@ lock: $(TEST_READY) ## renew requirements*.txt from pyproject.toml
 	$(UV_COMPILE) --extra parallel --output-file requirements.txt
 	$(UV_COMPILE) $(CLUSTER_EXTRAS) --constraints requirements.txt --output-file requirements-cluster.txt
 	$(UV_COMPILE) $(CLUSTER_EXTRAS) --extra dev --constraints requirements-cluster.txt --output-file requirements-dev.txt
+	$(UV_COMPILE) --extra parallel --extra bench --constraints requirements-dev.txt --output-file requirements-bench.txt
 
 clean: ## remove the environment and what runs left here, the tracking store excepted
 	rm -rf $(VENV) figures .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -65,4 +74,8 @@ $(RUN_READY): requirements.txt | $(BIN)/python
 
 $(TEST_READY): requirements.txt requirements-dev.txt | $(BIN)/python
 	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $(RUN_READY) $@
+
+$(BENCH_READY): $(BENCH_REQUIREMENTS) | $(BIN)/python
+	@$(PIP_INSTALL) -r $(BENCH_REQUIREMENTS)
 	@touch $(RUN_READY) $@

@@ -1,0 +1,1 @@
+"""What the project costs beside the loop that a user would write instead: python -m benchmarks --help."""

@@ -1,0 +1,117 @@
+"""Run a command to its end; its time and its peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PROJECT_DIR = Path(__file__).resolve().parent.parent
+# Between two looks at the memory. The kernel keeps each process's peak, so few looks are enough and disturb little.
+_SAMPLE_SECONDS = 0.5
+
+
+class CommandError(Exception):
+    """A command that was to be measured failed."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended well."""
+
+    seconds: float  # from its start to its end
+    peak_bytes: int  # resident memory of the largest of its processes
+    output: str  # standard output
+
+    @property
+    def report(self) -> dict[str, float]:
+        """Numbers of the JSON object that is the last line of the output; nothing where it is none."""
+        last = (self.output.strip().splitlines() or [""])[-1]
+        try:
+            values = json.loads(last)
+        except ValueError:
+            return {}
+        return values if isinstance(values, dict) else {}
+
+
+def run_command(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> Finished:
+    """Run a command with the project importable and no tracking variables of the shell.
+
+    Args:
+        command: the program and its arguments.
+        folder: its working directory.
+        variables: of the environment, in addition.
+
+    Raises:
+        CommandError: it failed; the message ends with what it said last.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment = {**kept, "PYTHONPATH": str(_PROJECT_DIR), **(variables or {})}
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
+        try:
+            watch = _MemoryWatch(process.pid)
+            # Without a timeout: a wait with one looks only every 50 ms.
+            status = process.wait()
+            seconds = time.perf_counter() - start
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        said = output.read()
+        if status != 0:
+            raise CommandError(f"{' '.join(command)}: exit status {status}\n{said[-1000:]}\n{errors.read()[-3000:]}")
+        return Finished(seconds, watch.end(), said)
+
+
+class _MemoryWatch:
+    """Looks at the memory of a process and its descendants from a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = pid
+        self._peak = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> int:
+        """Stop looking; the largest resident memory of one process, bytes."""
+        self._ended.set()
+        self._thread.join()
+        return self._peak
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                root = psutil.Process(self._root)
+                for process in (root, *root.children(recursive=True)):
+                    self._peak = max(self._peak, read_peak(process))
+            except psutil.Error:
+                pass
+            if self._ended.wait(_SAMPLE_SECONDS):
+                return
+
+
+def read_peak(process: psutil.Process) -> int:
+    """The largest resident memory that a process has had, bytes; where the kernel keeps no peak, what it has now."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        try:
+            return int(process.memory_info().rss)
+        except psutil.Error:
+            return 0
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

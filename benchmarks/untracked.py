@@ -1,0 +1,64 @@
+"""The project's own training without MLflow and artifacts: python -m benchmarks.untracked seed=0,1 model=mlp_64_64.
+
+Configs are composed, the data is loaded, networks are trained, predicted with and measured as `mnist_flow.train -m`
+does in one process; nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config import TrainConfig, validate_config
+from mnist_flow.data import load_splits
+from mnist_flow.evaluation import evaluate_predictions, predict
+from mnist_flow.experiment import build_model
+from mnist_flow.training import (
+    build_learning_rate,
+    build_optimizer,
+    configure_tensorflow,
+    count_steps,
+    reset_keras,
+    train_model,
+)
+
+
+def main() -> None:
+    swept = [override for override in sys.argv[1:] if override.startswith("seed=")]
+    others = [override for override in sys.argv[1:] if override not in swept]
+    (seeds,) = OverridesParser.create().parse_overrides(swept)
+    accuracies = []
+    for seed in seeds.sweep_string_iterator() if seeds.is_sweep_override() else [seeds.value()]:
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            config = validate_config(compose("config", [*others, f"seed={seed}"]), TrainConfig)
+        data = config.data
+        splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
+        configure_tensorflow(config.training.threads or 1)
+        reset_keras(config.seed, config.training.precision)
+        model = build_model(config.model, config.reg)
+        rate = build_learning_rate(
+            config.optimizer.learning_rate, count_steps(len(splits.train), config.batch_size), config.epochs
+        )
+        options = config.optimizer.model_dump(exclude={"name", "learning_rate"})
+        train_model(
+            model,
+            splits.train,
+            splits.validation,
+            build_optimizer(config.optimizer.name, rate, **options),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        probabilities = predict(model, splits.test.images, config.evaluation.batch_size)
+        accuracies.append(evaluate_predictions(probabilities, splits.test.labels).accuracy)
+    report = {"runs": len(accuracies), "test_accuracy": sum(accuracies) / len(accuracies)}
+    # What is measured must be what it is called.
+    print(json.dumps({**report, "mlflow_imported": int("mlflow" in sys.modules)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The pieces of work, and what each contender's command is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.processes import run_command
+
+KERAS, AUTOLOG, TORCH, OURS = "keras", "autolog", "torch", "ours"
+_TITLES = {
+    KERAS: "plain Keras loop",
+    AUTOLOG: "the same under autologging",
+    TORCH: "plain PyTorch loop",
+    OURS: "this project",
+}
+_LEARNING_RATES = ("0.001", "0.005", "0.025", "0.05", "0.1", "0.25", "0.5", "1")
+_PENALTIES = ("1e-6", "1e-5", "1e-4")
+_ANALYZED, _METRICS = "thousand", ("accuracy", "val_accuracy", "loss", "val_loss")
+# 2 fills × (in place + 8 directions × 3 pixels) = 50 conditions.
+_MAX_PIXELS = 3
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A command that does the work."""
+
+    name: str
+    title: str
+    # After `python -m`. Fields in braces are filled in from the facts of the preparation.
+    arguments: tuple[str, ...]
+    needs: str | None = None  # a package, say torch
+
+    @property
+    def command(self) -> str:
+        """As it is printed on the page."""
+        words = ("python", "-m", *self.arguments)
+        return " ".join(f"'{word}'" if set(word) & set("[]()*") else word for word in words)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained, to count its operations."""
+
+    overrides: tuple[str, ...]  # of the network's config
+    runs: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """A piece of work that contenders do in turns."""
+
+    key: str
+    title: str
+    contenders: tuple[Contender, ...]
+    epochs: int | None = None
+    reference: str = KERAS
+    # The number that contenders are compared by.
+    measure: str = "seconds"
+    training: Training | None = None
+    # Makes what the commands need in their common folder, untimed; returns facts.
+    prepare: Callable[[Path, str], dict[str, str]] | None = None
+    # Contenders that are not run on this machine, and why.
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+
+
+def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = False, cores: int = 1) -> list[Work]:
+    """All pieces of work.
+
+    Args:
+        epochs: of every training instead of its own number, for a quick check.
+        runs: of the analysis.
+        bfloat16: whether the processor has it.
+        cores: processes that train side by side.
+    """
+
+    def count(usual: int) -> int:
+        return epochs or usual
+
+    return [
+        Work(
+            "a",
+            "500-300, three λ",
+            _trainers(
+                ("--hidden", "500", "300", "--reg", *_PENALTIES),
+                ("-m", "model=mlp_500_300", f"reg={','.join(_PENALTIES)}", "hydra/launcher=local_pool"),
+                count(10),
+            ),
+            count(10),
+            training=Training(("model=mlp_500_300",), len(_PENALTIES)),
+        ),
+        Work(
+            "b",
+            "100 hidden units, 8 learning rates × 3 seeds",
+            _trainers(
+                ("--hidden", "100", "--learning-rate", *_LEARNING_RATES, "--seed", "0", "1", "2"),
+                (
+                    *("-m", "model=mlp_100", f"optimizer.learning_rate={','.join(_LEARNING_RATES)}"),
+                    *("seed=range(3)", "hydra/launcher=local_pool"),
+                ),
+                count(10),
+            ),
+            count(10),
+            training=Training(("model=mlp_100",), 3 * len(_LEARNING_RATES)),
+        ),
+        _build_cnn_work(count(2), bfloat16),
+        Work(
+            "d",
+            "one 64-64 run, from the shell's prompt to its end",
+            _trainers(("--hidden", "64", "64"), ("model=mlp_64_64",), count(10)),
+            count(10),
+            training=Training(("model=mlp_64_64",), 1),
+        ),
+        Work(
+            "e",
+            "evaluation of 50 shift conditions",
+            (
+                Contender(
+                    KERAS,
+                    "np.roll and model.evaluate in a loop",
+                    ("benchmarks.peers.evaluation_loop", "--model", "{model}", "--max-pixels", str(_MAX_PIXELS)),
+                ),
+                Contender(
+                    OURS,
+                    _TITLES[OURS],
+                    (
+                        *("mnist_flow.evaluate", "measure=shift", f"measure.shift.max_pixels={_MAX_PIXELS}"),
+                        "resume=false",
+                    ),
+                ),
+            ),
+            prepare=_train_once,
+            about="Both fills × (in place, and 8 directions × 1 to 3 pixels). The model, 784-100-10, is trained and "
+            "logged before; both load it. Ours tracks the table, the headlines and a figure.",
+        ),
+        Work(
+            "f",
+            f"analysis of {runs:,} runs of 40 epochs",
+            (
+                Contender(
+                    "client",
+                    "loop over MLflow's client, the same four metrics",
+                    ("benchmarks.peers.analysis_loop", "--experiment", _ANALYZED, "--metrics", *_METRICS),
+                ),
+                Contender(
+                    "client_one",
+                    "loop over MLflow's client, one metric",
+                    ("benchmarks.peers.analysis_loop", "--experiment", _ANALYZED),
+                ),
+                Contender(
+                    OURS,
+                    _TITLES[OURS],
+                    ("mnist_flow.analyze", "study=curves", f"tracking.experiment_name={_ANALYZED}"),
+                ),
+            ),
+            reference="client",
+            prepare=lambda folder, data: _fill_store(folder, runs),
+            about="The store, SQLite, is filled before with runs of ten learning rates. The loops draw a line a run "
+            "into one PNG; ours draws two figures of ten panels with means and spreads, each as PNG and SVG, and "
+            "writes two tables.",
+        ),
+        Work(
+            "tracking",
+            "tracking on and off: four seeds of 64-64 in one process",
+            (
+                Contender(
+                    "off",
+                    "the project's functions, nothing tracked",
+                    ("benchmarks.untracked", "model=mlp_64_64", "seed=0,1,2,3", f"epochs={count(10)}"),
+                ),
+                Contender(
+                    OURS,
+                    "this project",
+                    ("mnist_flow.train", "-m", "model=mlp_64_64", "seed=0,1,2,3", f"epochs={count(10)}"),
+                ),
+                Contender("imports", "import of MLflow, once a process", ("benchmarks.imports", "mlflow")),
+            ),
+            count(10),
+            reference="off",
+            about="The import of MLflow is measured apart: it is paid once a process, however many runs follow.",
+        ),
+        *(_build_epoch_work(hidden, max(2, epochs or 6), cores) for hidden in (("64", "64"), ("500", "300"))),
+        Work(
+            "help",
+            "the command's help",
+            (Contender(OURS, "this project", ("mnist_flow.train", "--help")),),
+            reference=OURS,
+        ),
+    ]
+
+
+def _trainers(
+    loop: tuple[str, ...], ours: tuple[str, ...], epochs: int, extra: tuple[Contender, ...] = ()
+) -> tuple[Contender, ...]:
+    """The loops and ours, each with its arguments."""
+    of_loop = (*loop, "--epochs", str(epochs))
+    return (
+        Contender(KERAS, _TITLES[KERAS], ("benchmarks.peers.keras_loop", *of_loop)),
+        Contender(AUTOLOG, _TITLES[AUTOLOG], ("benchmarks.peers.autolog_loop", *of_loop), needs="tensorboard"),
+        Contender(TORCH, _TITLES[TORCH], ("benchmarks.peers.torch_loop", *of_loop), needs="torch"),
+        Contender(OURS, _TITLES[OURS], ("mnist_flow.train", *ours, f"epochs={epochs}")),
+        *extra,
+    )
+
+
+def _build_cnn_work(epochs: int, bfloat16: bool) -> Work:
+    # A network alone on the machine takes all cores, as the loops do.
+    ours = ("model=cnn_32_64_pool3", "training.threads=null")
+    mixed = Contender(
+        "ours_bfloat16",
+        "this project, mixed_bfloat16",
+        ("mnist_flow.train", *ours, "training.precision=mixed_bfloat16", f"epochs={epochs}"),
+    )
+    reason = "this processor has no bfloat16 arithmetic (neither avx512_bf16 nor amx_bf16), so it was not run"
+    return Work(
+        "c",
+        "the cnn_32_64_pool3 CNN",
+        _trainers(("--model", "cnn_32_64_pool3"), ours, epochs, (mixed,) if bfloat16 else ()),
+        epochs,
+        training=Training(("model=cnn_32_64_pool3",), 1),
+        left_out={} if bfloat16 else {mixed.title: reason},
+    )
+
+
+def _build_epoch_work(hidden: tuple[str, ...], epochs: int, cores: int) -> Work:
+    name = "-".join(hidden)
+    shared = ("--hidden", *hidden, "--epochs", str(epochs))
+    return Work(
+        f"epochs_{'_'.join(hidden)}",
+        f"an epoch of {name} after the first",
+        (
+            Contender(KERAS, "plain model.fit, all threads", ("benchmarks.epochs", KERAS, *shared)),
+            Contender(OURS, "this project, one process of one thread", ("benchmarks.epochs", OURS, *shared)),
+            Contender(
+                "ours_side_by_side",
+                f"this project, {cores} processes of one thread side by side, an epoch and run",
+                ("benchmarks.epochs", OURS, *shared, "--processes", str(cores)),
+            ),
+        ),
+        epochs,
+        measure="epoch_seconds",
+        training=Training((f"model=mlp_{'_'.join(hidden)}",), 1),
+        about="Seconds are those of an epoch, its validation included, the mean of all after the first. A sweep has a "
+        "worker a core, and so many runs advance side by side: there an epoch's time is divided by their number.",
+    )
+
+
+def _train_once(folder: Path, data: str) -> dict[str, str]:
+    run_command(
+        [sys.executable, "-m", "mnist_flow.train", "model=mlp_100", "epochs=1"], folder, variables={"MNIST_NPZ": data}
+    )
+    (model,) = (folder / "mlruns").rglob("*.keras")
+    return {"model": str(model)}
+
+
+def _fill_store(folder: Path, runs: int) -> dict[str, str]:
+    run_command([sys.executable, "-m", "benchmarks.store", "--experiment", _ANALYZED, "--runs", str(runs)], folder)
+    checked = run_command(
+        [
+            *(sys.executable, "-m", "benchmarks.imports", "analyze", "study=curves"),
+            *(f"tracking.experiment_name={_ANALYZED}", "output_dir=checked"),
+        ],
+        folder,
+    )
+    return {"tensorflow_imported": str(checked.report["tensorflow"])}

@@ -1,0 +1,128 @@
+import copy
+import json
+
+import pytest
+
+from benchmarks.report import read_pieces, render, write_page, write_piece
+from benchmarks.statistics import compare, compute_median
+from benchmarks.targets import compute_tracking, judge_all
+from benchmarks.work import list_works
+
+KEYS = [work.key for work in list_works()]
+
+
+def measured(number, contender, seconds, **values):
+    return {"round": number, "contender": contender, "seconds": seconds, **values}
+
+
+MEASUREMENTS = [
+    measured(1, "keras", 90.0, peak_bytes=900_000_000, test_accuracy=0.975),
+    measured(1, "ours", 45.0, peak_bytes=1_400_000_000, test_accuracy=0.975),
+    measured(2, "ours", 50.0, peak_bytes=1_500_000_000, test_accuracy=0.975),
+    measured(2, "keras", 125.0, peak_bytes=900_000_000, test_accuracy=0.975),
+    measured(3, "keras", 100.0, peak_bytes=900_000_000, test_accuracy=0.975),
+    measured(3, "ours", 70.0, peak_bytes=1_300_000_000, test_accuracy=0.975),
+]
+PIECE = {
+    "date": "2026-11-21 10:00 UTC",
+    "sitting": "2026-11-21T09:50:00+0000",
+    "commit": "0123456789",
+    "changed": False,
+    "processor": "Some Processor",
+    "cores": 2,
+    "logical_cores": 2,
+    "memory_gib": 8.0,
+    "platform": "Linux",
+    "thread_variables": {},
+    "bfloat16": False,
+    "load_before": 0.1,
+    "versions": {"python": "3.11.9", "keras": "3.15.1"},
+    "title": "500-300, three λ",
+    "about": "",
+    "epochs": 10,
+    "rounds": 3,
+    "reduced": False,
+    "reference": "keras",
+    "measure": "seconds",
+    "contenders": {
+        "keras": {"title": "plain Keras loop", "command": "python -m loop"},
+        "ours": {"title": "this project", "command": "python -m ours"},
+    },
+    "left_out": {"plain PyTorch loop": "torch is not installed, so it was not run"},
+    "gflop": 5000.0,
+    "ceiling": {"1": 100.0, "2": 200.0},
+    "facts": {},
+    "measurements": MEASUREMENTS,
+}
+
+
+def test_ratios_are_paired_by_round():
+    ratio = compare(MEASUREMENTS, "ours", "keras")
+    assert ratio.by_round == {1: 0.5, 2: 0.4, 3: 0.7}
+    assert (ratio.minimum, ratio.median) == (0.4, 0.5)
+    assert compute_median(MEASUREMENTS, "keras", "seconds") == 100.0
+
+
+def test_a_round_without_the_reference_has_no_ratio():
+    ratio = compare([*MEASUREMENTS, measured(4, "ours", 1.0)], "ours", "keras")
+    assert list(ratio.by_round) == [1, 2, 3]
+    assert compare(MEASUREMENTS, "ours", "torch") is None
+
+
+def test_targets_are_met_or_missed_by_the_median():
+    judged = {one.what: one for one in judge_all({"a": PIECE})}
+    of_loop = judged["(a) of the plain Keras loop's time"]
+    assert (of_loop.measured, of_loop.verdict) == ("0.50 (minimum 0.40)", "met")
+    assert judged["(a) of the autolog loop's time"].verdict == "not measured"
+    assert judged["peak memory of a worker, (a)"].measured == "1.50 GB"
+    slow = {**PIECE, "measurements": [{**one, "seconds": 100.0} for one in MEASUREMENTS]}
+    judged = {one.what: one for one in judge_all({"a": slow})}
+    assert judged["(a) of the plain Keras loop's time"].verdict == "missed"
+
+
+@pytest.mark.parametrize(("on", "met"), [(31.0, True), (32.2, False)])
+def test_the_import_of_mlflow_is_apart_from_the_cost_of_tracking(on, met):
+    measurements = [
+        measured(1, "off", 20.0, runs=4),
+        measured(1, "ours", on),
+        measured(1, "imports", 12.0, import_seconds=8.0),
+    ]
+    cost = compute_tracking({**PIECE, "measurements": measurements})
+    # 3 % of 20 s and four times 0.7 s are 3.4 s.
+    assert cost.met is met
+    assert cost.seconds_a_run == pytest.approx((on - 28) / 4)
+    assert cost.share == pytest.approx((on - 28) / 20)
+
+
+def test_the_page_has_every_number():
+    page = render({"a": PIECE}, KEYS)
+    assert "| this project | 50.0 | 0.40 | 0.50 | 1.40 | 97.50% | 45.0 50.0 70.0 |" in page
+    assert "| this project | 100 | 2 | 50% |" in page
+    assert "Plain PyTorch loop: torch is not installed, so it was not run." in page
+    assert "different sittings" not in page
+    assert "## Where a run's time goes" in page
+    assert "## What was tried" in page
+
+
+def test_pieces_of_different_sittings_say_so():
+    later = {**copy.deepcopy(PIECE), "commit": "9876543210", "date": "2026-11-22 11:00 UTC"}
+    page = render({"a": PIECE, "d": later}, KEYS)
+    assert "different sittings" in page
+    assert "2026-11-22 11:00 UTC, commit 9876543210" in page
+
+
+def test_a_quick_check_is_no_result():
+    assert "no result" in render({"a": {**PIECE, "reduced": True}}, KEYS)
+
+
+def test_pieces_are_added_and_replaced(tmp_path):
+    write_piece(tmp_path, "a", PIECE)
+    write_piece(tmp_path, "d", PIECE)
+    write_piece(tmp_path, "a", {**PIECE, "rounds": 5})
+    assert {key: piece["rounds"] for key, piece in read_pieces(tmp_path).items()} == {"a": 5, "d": 3}
+    assert json.loads((tmp_path / "benchmarks.json").read_text()).keys() == {"pieces"}
+    assert write_page(tmp_path, KEYS).read_text().startswith("# Benchmarks\n")
+
+
+def test_nothing_measured_is_said():
+    assert "Nothing has been measured yet." in render({}, KEYS)

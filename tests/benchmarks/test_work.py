@@ -1,0 +1,73 @@
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.peers.evaluation_loop import list_shifts, shift
+from benchmarks.processes import CommandError, run_command
+from benchmarks.work import list_works
+from mnist_flow.robustness import list_shifts as list_our_shifts
+from mnist_flow.transforms import DIRECTIONS
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    file = tmp_path / "tiny.npz"
+    arrays = {"x_train": (120, 28, 28), "x_test": (40, 28, 28), "y_train": (120,), "y_test": (40,)}
+    np.savez(
+        file,
+        **{
+            name: rng.integers(10 if name[0] == "y" else 256, size=size, dtype=np.uint8)
+            for name, size in arrays.items()
+        },
+    )
+    return file
+
+
+def test_the_keras_loop_trains_its_grid(images, tmp_path):
+    loop = (sys.executable, "-m", "benchmarks.peers.keras_loop", "--data", str(images))
+    finished = run_command([*loop, "--hidden", "8", "--reg", "1e-4", "--seed", "0", "1", "--epochs", "1"], tmp_path)
+    assert finished.report["runs"] == 2
+    assert 0 <= finished.report["test_accuracy"] <= 1
+    assert finished.seconds > 0
+    assert finished.peak_bytes > 100e6
+
+
+def test_a_command_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(CommandError, match="exit status 3"):
+        run_command([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
+
+
+def test_output_that_is_no_report_gives_no_numbers(tmp_path):
+    assert run_command([sys.executable, "-c", "print('done')"], tmp_path).report == {}
+
+
+def test_the_evaluation_loop_shifts_as_ours_does():
+    digits = np.random.default_rng(0).random((2, 28, 28, 1), dtype=np.float32)
+    ours = list_our_shifts(3, list(DIRECTIONS), ["wrap", "zero"])
+    theirs = list_shifts(3)
+    assert len(ours) == len(theirs) == 50
+    for condition in ours:
+        columns = condition.columns
+        move = (columns["dx"], columns["dy"], columns["fill"] == "wrap")
+        assert move in theirs
+        np.testing.assert_array_equal(condition.transform(digits), shift(digits, *move))
+
+
+def test_bfloat16_runs_only_where_the_processor_has_it():
+    works = {work.key: work for work in list_works(bfloat16=False)}
+    assert "mixed_bfloat16" in next(iter(works["c"].left_out))
+    with_it = {work.key: work for work in list_works(bfloat16=True)}["c"]
+    assert with_it.contenders[-1].arguments[-2:] == ("training.precision=mixed_bfloat16", "epochs=2")
+    assert not with_it.left_out
+
+
+def test_commands_on_the_page_can_be_typed():
+    works = {work.key: work for work in list_works()}
+    ours = {key: next(one for one in work.contenders if one.name == "ours").command for key, work in works.items()}
+    assert ours["b"] == (
+        "python -m mnist_flow.train -m model=mlp_100 optimizer.learning_rate=0.001,0.005,0.025,0.05,0.1,0.25,0.5,1 "
+        "'seed=range(3)' hydra/launcher=local_pool epochs=10"
+    )
+    assert ours["d"] == "python -m mnist_flow.train model=mlp_64_64 epochs=10"
