@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -26,6 +27,10 @@ from mnist_flow.noise import Corrupt
 
 # Streams of random numbers within one (seed, epoch).
 _ORDER, _LAYERS, _TRANSFORMS, _NOISE = range(4)
+# Images that are handed to TensorFlow together.
+_HELD_AT_ONCE = 5_000
+# id of an array of images or targets → the same within TensorFlow.
+_HELD: dict[int, tf.Variable] = {}
 # Keys noise that is drawn once: no epoch counts so far.
 _ONCE = 2**32
 # Keys the noise of validation and test images, the same whatever the seed, so that runs are compared on equal images.
@@ -308,19 +313,16 @@ def train_model(
     start = time.perf_counter()
     # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
     callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
-    try:
-        learner.fit(
-            batches,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            verbose=0,
-            shuffle=False,
-            callbacks=callbacks,
-            validation_data=measured,
-            validation_batch_size=evaluation_batch_size,
-        )
-    finally:
-        learner.release_images()
+    learner.fit(
+        batches,
+        epochs=epochs,
+        initial_epoch=first_epoch,
+        verbose=0,
+        shuffle=False,
+        callbacks=callbacks,
+        validation_data=measured,
+        validation_batch_size=evaluation_batch_size,
+    )
     seconds = seconds_before + time.perf_counter() - start
     if task != "generation":
         # So that who loads the model can evaluate it, or train on.
@@ -358,8 +360,26 @@ def one_hot(images: Images) -> FloatArray:
 
 
 def _hold(values: FloatArray) -> tf.Variable:
-    # A variable and no constant, since a constant could not be released.
-    return tf.Variable(values, trainable=False, shape=(None, *values.shape[1:]))
+    """The same values within TensorFlow, as long as the array lives: the next job of a process often has the same.
+
+    TensorFlow keeps traced graphs and what they name, so this is a variable, which can be emptied.
+    """
+    if id(values) not in _HELD:
+        held = tf.Variable(tf.zeros(values.shape, values.dtype), trainable=False, shape=(None, *values.shape[1:]))
+        # By pieces: TensorFlow makes a copy of what it is to copy, and of a variable that is read where it is written.
+        for start in range(0, len(values), _HELD_AT_ONCE):
+            piece = values[start : start + _HELD_AT_ONCE]
+            held.scatter_update(tf.IndexedSlices(piece, np.arange(start, start + len(piece))))
+        _HELD[id(values)] = held
+        weakref.finalize(values, _release, id(values)).atexit = False
+    return _HELD[id(values)]
+
+
+def _release(key: int) -> None:
+    held = _HELD.pop(key)
+    # Wherever the array ends: a graph may be traced meanwhile.
+    with tf.init_scope():
+        held.assign(tf.zeros((0, *held.shape[1:]), held.dtype))
 
 
 def _build_metrics(task: str) -> list[keras.metrics.Metric]:
@@ -383,13 +403,8 @@ class _Learner(keras.Model):
     _kept: tuple[tf.Variable, tf.Variable] | None = None
 
     def keep_images(self, inputs: FloatArray, targets: FloatArray) -> None:
-        kept = _hold(inputs)
-        self._kept = kept, kept if targets is inputs else _hold(targets)
-
-    def release_images(self) -> None:
-        """Free their memory, which nothing else does: TensorFlow keeps traced graphs, and with them what they hold."""
-        for kept in self._kept or ():
-            kept.assign(tf.zeros((0, *kept.shape[1:])))
+        """Both float32 (n, …); while they live, no longer."""
+        self._kept = _hold(inputs), _hold(targets)
 
     def pair(self, inputs: tf.Tensor, targets: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """What the network is given, and what it shall answer."""
