@@ -19,6 +19,8 @@ _TITLES = {
 _LEARNING_RATES = ("0.001", "0.005", "0.025", "0.05", "0.1", "0.25", "0.5", "1")
 _PENALTIES = ("1e-6", "1e-5", "1e-4")
 _ANALYZED, _METRICS = "thousand", ("accuracy", "val_accuracy", "loss", "val_loss")
+# Runs of a short and of a long sweep, to tell what a run costs from what a sweep costs.
+TRACKED_RUNS = 2, 6
 # 2 fills × (in place + 8 directions × 3 pixels) = 50 conditions.
 _MAX_PIXELS = 3
 
@@ -162,26 +164,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
             "into one PNG; ours draws two figures of ten panels with means and spreads, each as PNG and SVG, and "
             "writes two tables.",
         ),
-        Work(
-            "tracking",
-            "tracking on and off: four seeds of 64-64 in one process",
-            (
-                Contender(
-                    "off",
-                    "the project's functions, nothing tracked",
-                    ("benchmarks.untracked", "model=mlp_64_64", "seed=0,1,2,3", f"epochs={count(10)}"),
-                ),
-                Contender(
-                    OURS,
-                    "this project",
-                    ("mnist_flow.train", "-m", "model=mlp_64_64", "seed=0,1,2,3", f"epochs={count(10)}"),
-                ),
-                Contender("imports", "import of MLflow, once a process", ("benchmarks.imports", "mlflow")),
-            ),
-            count(10),
-            reference="off",
-            about="The import of MLflow is measured apart: it is paid once a process, however many runs follow.",
-        ),
+        _build_tracking_work(count(10)),
         *(_build_epoch_work(hidden, max(2, epochs or 6), cores) for hidden in (("64", "64"), ("500", "300"))),
         Work(
             "help",
@@ -225,6 +208,29 @@ def _build_cnn_work(epochs: int, bfloat16: bool) -> Work:
     )
 
 
+def _build_tracking_work(epochs: int) -> Work:
+    def train(seeds: int) -> tuple[str, ...]:
+        return ("model=mlp_64_64", f"seed=range({seeds})", f"epochs={epochs}")
+
+    few, many = TRACKED_RUNS
+    return Work(
+        "tracking",
+        "tracking on and off: 64-64, a process",
+        tuple(
+            Contender(f"{name}_{seeds}", f"{title}, {seeds} runs", (*module, *train(seeds)))
+            for name, title, module in (
+                ("off", "the project's functions, nothing tracked", ("benchmarks.untracked",)),
+                ("on", _TITLES[OURS], ("mnist_flow.train", "-m")),
+            )
+            for seeds in (few, many)
+        ),
+        epochs,
+        reference=f"off_{many}",
+        about=f"What a run costs is the difference between {many} runs and {few}, divided by {many - few}: the start "
+        "of the sweep, the creation of the store and the imports are apart, being paid once, however many runs follow.",
+    )
+
+
 def _build_epoch_work(hidden: tuple[str, ...], epochs: int, cores: int) -> Work:
     name = "-".join(hidden)
     shared = ("--hidden", *hidden, "--epochs", str(epochs))
@@ -260,7 +266,7 @@ def _fill_store(folder: Path, runs: int) -> dict[str, str]:
     run_command([sys.executable, "-m", "benchmarks.store", "--experiment", _ANALYZED, "--runs", str(runs)], folder)
     checked = run_command(
         [
-            *(sys.executable, "-m", "benchmarks.imports", "analyze", "study=curves"),
+            *(sys.executable, "-m", "benchmarks.imports", "study=curves"),
             *(f"tracking.experiment_name={_ANALYZED}", "output_dir=checked"),
         ],
         folder,

@@ -80,18 +80,21 @@ def test_targets_are_met_or_missed_by_the_median():
     assert judged["(a) of the plain Keras loop's time"].verdict == "missed"
 
 
-@pytest.mark.parametrize(("on", "met"), [(31.0, True), (32.2, False)])
-def test_the_import_of_mlflow_is_apart_from_the_cost_of_tracking(on, met):
+@pytest.mark.parametrize(("on_6", "met"), [(44.1, True), (44.3, False)])
+def test_what_tracking_costs_a_run_is_apart_from_what_it_costs_a_sweep(on_6, met):
     measurements = [
-        measured(1, "off", 20.0, runs=4),
-        measured(1, "ours", on),
-        measured(1, "imports", 12.0, import_seconds=8.0),
+        measured(1, "off_2", 18.0),
+        measured(1, "off_6", 30.0),
+        measured(1, "on_2", 29.0),
+        measured(1, "on_6", on_6),
     ]
     cost = compute_tracking({**PIECE, "measurements": measurements})
-    # 3 % of 20 s and four times 0.7 s are 3.4 s.
+    # An untracked run is 3 s, and 3 % of it and 0.7 s are 0.79 s.
     assert cost.met is met
-    assert cost.seconds_a_run == pytest.approx((on - 28) / 4)
-    assert cost.share == pytest.approx((on - 28) / 20)
+    assert cost.run_seconds == pytest.approx((on_6 - 29) / 4 - 3)
+    assert cost.share == pytest.approx(cost.run_seconds / 3)
+    assert cost.sweep_seconds == pytest.approx(11 - 2 * cost.run_seconds)
+    assert compute_tracking({**PIECE, "measurements": measurements[1:]}) is None
 
 
 def test_the_page_has_every_number():

@@ -64,10 +64,10 @@ def test_bfloat16_runs_only_where_the_processor_has_it():
 
 
 def test_commands_on_the_page_can_be_typed():
-    works = {work.key: work for work in list_works()}
-    ours = {key: next(one for one in work.contenders if one.name == "ours").command for key, work in works.items()}
-    assert ours["b"] == (
+    commands = {(work.key, one.name): one.command for work in list_works() for one in work.contenders}
+    assert commands["b", "ours"] == (
         "python -m mnist_flow.train -m model=mlp_100 optimizer.learning_rate=0.001,0.005,0.025,0.05,0.1,0.25,0.5,1 "
         "'seed=range(3)' hydra/launcher=local_pool epochs=10"
     )
-    assert ours["d"] == "python -m mnist_flow.train model=mlp_64_64 epochs=10"
+    assert commands["tracking", "off_6"] == "python -m benchmarks.untracked model=mlp_64_64 'seed=range(6)' epochs=10"
+    assert commands["d", "ours"] == "python -m mnist_flow.train model=mlp_64_64 epochs=10"
