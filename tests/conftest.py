@@ -81,6 +81,16 @@ def store(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> I
     mlflow.set_tracking_uri(None)
 
 
+@pytest.fixture
+def client(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mlflow.MlflowClient]:
+    """Of the store in `folder`, which is a module's own; there the test works, too."""
+    monkeypatch.chdir(folder)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    yield mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(None)
+
+
 def serve(server: ServerT) -> Iterator[ServerT]:
     server.start()
     yield server

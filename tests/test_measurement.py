@@ -30,7 +30,7 @@ def compose_evaluate(*overrides: str):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, new_store):
+def folder(tmp_path_factory):
     """A store of its own with three finished runs, of seeds 0 to 2; pixels of seed 2 are halved."""
     folder = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
@@ -40,15 +40,6 @@ def folder(tmp_path_factory, new_store):
         for seed, scale in ((0, 1), (1, 1), (2, 0.5)):
             run_experiment(compose("config", [*QUICK, "epochs=1", f"seed={seed}", f"data.scale={scale}", store]))
     return folder
-
-
-@pytest.fixture
-def client(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    yield mlflow.MlflowClient(uri)
-    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_an_infinite_psnr_is_not_drawn(chains):
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory, new_store):
+def measured(tmp_path_factory):
     """A store of its own: two classifiers of seeds 0 and 1 behind two denoisers of each seed."""
     folder = tmp_path_factory.mktemp("denoising")
     uri = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"

@@ -79,7 +79,7 @@ def test_dropout_is_said_to_pass_all():
     assert "dropout: Dropout, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
 
 
-def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, new_store, monkeypatch):
+def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = f"tracking.uri='sqlite:///{tmp_path / 'mlflow.db'}'"
     drawn = {}

@@ -89,7 +89,7 @@ def test_labels_are_pushed_apart_along_their_line():
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory, new_store):
+def measured(tmp_path_factory):
     """A store of its own with three runs, all measured; not shared, so that no other test sees a run more."""
     folder = tmp_path_factory.mktemp("latent")
     uri = f"sqlite:///{folder / 'mlflow.db'}"

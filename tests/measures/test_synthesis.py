@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import keras
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,7 +157,7 @@ def test_a_model_without_decoder_is_told(subject, ways):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, new_store):
+def folder(tmp_path_factory):
     """A store with a judge, an autoencoder of each kind and two conditional ones, of two epochs."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
@@ -169,15 +168,6 @@ def folder(tmp_path_factory, new_store):
             options = [f"model={model}", f"seed={seed}", "evaluation.quality_images=5", "evaluation.noise_levels=[0.4]"]
             run_experiment(compose("config", [*common, *options, f"tracking.experiment_name={model}"]))
     return folder
-
-
-@pytest.fixture
-def client(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    yield mlflow.MlflowClient(uri)
-    mlflow.set_tracking_uri(None)
 
 
 def run_of(client, experiment):
