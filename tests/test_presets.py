@@ -29,6 +29,7 @@ BEYOND = (
     "denoising_noisy",
     "denoising_strong",
     "unet",
+    "unet_wide",
 )
 # What the reports printed of each row, accuracies and losses by setting and then by replicate; none where a report has
 # curves only. Typed from the reports and not from the presets. Without 003-2D', whose report has mixed up its lists.

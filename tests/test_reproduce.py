@@ -54,7 +54,8 @@ def test_what_a_part_needs_is_trained_with_it_and_chooses_no_other_part(tmp_path
         assert done.returncode == 0, done.stderr
         return re.findall(r"^│ *(\w+) *│ *(\d+) *│", done.stdout, re.MULTILINE)
 
-    assert plan("presets=[unet]") == plan("parts=[beyond]") == [("unet", "3"), ("denoising", "3")]
+    assert plan("presets=[unet]") == [("unet", "3"), ("denoising", "3")]
+    assert plan("parts=[beyond]") == [("unet", "3"), ("unet_wide", "3"), ("denoising", "3")]
     assert plan("presets=[denoising]") == [("denoising", "3")]
 
 

@@ -84,12 +84,13 @@ class Page:
         """Time of the training, h:mm:ss."""
         return str(timedelta(seconds=round(self.computing_seconds)))
 
-    def judge_chains(self, denoiser: str) -> list[Target]:
-        """The targets beyond the reports, of the chains with this denoiser, where they are measured and drawn."""
+    def judge_chains(self, *denoisers: str) -> list[Target]:
+        """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
         tables = self._list_tables()
         if ("denoising", "") not in tables:
             return []
-        return judge_chains(tables["denoising", ""], tables["denoising", "crossings"], denoiser)
+        recalls, crossings = tables["denoising", ""], tables["denoising", "crossings"]
+        return [target for denoiser in denoisers for target in judge_chains(recalls, crossings, denoiser)]
 
     def _list_tables(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The studies' tables by study and what they show."""
