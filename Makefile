@@ -60,7 +60,7 @@ lock: $(TEST_READY) ## renew requirements*.txt from pyproject.toml
 	$(UV_COMPILE) $(CLUSTER_EXTRAS) --extra dev --constraints requirements-cluster.txt --output-file requirements-dev.txt
 	$(UV_COMPILE) --extra parallel --extra bench --constraints requirements-dev.txt --output-file requirements-bench.txt
 
-clean: ## remove the environment and what runs left here, the tracking store excepted
+clean: ## remove the environment, figures and caches; runs and their records stay
 	rm -rf $(VENV) figures .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -86,12 +87,14 @@ def _work(arguments: argparse.Namespace) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("contender", choices=["keras", "ours"])
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", default=os.environ.get("MNIST_NPZ"), help="an .npz file; default: MNIST_NPZ")
     parser.add_argument("--hidden", type=int, nargs="+", required=True)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1, help="of each process of ours; Keras's loop uses all")
     parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("MNIST is not there; MNIST_NPZ=FILE.npz names it")
     if arguments.epochs < 2:
         parser.error("--epochs must be at least 2: the first is not counted")
     # A forked TensorFlow hangs.

@@ -99,8 +99,7 @@ def measure_ceiling(threads: int) -> float:
 def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, torch_python: str) -> dict[str, float]:
     python = torch_python if contender.needs == TORCH else sys.executable
     arguments = [argument.format(**facts) if "{" in argument else argument for argument in contender.arguments]
-    data_option = ["--data", data] if contender.arguments[0] == "benchmarks.epochs" else []
-    finished = run_command([python, "-m", *arguments, *data_option], folder, variables={"MNIST_NPZ": data})
+    finished = run_command([python, "-m", *arguments], folder, variables={"MNIST_NPZ": data})
     return {"seconds": finished.seconds, "peak_bytes": finished.peak_bytes, **finished.report}
 
 

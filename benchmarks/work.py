@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Contender:
     @property
     def command(self) -> str:
         """As it is printed on the page."""
-        words = ("python", "-m", *self.arguments)
+        words = ("python", "-m", *(re.sub(r"\{(\w+)\}", lambda field: field[1].upper(), one) for one in self.arguments))
         return " ".join(f"'{word}'" if set(word) & set("[]()*") else word for word in words)
 
 

@@ -170,7 +170,8 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         return _describe_unknown_option(group, name, choices)
     if absent := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|ray|submitit)_launcher", text):
         launcher, extra = _LAUNCHERS[absent[1]]
-        return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; pip install 'mnist-flow[{extra}]'"
+        remedy = f"in the project's folder: pip install '.[{extra}]'"
+        return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; {remedy}"
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     if isinstance(error, OverrideParseException):
         line = f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
@@ -193,4 +194,4 @@ def _describe_unknown_key(key: str, config_name: str) -> str:
     ]
     if options:
         return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
-    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists every key."
+    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists the keys."

@@ -303,27 +303,31 @@ class EvaluationConfig(Section):
     samples_every: Count
 
 
-class _TrackingKeys(Section):
-    """What all commands say of tracking."""
-
+class ServerConfig(Section):
     uri: str | None
+
+
+class AnalyzeTrackingConfig(ServerConfig):
+    # None: the experiments of the study.
+    experiment_name: ExperimentName | None
+
+
+class SyncTrackingConfig(ServerConfig):
+    undelivered_dir: Annotated[str, Field(min_length=1)]
+
+
+class EvaluateTrackingConfig(SyncTrackingConfig):
+    experiment_name: ExperimentName
+    patience: NonNegative
+    stale_after: Annotated[float, Field(ge=120)]
+    changed_code: Literal["keep", "retrain"]
+
+
+class TrackingConfig(EvaluateTrackingConfig):
     run_name: str | None
     system_metrics: bool
     log_model: bool
-    patience: NonNegative
-    undelivered_dir: Annotated[str, Field(min_length=1)]
-    stale_after: Annotated[float, Field(ge=120)]
-    changed_code: Literal["keep", "retrain"]
     rerun_of: str | None
-
-
-class TrackingConfig(_TrackingKeys):
-    experiment_name: ExperimentName
-
-
-class AnalyzeTrackingConfig(_TrackingKeys):
-    # None: the experiments of the study.
-    experiment_name: ExperimentName | None
 
 
 class PublishedResult(Section):
@@ -578,10 +582,6 @@ class Part(Section):
     studies: list[StudyStep]
 
 
-class ReproduceTracking(Section):
-    uri: str | None
-
-
 class ReproduceConfig(Section):
     """Which studies to reproduce, as `conf/reproduce.yaml` and `conf/parts/` describe it."""
 
@@ -591,7 +591,7 @@ class ReproduceConfig(Section):
     launcher: str
     output_dir: Annotated[str, Field(min_length=1)]
     plan: bool
-    tracking: ReproduceTracking
+    tracking: ServerConfig
 
     @model_validator(mode="after")
     def check_choice(self) -> ReproduceConfig:
@@ -746,19 +746,21 @@ class EvaluateConfig(Section):
     threads: Count | None
     data: MeasuredDataConfig
     measure: MeasureConfig
-    tracking: TrackingConfig
+    tracking: EvaluateTrackingConfig
 
     @model_validator(mode="after")
     def check_choice(self) -> EvaluateConfig:
         if self.run_ids and self.filter is not None:
             raise ValueError(f"filter={self.filter}: chooses among the runs of an experiment; leave out run_ids")
+        if self.run_ids and self.choose == "best":
+            raise ValueError("choose=best: chooses among the runs of an experiment; leave out run_ids")
         return self
 
 
 class SyncConfig(Section):
     """What `conf/sync.yaml` describes."""
 
-    tracking: TrackingConfig
+    tracking: SyncTrackingConfig
 
 
 def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
@@ -766,7 +768,7 @@ def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
 
     Args:
         cfg: what Hydra composed.
-        schema: TrainConfig, AnalyzeConfig, EvaluateConfig or SyncConfig.
+        schema: TrainConfig, AnalyzeConfig, EvaluateConfig, ReproduceConfig or SyncConfig.
 
     Raises:
         ConfigError: one line naming the key, the value and what is allowed.

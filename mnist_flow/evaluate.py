@@ -1,4 +1,4 @@
-"""Measure logged models on shifted, noisy and rotated images: python -m mnist_flow.evaluate --help."""
+"""Measure logged models anew: python -m mnist_flow.evaluate --help."""
 
 import hydra
 from omegaconf import DictConfig

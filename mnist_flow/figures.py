@@ -235,7 +235,7 @@ def plot_beside_nearest(
 
 
 def plot_model_diagram(rows: Sequence[LayerRow], title: str) -> Figure:
-    """The layers of a sequential model from input to output, with output shapes and parameter counts."""
+    """The layers of a model from input to output, with output shapes and parameter counts."""
     figure = Figure(figsize=(6.4, 0.52 * len(rows) + 0.7))
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.4 / figure.get_figheight()))
     axes.set(xlim=(0, 10), ylim=(len(rows), 0), title=title)

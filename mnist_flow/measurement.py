@@ -104,8 +104,8 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
         cfg: the config that Hydra composed from conf/evaluate.yaml.
 
     Returns:
-        A row an evaluation, those done before included: run, run_id, seed, measure, mean accuracy, worst accuracy,
-        evaluation (its run id), state.
+        A row an evaluation, those done before included: run, run_id, seed, measure, the columns of each measure's
+        `summarise`, evaluation (its run id), state.
 
     Raises:
         UserError: bad config, a tracking server that does not answer, or no run that can be measured.

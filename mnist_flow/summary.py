@@ -69,7 +69,7 @@ def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.
 
     Args:
         planned: the jobs with their runs as they are now.
-        outcomes: skipped, resumed, new, failed or missing, one a job.
+        outcomes: skipped, resumed, new, failed, missing or elsewhere, one a job.
     """
     jobs = [one.job for one in planned]
     metrics = [

@@ -276,6 +276,7 @@ def test_flatten_resolves_references():
         ),
         (["measure=latent", "measure.latent.k=0"], "measure.latent.k=0: must be greater than or equal to 1"),
         (["run_ids=[a]", "filter=x"], "filter=x: chooses among the runs of an experiment; leave out run_ids"),
+        (["run_ids=[a]", "choose=best"], "choose=best: chooses among the runs of an experiment; leave out run_ids"),
         (["run_ids=a"], "run_ids=a: must be a valid list"),
     ],
 )

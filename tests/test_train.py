@@ -183,7 +183,8 @@ def test_a_launcher_that_is_not_installed_is_one_line_and_no_run(tmp_path, run_c
     done = run_command(tmp_path, "-c", script, "-m", *QUICK, "reg=0,1e-5", f"hydra/launcher={option}")
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: hydra/launcher={option}: {plugin}'s launcher is not installed; pip install 'mnist-flow[{extra}]'\n"
+        f"error: hydra/launcher={option}: {plugin}'s launcher is not installed; "
+        f"in the project's folder: pip install '.[{extra}]'\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,6 @@ from mnist_flow.activations import summarise_activations
 from mnist_flow.config import FeatureMapsMeasure
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation import choose_one_of_each
-from mnist_flow.inspection import compute_activations
 from mnist_flow.measures.subject import Outcome, Subject
 
 
@@ -26,6 +25,9 @@ def measure(name: str, settings: FeatureMapsMeasure, subject: Subject) -> Outcom
     Raises:
         RunError: the model has no such layer, or no test image shows a digit.
     """
+    # With TensorFlow behind it, which a plan of measurements does without.
+    from mnist_flow.inspection import compute_activations
+
     test, measured = subject.data_set.test, subject.measured
     first = {int(test.labels[index]): index for index in choose_one_of_each(test.labels)}
     if absent := [str(digit) for digit in settings.digits if digit not in first]:

@@ -131,7 +131,7 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
     `run_ids` that are not measured, if others are. Imports no TensorFlow.
 
     Args:
-        measure: shift, gaussian, salt_and_pepper, rotation, denoising or latent.
+        measure: shift, gaussian, salt_and_pepper, rotation, denoising, latent or synthesis.
         experiment_ids: where to look.
         run_ids: of the measured training runs; None: all.
 

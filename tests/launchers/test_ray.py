@@ -17,7 +17,7 @@ import pytest
 
 from support import QUICK, assert_is_a_finished_sweep, command_environment, find_free_port
 
-pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs pip install 'mnist-flow[ray]'")
+pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs pip install '.[ray]'")
 pytestmark = pytest.mark.slow
 
 TRAIN = ("-m", "mnist_flow.train", "-m", *QUICK, "hydra/launcher=ray", "tracking.experiment_name=cluster")

@@ -10,9 +10,7 @@ from omegaconf import OmegaConf
 from mnist_flow import CONF_DIR
 from support import QUICK, assert_is_a_finished_sweep
 
-config = pytest.importorskip(
-    "hydra_plugins.hydra_submitit_launcher.config", reason="needs pip install 'mnist-flow[slurm]'"
-)
+config = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config", reason="needs pip install '.[slurm]'")
 
 
 def test_the_keys_of_slurm_are_the_plugins():
