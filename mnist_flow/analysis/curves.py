@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")
 _MAX_PANELS = 16
+# Of a line above a panel; more would run into the next one.
+_HEADING_LETTERS = 42
 # More lines than this are drawn as an image in an SVG.
 _MAX_VECTOR_LINES = 200
 
@@ -105,7 +108,10 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
         _set_ranges(axes, shown[shown["metric"].isin([quantity, f"val_{quantity}"])], printed["value"], quantity)
         axes.set_xlabel("epoch", fontsize=9)
         axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
-        axes.set_title(f"{panel} (n = {shown['run_id'].nunique()})", fontsize=9)
+        lines = textwrap.wrap(panel, _HEADING_LETTERS, break_long_words=False)
+        n = f"(n = {shown['run_id'].nunique()})"
+        gap = " " if len(f"{lines[-1]} {n}") <= _HEADING_LETTERS else "\n"
+        axes.set_title("\n".join(lines) + gap + n, fontsize=9)
     key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
     style.add_legend(figure, all_axes, key)
     return figure

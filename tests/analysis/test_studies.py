@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mnist_flow import CONF_DIR, analysis
 from mnist_flow.analysis import curves
@@ -364,7 +365,7 @@ def test_runs_without_epoch_curves_are_an_error(draw, monkeypatch, study, count)
 
 def list_marks(figure) -> dict[str, list[float]]:
     return {
-        axes.get_title(): [
+        axes.get_title().replace("\n", " "): [
             value for line in axes.lines if line.get_label().startswith("published") for value in line.get_ydata()
         ]
         for axes in figure.axes
@@ -393,6 +394,32 @@ def test_more_reports_than_markers():
     published = pd.DataFrame(results, columns=["row", "at", "value"]).assign(experiment="one", metric="test_accuracy")
     figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
     assert list(list_marks(figure).values()) == [[0.9 + number / 100 for number in range(8)]]
+
+
+@pytest.mark.parametrize(
+    ("panel", "title"),
+    [
+        ("lenet5", "lenet5 (n = 2)"),
+        ("autoencoder_holdout: noise.redraw=False", "autoencoder_holdout: noise.redraw=False\n(n = 2)"),
+        (
+            "mlp_100: optimizer.learning_rate=0.001, batch_size=64",
+            "mlp_100: optimizer.learning_rate=0.001,\nbatch_size=64 (n = 2)",
+        ),
+    ],
+)
+def test_headings_of_panels_do_not_run_into_each_other(panel, title):
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b"]})
+    both = [
+        {"panel": panel, "run_id": run_id, "metric": "accuracy", "epoch": epoch, "value": 0.9}
+        for run_id in "ab"
+        for epoch in (1, 2)
+    ]
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    history = pd.DataFrame([*both, *({**one, "panel": "other"} for one in both)])
+    figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
+    axes = {axes.get_title(): axes for axes in figure.axes}[title]
+    FigureCanvasAgg(figure).draw()
+    assert axes.title.get_window_extent().width <= 1.15 * axes.get_window_extent().width
 
 
 def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
