@@ -22,6 +22,7 @@ _NUMERICAL = (
     "data.py",
     "evaluation.py",
     "experiment.py",
+    "inspection.py",
     "models/*.py",
     "noise.py",
     "reconstruction.py",

@@ -58,11 +58,16 @@ class Evaluation:
 def predict(model: keras.Model, inputs: FloatArray | tuple[FloatArray, ...], batch_size: int = 1000) -> FloatArray:
     """What a model says of images (n, 28, 28, 1): class probabilities (n, 10), or images; float32.
 
-    A model of several inputs takes a tuple of arrays with n rows each.
+    A model of several inputs takes a tuple of arrays with n rows each. A batch has `batch_size` images at most, fewer
+    where the layers are large.
 
     Keras's `predict` gives the same bits, and sets up a pipeline for each call, which takes a small network four times
     as long.
     """
+    # With TensorFlow behind it, which a plan of measurements does without.
+    from mnist_flow.inspection import limit_batch_size
+
+    batch_size = limit_batch_size(model, batch_size)
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
     batches = [[part[start : start + batch_size] for part in parts] for start in range(0, len(parts[0]), batch_size)]
     # Keras takes the inputs of a model as a list, and the only one as it is.

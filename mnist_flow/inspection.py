@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import keras
@@ -9,6 +10,8 @@ import numpy as np
 
 from mnist_flow.activations import Activation
 from mnist_flow.arrays import FloatArray
+
+_LAYER_BYTES = 16_000_000
 
 
 def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
@@ -18,6 +21,15 @@ def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
             yield from list_layers(layer)
         elif type(layer).__name__ != "InputLayer":
             yield layer
+
+
+def limit_batch_size(model: keras.Model, batch_size: int) -> int:
+    """As many images that no layer gives more than 16 MB for them: `batch_size` at most, 1 at least.
+
+    For the maps of a convolution 1,000 images would take half a gigabyte of a worker's memory, and gain no time.
+    """
+    largest = max(math.prod(layer.output.shape[1:]) for layer in list_layers(model))
+    return max(1, min(batch_size, _LAYER_BYTES // (largest * np.dtype(np.float32).itemsize)))
 
 
 def compute_activations(model: keras.Model, images: FloatArray) -> list[Activation]:

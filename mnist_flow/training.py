@@ -22,6 +22,7 @@ from mnist_flow.arrays import FloatArray
 from mnist_flow.checkpoint import TrainingState
 from mnist_flow.data import N_CLASSES, Images
 from mnist_flow.errors import DivergedError, RunError
+from mnist_flow.inspection import limit_batch_size
 from mnist_flow.models.cvae import read_code_distribution
 from mnist_flow.noise import Corrupt
 
@@ -231,7 +232,7 @@ def train_model(
         early_stopping_patience: stop after so many epochs without improvement.
         keep_best_epoch: end with the best epoch's weights instead of the last one's.
         steps_per_execution: gradient steps a call into TensorFlow.
-        evaluation_batch_size: images a validation step.
+        evaluation_batch_size: images a validation step at most, see `inspection.limit_batch_size`.
         on_steps: called with (epoch, images done in it, running metrics) while an epoch goes on.
         on_epoch: called with (epoch, its metrics) after each epoch; epochs count from 1.
         resume_from: go on after this state instead of from the start; the result is the same bit for bit.
@@ -321,7 +322,7 @@ def train_model(
         shuffle=False,
         callbacks=callbacks,
         validation_data=measured,
-        validation_batch_size=evaluation_batch_size,
+        validation_batch_size=limit_batch_size(model, evaluation_batch_size),
     )
     seconds = seconds_before + time.perf_counter() - start
     if task != "generation":

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from mnist_flow.inspection import compute_activations, list_layers
+from mnist_flow.inspection import compute_activations, limit_batch_size, list_layers
 from mnist_flow.models.autoencoder import build_autoencoder
 from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.models.unet import build_unet
@@ -64,3 +64,23 @@ def test_the_last_layer_gives_what_the_model_gives(build):
 def test_layers_of_an_autoencoder_are_those_of_its_halves():
     names = [layer.name for layer in list_layers(build_autoencoder([8], 2))]
     assert names == ["flatten", "encode_1", "code", "decode_1", "pixels", "reshape"]
+
+
+@pytest.mark.parametrize(
+    ("build", "images"),
+    [
+        (partial(build_cnn, [Block([32, 64], 3, 3)], hidden_units=[300], hidden_dropout=[0.0]), 108),  # 24 × 24 × 64
+        (partial(build_unet, [96, 192], 192), 106),  # 14 × 14 × 192
+        (partial(build_autoencoder, [128], 96), 1000),
+    ],
+    ids=["cnn", "unet", "autoencoder"],
+)
+def test_a_batch_is_as_large_as_its_largest_layer_allows(build, images):
+    model = build()
+    assert limit_batch_size(model, 1000) == images
+    assert limit_batch_size(model, 7) == 7
+
+
+def test_a_batch_is_never_empty():
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.UpSampling2D(80)])
+    assert limit_batch_size(model, 1000) == 1
