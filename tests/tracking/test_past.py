@@ -289,6 +289,12 @@ def test_the_children_of_a_sweep_that_run_and_that_ended(store, experiment_id, a
     store.set_terminated(early, "FINISHED", 5000)
     ended = tracking.fetch_ended_children(experiment_id, "sweep", 5001)
     assert {run.info.run_id for run in ended} == set(children.values()) - {children["RUNNING"]}
-    assert len(tracking.fetch_ended_children(experiment_id, "sweep", 5000)) == 4
+    late = add_run("RUNNING")
+    store.set_tag(late, names.PARENT_TAG, "sweep")
+    store.set_terminated(late, "FINISHED", 2**42)
+    ended = tracking.fetch_ended_children(experiment_id, "sweep", 5000)
+    assert len(ended) == 5
+    assert [ended[0].info.run_id, ended[-1].info.run_id] == [early, late]
+    assert [run.info.end_time for run in ended] == sorted(run.info.end_time for run in ended)
     (running,) = tracking.fetch_running_children(experiment_id, "sweep")
     assert running.info.run_id == children["RUNNING"]
