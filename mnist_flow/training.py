@@ -242,7 +242,6 @@ def train_model(
         DivergedError: the loss became NaN or infinite.
         RunError: `resume_from` is the state of another network or optimizer.
     """
-    classifies = task == "classification"
     inputs, corrupt_batch = train.images, corrupt
     if corrupt is not None and not redraw:
         inputs, corrupt_batch = corrupt(train.images, np.random.default_rng([seed, _ONCE, _NOISE])), None
@@ -274,7 +273,7 @@ def train_model(
     measured: tuple[Any, FloatArray]
     if task == "generation":
         measured = (validation.images, one_hot(validation)), validation.images
-    elif classifies:
+    elif task == "classification":
         measured = validation.images, one_hot(validation)
     else:
         measured = corrupt_measured(validation.images, corrupt, "validation"), validation.images
@@ -365,15 +364,18 @@ def _hold(values: FloatArray) -> tf.Variable:
 
     TensorFlow keeps traced graphs and what they name, so this is a variable, which can be emptied.
     """
-    if id(values) not in _HELD:
+    held = _HELD.get(id(values))
+    if held is None:
         held = tf.Variable(tf.zeros(values.shape, values.dtype), trainable=False, shape=(None, *values.shape[1:]))
-        # By pieces: TensorFlow makes a copy of what it is to copy, and of a variable that is read where it is written.
-        for start in range(0, len(values), _HELD_AT_ONCE):
-            piece = values[start : start + _HELD_AT_ONCE]
-            held.scatter_update(tf.IndexedSlices(piece, np.arange(start, start + len(piece))))
         _HELD[id(values)] = held
         weakref.finalize(values, _release, id(values)).atexit = False
-    return _HELD[id(values)]
+    elif not values.flags.writeable:
+        return held
+    # By pieces: TensorFlow makes a copy of what it is to copy, and of a variable that is read where it is written.
+    for start in range(0, len(values), _HELD_AT_ONCE):
+        piece = values[start : start + _HELD_AT_ONCE]
+        held.scatter_update(tf.IndexedSlices(piece, np.arange(start, start + len(piece))))
+    return held
 
 
 def _release(key: int) -> None:

@@ -342,6 +342,16 @@ def test_trainings_share_the_images_within_tensorflow_as_long_as_these_live(trai
     assert len(training._HELD) == held_before
 
 
+def test_images_that_were_changed_between_two_trainings_are_the_changed_ones(train):
+    images = train.images.copy()
+    held = training._hold(images)
+    images[3] = 0.25
+    assert training._hold(images) is held
+    assert np.array_equal(held.numpy(), images)
+    images.setflags(write=False)
+    assert training._hold(images) is held
+
+
 def test_an_epoch_moves_the_numbers_of_its_images_and_no_image(numbered):
     stream = training._EpochStream(build_mlp([]), 0)
     blocks, images_done = training._build_blocks(len(numbered), 16, 2, stream)
