@@ -37,10 +37,13 @@ def choose_corruption(config: NoiseConfig) -> Corrupt | None:
 def describe_noise(config: NoiseConfig) -> str:
     """A few words for a figure: `level 0.4`, `stddev 0 to 0.5`."""
     found = _read(config)
-    if found is None:
-        return "no noise"
-    lowest = "" if found.lowest is None else f"{found.lowest:g} to "
-    return f"{found.measure} {lowest}{found.strength:g}"
+    return "no noise" if found is None else describe_strength(found.measure, found.strength, found.lowest)
+
+
+def describe_strength(measure: str, strength: float, lowest: float | None) -> str:
+    """`level 0.4`, or of images that have each their own, from `lowest` on: `level 0 to 1`."""
+    start = "" if lowest is None else f"{lowest:g} to "
+    return f"{measure} {start}{strength:g}"
 
 
 def list_conditions(config: NoiseConfig, strengths: Sequence[float]) -> tuple[list[Condition], str]:

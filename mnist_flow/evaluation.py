@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 # Keras clips probabilities here before it takes their logarithm.
-_EPSILON = 1e-7
+EPSILON = 1e-7
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty
 def compute_cross_entropy(probabilities: FloatArray, labels: IntArray) -> float:
     """Mean negative log-probability of the true class, nats; clipped to [1e-7, 1 - 1e-7] as Keras does."""
     of_true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(of_true, _EPSILON, 1 - _EPSILON))))
+    return float(-np.mean(np.log(np.clip(of_true, EPSILON, 1 - EPSILON))))
 
 
 def compute_standard_error(accuracy: float, n: int) -> float:

@@ -26,6 +26,7 @@ from mnist_flow.config import (
     validate_config,
 )
 from mnist_flow.console import print_evaluations, print_line
+from mnist_flow.corruption import describe_strength
 from mnist_flow.data import IMAGE_SHAPE, N_CLASSES, DataSet, load_data_set
 from mnist_flow.environment import count_cores, digest_code
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
@@ -382,8 +383,10 @@ def _label(experiment: str, params: Mapping[str, str]) -> str:
     if strength is None:
         return experiment
     lowest = params.get(f"noise.min_{strength}", "None")
-    start = "" if lowest == "None" else f"{float(lowest):g} to "
-    return f"{experiment}, {strength} {start}{float(params[f'noise.{strength}']):g}"
+    described = describe_strength(
+        strength, float(params[f"noise.{strength}"]), None if lowest == "None" else float(lowest)
+    )
+    return f"{experiment}, {described}"
 
 
 def _check_shapes(loaded: LoadedModel, tasks: Sequence[Task], what: str) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import ndimage
 
 from mnist_flow.arrays import FloatArray
+from mnist_flow.evaluation import EPSILON
 from mnist_flow.robustness import Condition
 
 # noisy images → images
@@ -18,8 +19,6 @@ Denoise = Callable[[FloatArray], FloatArray]
 
 # What the clean images are compared with: the noisy ones as they are, and what two filters make of them.
 NOISY, MEDIAN, DENOISED = "noisy", "median_3x3", "denoised"
-# Keras clips probabilities here before it takes their logarithm.
-_EPSILON = 1e-7
 
 
 def compute_binary_cross_entropy(clean: FloatArray, images: FloatArray) -> float:
@@ -29,7 +28,7 @@ def compute_binary_cross_entropy(clean: FloatArray, images: FloatArray) -> float
         clean: float32 (n, 28, 28, 1) in [0, 1].
         images: the same shape, in [0, 1].
     """
-    clipped = np.clip(images.astype(np.float64), _EPSILON, 1 - _EPSILON)
+    clipped = np.clip(images.astype(np.float64), EPSILON, 1 - EPSILON)
     return float(-np.mean(clean * np.log(clipped) + (1 - clean) * np.log1p(-clipped)))
 
 

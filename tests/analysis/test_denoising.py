@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import mlflow
 import numpy as np
@@ -16,7 +17,6 @@ from mnist_flow.analysis.denoising import (
     plot_recall,
     tabulate_levels,
 )
-from mnist_flow.analysis.study import run_study
 from mnist_flow.errors import TrackingError
 from mnist_flow.experiment import run_experiment
 from mnist_flow.measurement import evaluate_runs
@@ -153,21 +153,12 @@ def measured(tmp_path_factory):
             chosen = ["measure=denoising", f"measure.denoising.denoiser.experiment_name={name}"]
             evaluate_runs(compose("evaluate", [*chosen, *short, "tracking.experiment_name=denoising", uri]))
     mlflow.set_tracking_uri(None)
-    return folder, uri
+    return folder
 
 
 @pytest.fixture
-def draw(measured, tmp_path, monkeypatch):
-    folder, uri = measured
-    monkeypatch.chdir(folder)
-
-    def run(*overrides):
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            cfg = compose("analyze", ["study=denoising", f"output_dir={tmp_path}", uri, *overrides])
-        return run_study(cfg)
-
-    yield run
-    mlflow.set_tracking_uri(None)
+def draw(analyze):
+    return partial(analyze, "study=denoising")
 
 
 @pytest.mark.timeout(600)

@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from mnist_flow import CONF_DIR
 from mnist_flow.analysis import latent
 from mnist_flow.analysis.latent import DIGIT_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
-from mnist_flow.analysis.study import run_study
 from mnist_flow.errors import TrackingError
 from mnist_flow.experiment import run_experiment
 from mnist_flow.measurement import evaluate_runs
@@ -105,21 +104,12 @@ def measured(tmp_path_factory):
                 compose("evaluate", ["measure=latent", f"tracking.experiment_name={model}", before]),
             )
     mlflow.set_tracking_uri(None)
-    return folder, uri
+    return folder
 
 
 @pytest.fixture
-def draw(measured, tmp_path, monkeypatch):
-    folder, uri = measured
-    monkeypatch.chdir(folder)
-
-    def run(*overrides: str) -> list[str]:
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            cfg = compose("analyze", [f"output_dir={tmp_path}", f"tracking.uri='{uri}'", *overrides])
-        return sorted(path.name for path in run_study(cfg).files)
-
-    yield run
-    mlflow.set_tracking_uri(None)
+def draw(analyze):
+    return lambda *overrides: sorted(path.name for path in analyze(*overrides).files)
 
 
 def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monkeypatch):
