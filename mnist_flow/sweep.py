@@ -22,6 +22,7 @@ from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Trackin
 from mnist_flow.identity import compute_fingerprint
 from mnist_flow.jobs import Job, compose_base, compose_jobs, count_workers
 from mnist_flow.plan import PlannedJob
+from mnist_flow.pool import start_fork_server
 from mnist_flow.processes import name_process
 from mnist_flow.resume import look_up, match, show_plan
 from mnist_flow.summary import build_grid, build_replicates, build_summary, find_varying, label_jobs
@@ -279,6 +280,9 @@ def _start(config: DictConfig) -> Sweep | None:
             raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
         show_plan(jobs, count_workers(config, len(jobs)))
         return None
+    if launcher.endswith("JoblibLauncher"):
+        # Imports TensorFlow while this process looks up what is done.
+        start_fork_server()
 
     # Imported here: a bad config is told at once, and `python -m mnist_flow.train --help` stays quick.
     from mnist_flow import tracking

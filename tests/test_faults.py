@@ -34,10 +34,11 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[b
 
 
 def find_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The pool's processes that train, without joblib's resource tracker."""
+    """The pool's processes that train: children of the one that they are forked from (on Linux), or joblib's own."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
-        return [child for child in children if "popen_loky" in " ".join(child.cmdline())]
+        forked = [child for child in children if child.ppid() != process.pid]
+        return forked or [child for child in children if "popen_loky" in " ".join(child.cmdline())]
     except psutil.NoSuchProcess:
         return []
 
