@@ -242,6 +242,11 @@ def _build_epoch_work(hidden: tuple[str, ...], epochs: int, cores: int) -> Work:
             Contender(KERAS, "plain model.fit, all threads", ("benchmarks.epochs", KERAS, *shared)),
             Contender(OURS, "this project, one process of one thread", ("benchmarks.epochs", OURS, *shared)),
             Contender(
+                "ours_all_threads",
+                "this project, one process, a thread a core (training.threads=null)",
+                ("benchmarks.epochs", OURS, *shared, "--threads", str(cores)),
+            ),
+            Contender(
                 "ours_side_by_side",
                 f"this project, {cores} processes of one thread side by side, an epoch and run",
                 ("benchmarks.epochs", OURS, *shared, "--processes", str(cores)),
