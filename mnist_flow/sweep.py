@@ -22,7 +22,7 @@ from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Trackin
 from mnist_flow.identity import compute_fingerprint
 from mnist_flow.jobs import Job, compose_base, compose_jobs, count_workers
 from mnist_flow.plan import PlannedJob
-from mnist_flow.pool import start_fork_server
+from mnist_flow.pool import start_fork_server, stop_fork_server
 from mnist_flow.processes import name_process
 from mnist_flow.resume import look_up, match, show_plan
 from mnist_flow.summary import build_grid, build_replicates, build_summary, find_varying, label_jobs
@@ -150,6 +150,9 @@ class Sweep:
         """
         from mnist_flow import tracking
 
+        if status == "KILLED":
+            # It may be about to fork a process for the pool that has been stopped.
+            stop_fork_server()
         # Who interrupts a sweep does not want to wait.
         patience = self.base.tracking.patience if status == "FINISHED" else 0
         try:
@@ -275,14 +278,15 @@ def _start(config: DictConfig) -> Sweep | None:
     _check(jobs, launcher)
     if launcher.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
+    n_workers = count_workers(config, len(jobs))
     if base.plan:
         if not is_grid:
             raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
-        show_plan(jobs, count_workers(config, len(jobs)))
+        show_plan(jobs, n_workers)
         return None
-    if launcher.endswith("JoblibLauncher"):
-        # Imports TensorFlow while this process looks up what is done.
-        start_fork_server()
+    # joblib runs a pool of one in this process; variables that the user sets for jobs must be there before TensorFlow.
+    if launcher.endswith("JoblibLauncher") and n_workers and n_workers > 1 and not config.hydra.job.env_set:
+        start_fork_server(n_workers)
 
     # Imported here: a bad config is told at once, and `python -m mnist_flow.train --help` stays quick.
     from mnist_flow import tracking

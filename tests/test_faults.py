@@ -37,7 +37,8 @@ def find_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The pool's processes that train: children of the one that they are forked from (on Linux), or joblib's own."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
-        forked = [child for child in children if child.ppid() != process.pid]
+        servers = {child.pid for child in children if "multiprocessing.forkserver" in " ".join(child.cmdline())}
+        forked = [child for child in children if child.ppid() in servers]
         return forked or [child for child in children if "popen_loky" in " ".join(child.cmdline())]
     except psutil.NoSuchProcess:
         return []
