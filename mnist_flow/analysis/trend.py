@@ -21,7 +21,7 @@ from mnist_flow.analysis.style import build_title
 
 log = logging.getLogger(__name__)
 
-_KEY = "● one run    ― mean ± sample standard deviation (n runs)    open: published"
+_KEY = "● one run    ― mean ± sample standard deviation (n runs)"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def plot_trend(
         bottom.set_xlim(-0.5, len(categories) - 0.5)
     else:
         style.set_scale(bottom, pd.concat([runs["x"], published["x"].astype(float)]), logarithmic)
-    style.add_legend(figure, value_axes, _KEY)
+    style.add_legend(figure, value_axes, _KEY + ("    open: published" if len(published) else ""))
     return figure
 
 
