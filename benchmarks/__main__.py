@@ -7,6 +7,7 @@ only these. `--render` writes the page of what is there.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from benchmarks.work import list_works
 from mnist_flow.environment import count_cores
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
+# That the analysis reads.
+_RUNS = 1000
 
 
 def main() -> int:
@@ -29,7 +32,9 @@ def main() -> int:
     parser.add_argument("--work", default=",".join(keys), help=f"pieces of work: {','.join(keys)}; default: all")
     parser.add_argument("--rounds", type=int, default=3, help="times that each contender does each; default: 3")
     parser.add_argument("--epochs", type=int, help="of every training instead of its own, for a quick check")
-    parser.add_argument("--runs", type=int, help="that the analysis reads instead of 1,000, for a quick check")
+    parser.add_argument(
+        "--runs", type=int, default=_RUNS, help="that the analysis reads; others than 1,000 are for a quick check"
+    )
     parser.add_argument("--output", type=Path, default=_DOCS, help="folder of benchmarks.json and BENCHMARKS.md")
     parser.add_argument("--torch-python", default=sys.executable, help="the Python with PyTorch, where it is another")
     parser.add_argument("--render", action="store_true", help="measure nothing, write the page")
@@ -38,13 +43,19 @@ def main() -> int:
     if unknown := sorted(set(chosen) - set(keys)):
         parser.error(f"--work {','.join(unknown)}: must be of {','.join(keys)}")
     if arguments.rounds < 1:
-        parser.error("--rounds must be at least 1")
+        parser.error(f"--rounds {arguments.rounds}: must be at least 1")
+    if arguments.epochs is not None and arguments.epochs < 1:
+        parser.error(f"--epochs {arguments.epochs}: must be at least 1")
+    if arguments.runs < 10 or arguments.runs % 10:
+        parser.error(f"--runs {arguments.runs}: must be a multiple of 10, the number of learning rates")
     if not arguments.render:
         data = find_data()
-        if data is None:
-            parser.error("MNIST is not there; MNIST_NPZ=FILE.npz names it")
-        works = list_works(arguments.epochs, arguments.runs or 1000, has_bfloat16(), count_cores())
-        reduced = arguments.epochs is not None or arguments.runs is not None
+        if data is None or not Path(data).is_file():
+            parser.error(f"MNIST is not there{f' ({data})' if data else ''}; MNIST_NPZ=FILE.npz names it")
+        if shutil.which(arguments.torch_python) is None:
+            parser.error(f"--torch-python {arguments.torch_python}: no such program")
+        works = list_works(arguments.epochs, arguments.runs, has_bfloat16(), count_cores())
+        reduced = arguments.epochs is not None or arguments.runs != _RUNS
         sitting = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         for work in works:
             if work.key not in chosen:

@@ -62,7 +62,11 @@ def find_version(package: str) -> str | None:
 
 
 def find_torch(python: str) -> str | None:
-    """The version of PyTorch that a Python can import, or None."""
+    """The version of PyTorch that a Python can import, or None.
+
+    Raises:
+        OSError: there is no such program.
+    """
     done = subprocess.run(
         [python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True, check=False
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_sitting, find_torch, find_version
-from benchmarks.processes import run_command
+from benchmarks.processes import CommandError, run_command
 from benchmarks.work import TORCH, Contender, Training, Work
 
 # Of the protocol: 10,000 of MNIST's training images are held out.
@@ -34,6 +34,9 @@ def measure_work(
 
     Returns:
         A record for docs/benchmarks.json.
+
+    Raises:
+        CommandError: a contender failed, or did not do the work.
     """
     torch_version = find_torch(torch_python)
     record = describe_sitting(torch_version)
@@ -53,7 +56,15 @@ def measure_work(
         "reduced": reduced,
         "reference": work.reference,
         "measure": work.measure,
-        "contenders": {one.name: {"title": one.title, "command": one.command} for one in contenders},
+        "contenders": {
+            one.name: {
+                "title": one.title,
+                "command": one.command,
+                "one_thread": one.one_thread,
+                "precision": one.precision,
+            }
+            for one in contenders
+        },
         "left_out": left_out,
         "gflop": None,
         "ceiling": {},
@@ -83,6 +94,7 @@ def measure_work(
                 if work.prepare is None:
                     # What is prepared holds runs of another's training.
                     values = _read_store(folder / "mlflow.db") | values
+                _check(contender, values)
                 record["measurements"].append({"round": number, "contender": contender.name, **values})
                 say(f"{work.key}: round {number} of {rounds}, {contender.title}: {values[work.measure]:.2f} s")
                 if folder != prepared:
@@ -103,8 +115,16 @@ def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, t
     return {"seconds": finished.seconds, "peak_bytes": finished.peak_bytes, **finished.report}
 
 
+def _check(contender: Contender, values: dict[str, float]) -> None:
+    """What is measured must be what it is called."""
+    if contender.runs is not None and values.get("runs", 0) != contender.runs:
+        raise CommandError(f"{contender.command}: {values.get('runs', 0)} trainings ended well, not {contender.runs}")
+    if values.get("mlflow_imported", 0):
+        raise CommandError(f"{contender.command}: MLflow is imported where nothing shall be tracked")
+
+
 def _read_store(file: Path) -> dict[str, float]:
-    """How many runs ended with a test accuracy, and its mean: whether the work was done."""
+    """How many runs ended with a test accuracy, and its mean."""
     if not file.is_file():
         return {}
     with closing(sqlite3.connect(file)) as database:

@@ -14,6 +14,8 @@ from benchmarks.targets import compute_tracking, judge_all
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _RECORDS, _PAGE = "benchmarks.json", "BENCHMARKS.md"
+# Seconds that a command must last for its memory to be known, see benchmarks.processes.
+_SHORTEST = 1.0
 # What two pieces of one sitting have in common.
 _SITTING = ("sitting", "commit", "processor", "cores", "memory_gib", "versions")
 
@@ -69,6 +71,7 @@ def render(pieces: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> str
         one_sitting=len(sittings) <= 1,
         rows={key: list_rows(piece) for key, piece in chosen.items()},
         shares={key: list_shares(piece) for key, piece in chosen.items() if piece["gflop"] is not None},
+        measured_accuracy={key for key, piece in chosen.items() if _has_accuracy(piece)},
         tracking=compute_tracking(chosen["tracking"]) if "tracking" in chosen else None,
         targets=judge_all(chosen),
         describe=describe_sitting,
@@ -78,7 +81,7 @@ def render(pieces: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> str
 def describe_sitting(piece: Mapping[str, Any]) -> str:
     """When a piece was measured, and with which code."""
     changed = " with uncommitted changes" if piece["changed"] else ""
-    return f"{piece['date']}, commit {piece['commit']}{changed}, load {piece['load_before']} before"
+    return f"{piece['date']}, commit {piece['commit']}{changed}"
 
 
 def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -91,6 +94,7 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
         seconds = compute_median(measurements, name, own_measure)
         peak = compute_median(measurements, name, "peak_bytes")
         accuracy = compute_median(measurements, name, "test_accuracy")
+        own_seconds = compute_median(measurements, name, "seconds")
         every = [one[own_measure] for one in measurements if one["contender"] == name]
         rows.append(
             {
@@ -100,7 +104,8 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
                 "minimum": "–" if ratio is None else f"{ratio.minimum:.2f}",
                 "median": "–" if ratio is None else f"{ratio.median:.2f}",
                 "every": " ".join(_format_seconds(one) for one in every),
-                "peak": "–" if peak is None else f"{peak / 1e9:.2f}",
+                # What ends before the second look at its memory has been looked at as it began.
+                "peak": "–" if peak is None or own_seconds is None or own_seconds < _SHORTEST else f"{peak / 1e9:.2f}",
                 "accuracy": "" if accuracy is None else f"{accuracy:.2%}",
             }
         )
@@ -115,18 +120,16 @@ def list_shares(piece: Mapping[str, Any]) -> list[dict[str, str]]:
         seconds = compute_median(piece["measurements"], name, piece["measure"])
         if seconds is None:
             continue
-        # Alone and timed by the epoch, ours uses one thread; elsewhere all cores are there to be used.
-        threads = "1" if piece["measure"] == "epoch_seconds" and name == "ours" else all_threads
+        threads = "1" if contender["one_thread"] else all_threads
         rate = piece["gflop"] / seconds
-        rows.append(
-            {
-                "title": contender["title"],
-                "rate": f"{rate:.0f}",
-                "threads": threads,
-                "share": f"{rate / piece['ceiling'][threads]:.0%}",
-            }
-        )
+        # The ceiling is float32's.
+        share = f"{rate / piece['ceiling'][threads]:.0%}" if contender["precision"] == "float32" else "–"
+        rows.append({"title": contender["title"], "rate": f"{rate:.0f}", "threads": threads, "share": share})
     return rows
+
+
+def _has_accuracy(piece: Mapping[str, Any]) -> bool:
+    return any("test_accuracy" in one for one in piece["measurements"])
 
 
 def _format_seconds(seconds: float) -> str:

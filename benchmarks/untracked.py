@@ -56,7 +56,6 @@ def main() -> None:
         probabilities = predict(model, splits.test.images, config.evaluation.batch_size)
         accuracies.append(evaluate_predictions(probabilities, splits.test.labels).accuracy)
     report = {"runs": len(accuracies), "test_accuracy": sum(accuracies) / len(accuracies)}
-    # What is measured must be what it is called.
     print(json.dumps({**report, "mlflow_imported": int("mlflow" in sys.modules)}))
 
 

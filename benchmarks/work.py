@@ -35,6 +35,9 @@ class Contender:
     # After `python -m`. Fields in braces are filled in from the facts of the preparation.
     arguments: tuple[str, ...]
     needs: str | None = None  # a package, say torch
+    runs: int | None = None  # trainings that it does, where it reports them
+    one_thread: bool = False  # else a thread a core, or a process a core
+    precision: str = "float32"
 
     @property
     def command(self) -> str:
@@ -81,7 +84,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
     """
 
     def count(usual: int) -> int:
-        return epochs or usual
+        return usual if epochs is None else epochs
 
     return [
         Work(
@@ -91,6 +94,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
                 ("--hidden", "500", "300", "--reg", *_PENALTIES),
                 ("-m", "model=mlp_500_300", f"reg={','.join(_PENALTIES)}", "hydra/launcher=local_pool"),
                 count(10),
+                len(_PENALTIES),
             ),
             count(10),
             training=Training(("model=mlp_500_300",), len(_PENALTIES)),
@@ -105,6 +109,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
                     *("seed=range(3)", "hydra/launcher=local_pool"),
                 ),
                 count(10),
+                3 * len(_LEARNING_RATES),
             ),
             count(10),
             training=Training(("model=mlp_100",), 3 * len(_LEARNING_RATES)),
@@ -113,7 +118,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
         Work(
             "d",
             "one 64-64 run, from the shell's prompt to its end",
-            _trainers(("--hidden", "64", "64"), ("model=mlp_64_64",), count(10)),
+            _trainers(("--hidden", "64", "64"), ("model=mlp_64_64",), count(10), one_thread=True),
             count(10),
             training=Training(("model=mlp_64_64",), 1),
         ),
@@ -166,7 +171,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
             "writes two tables.",
         ),
         _build_tracking_work(count(10)),
-        *(_build_epoch_work(hidden, max(2, epochs or 6), cores) for hidden in (("64", "64"), ("500", "300"))),
+        *(_build_epoch_work(hidden, max(2, count(6)), cores) for hidden in (("64", "64"), ("500", "300"))),
         Work(
             "help",
             "the command's help",
@@ -177,15 +182,21 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
 
 
 def _trainers(
-    loop: tuple[str, ...], ours: tuple[str, ...], epochs: int, extra: tuple[Contender, ...] = ()
+    loop: tuple[str, ...],
+    ours: tuple[str, ...],
+    epochs: int,
+    runs: int = 1,
+    one_thread: bool = False,
+    extra: tuple[Contender, ...] = (),
 ) -> tuple[Contender, ...]:
-    """The loops and ours, each with its arguments."""
+    """The loops and ours, each with its arguments; `one_thread` is of ours."""
     of_loop = (*loop, "--epochs", str(epochs))
+    of_ours = (*ours, f"epochs={epochs}")
     return (
-        Contender(KERAS, _TITLES[KERAS], ("benchmarks.peers.keras_loop", *of_loop)),
-        Contender(AUTOLOG, _TITLES[AUTOLOG], ("benchmarks.peers.autolog_loop", *of_loop), needs="tensorboard"),
-        Contender(TORCH, _TITLES[TORCH], ("benchmarks.peers.torch_loop", *of_loop), needs="torch"),
-        Contender(OURS, _TITLES[OURS], ("mnist_flow.train", *ours, f"epochs={epochs}")),
+        Contender(KERAS, _TITLES[KERAS], ("benchmarks.peers.keras_loop", *of_loop), runs=runs),
+        Contender(AUTOLOG, _TITLES[AUTOLOG], ("benchmarks.peers.autolog_loop", *of_loop), "tensorboard", runs),
+        Contender(TORCH, _TITLES[TORCH], ("benchmarks.peers.torch_loop", *of_loop), "torch", runs),
+        Contender(OURS, _TITLES[OURS], ("mnist_flow.train", *of_ours), runs=runs, one_thread=one_thread),
         *extra,
     )
 
@@ -197,12 +208,14 @@ def _build_cnn_work(epochs: int, bfloat16: bool) -> Work:
         "ours_bfloat16",
         "this project, mixed_bfloat16",
         ("mnist_flow.train", *ours, "training.precision=mixed_bfloat16", f"epochs={epochs}"),
+        runs=1,
+        precision="mixed_bfloat16",
     )
     reason = "this processor has no bfloat16 arithmetic (neither avx512_bf16 nor amx_bf16), so it was not run"
     return Work(
         "c",
         "the cnn_32_64_pool3 CNN",
-        _trainers(("--model", "cnn_32_64_pool3"), ours, epochs, (mixed,) if bfloat16 else ()),
+        _trainers(("--model", "cnn_32_64_pool3"), ours, epochs, extra=(mixed,) if bfloat16 else ()),
         epochs,
         training=Training(("model=cnn_32_64_pool3",), 1),
         left_out={} if bfloat16 else {mixed.title: reason},
@@ -218,7 +231,7 @@ def _build_tracking_work(epochs: int) -> Work:
         "tracking",
         "tracking on and off: 64-64, a process",
         tuple(
-            Contender(f"{name}_{seeds}", f"{title}, {seeds} runs", (*module, *train(seeds)))
+            Contender(f"{name}_{seeds}", f"{title}, {seeds} runs", (*module, *train(seeds)), runs=seeds)
             for name, title, module in (
                 ("off", "the project's functions, nothing tracked", ("benchmarks.untracked",)),
                 ("on", _TITLES[OURS], ("mnist_flow.train", "-m")),
@@ -240,7 +253,9 @@ def _build_epoch_work(hidden: tuple[str, ...], epochs: int, cores: int) -> Work:
         f"an epoch of {name} after the first",
         (
             Contender(KERAS, "plain model.fit, all threads", ("benchmarks.epochs", KERAS, *shared)),
-            Contender(OURS, "this project, one process of one thread", ("benchmarks.epochs", OURS, *shared)),
+            Contender(
+                OURS, "this project, one process of one thread", ("benchmarks.epochs", OURS, *shared), one_thread=True
+            ),
             Contender(
                 "ours_all_threads",
                 "this project, one process, a thread a core (training.threads=null)",

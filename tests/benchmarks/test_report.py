@@ -23,6 +23,7 @@ MEASUREMENTS = [
     measured(3, "keras", 100.0, peak_bytes=900_000_000, test_accuracy=0.975),
     measured(3, "ours", 70.0, peak_bytes=1_300_000_000, test_accuracy=0.975),
 ]
+THREADS = {"one_thread": False, "precision": "float32"}
 PIECE = {
     "date": "2026-11-21 10:00 UTC",
     "sitting": "2026-11-21T09:50:00+0000",
@@ -45,8 +46,8 @@ PIECE = {
     "reference": "keras",
     "measure": "seconds",
     "contenders": {
-        "keras": {"title": "plain Keras loop", "command": "python -m loop"},
-        "ours": {"title": "this project", "command": "python -m ours"},
+        "keras": {**THREADS, "title": "plain Keras loop", "command": "python -m loop"},
+        "ours": {**THREADS, "title": "this project", "command": "python -m ours"},
     },
     "left_out": {"plain PyTorch loop": "torch is not installed, so it was not run"},
     "gflop": 5000.0,
@@ -105,6 +106,26 @@ def test_the_page_has_every_number():
     assert "different sittings" not in page
     assert "## Where a run's time goes" in page
     assert "## What was tried" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        ({"one_thread": True}, "| this project | 100 | 1 | 100% |"),
+        # The ceiling of another arithmetic is another.
+        ({"precision": "mixed_bfloat16"}, "| this project | 100 | 2 | – |"),
+    ],
+)
+def test_the_ceiling_is_that_of_the_contenders_threads_and_precision(changes, row):
+    contenders = {**PIECE["contenders"], "ours": {**PIECE["contenders"]["ours"], **changes}}
+    assert row in render({"a": {**PIECE, "contenders": contenders}}, KEYS)
+
+
+def test_what_a_piece_does_not_have_is_left_out():
+    quick = [measured(1, "ours", 0.3, peak_bytes=10_000_000)]
+    page = render({"help": {**PIECE, "reference": "ours", "gflop": None, "measurements": quick}}, KEYS)
+    assert "| this project | 0.30 | 1.00 | 1.00 | – | 0.30 |" in page
+    assert "| test accuracy |" not in page
 
 
 def test_pieces_of_different_sittings_say_so():

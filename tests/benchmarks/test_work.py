@@ -1,13 +1,17 @@
+import subprocess
 import sys
 
+import mlflow
 import numpy as np
 import pytest
 
+from benchmarks.measure import measure_work
 from benchmarks.peers.evaluation_loop import list_shifts, shift
 from benchmarks.processes import CommandError, run_command
-from benchmarks.work import list_works
+from benchmarks.work import Contender, Work, list_works
 from mnist_flow.robustness import list_shifts as list_our_shifts
 from mnist_flow.transforms import DIRECTIONS
+from support import command_environment
 
 
 @pytest.fixture
@@ -41,6 +45,57 @@ def test_a_command_that_fails_is_no_measurement(tmp_path):
 
 def test_output_that_is_no_report_gives_no_numbers(tmp_path):
     assert run_command([sys.executable, "-c", "print('done')"], tmp_path).report == {}
+
+
+def measure(contender, rounds=2):
+    return measure_work(Work("x", "some work", (contender,), reference="ours"), rounds, "", sys.executable, print)
+
+
+def test_every_round_of_a_contender_is_kept():
+    record = measure(Contender("ours", "this project", ("json.tool", "--help")))
+    assert record["contenders"] == {
+        "ours": {
+            "title": "this project",
+            "command": "python -m json.tool --help",
+            "one_thread": False,
+            "precision": "float32",
+        }
+    }
+    assert [(one["round"], one["contender"]) for one in record["measurements"]] == [(1, "ours"), (2, "ours")]
+    assert all(one["seconds"] > 0 for one in record["measurements"])
+
+
+def test_a_contender_that_does_not_do_the_work_is_no_measurement():
+    with pytest.raises(CommandError, match=r"json\.tool --help: 0 trainings ended well, not 3"):
+        measure(Contender("ours", "this project", ("json.tool", "--help"), runs=3))
+
+
+def test_what_trains_untracked_gives_the_numbers_of_the_command(tmp_path):
+    mlp = ("data=digits", "model=mlp_64_64", "epochs=2", "batch_size=32")
+    untracked = run_command([sys.executable, "-m", "benchmarks.untracked", *mlp, "seed=3"], tmp_path).report
+    run_command([sys.executable, "-m", "mnist_flow.train", *mlp, "seed=3"], tmp_path)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("mnist_flow").experiment_id])
+    assert untracked == {"runs": 1, "test_accuracy": run.data.metrics["test_accuracy"], "mlflow_imported": 0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--work", "a,z"], "--work z: must be of a,b,c"),
+        (["--rounds", "0"], "--rounds 0: must be at least 1"),
+        (["--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["--runs", "7"], "--runs 7: must be a multiple of 10"),
+        (["--torch-python", "nowhere"], "--torch-python nowhere: no such program"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(images, tmp_path, arguments, message):
+    command = [sys.executable, "-m", "benchmarks", "--output", str(tmp_path / "docs"), *arguments]
+    environment = command_environment(MNIST_NPZ=str(images))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "docs").exists()
 
 
 def test_the_evaluation_loop_shifts_as_ours_does():
