@@ -209,7 +209,9 @@ def _train_and_measure(
     if original is not None:
         compare_with_original(original, job.identity, {**result.history[-1], **metrics}, run)
     if not _in_sweep():
-        _print_result(config, splits, metrics, f"{result.fit_seconds:.1f} s, {len(result.history)} epochs", run.run_id)
+        n_epochs = len(result.history)
+        time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
+        _print_result(config, splits, metrics, time, run.run_id)
     return read_results(metrics)[config.objective]
 
 

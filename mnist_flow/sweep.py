@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ class Sweep:
         base: config of any job, for what all share.
         parent: the parent run.
         planned: the jobs as they were at the start.
+        count_workers: how many of so many jobs the launcher runs at a time; None where that is a cluster's choice.
     """
 
     def __init__(
@@ -86,11 +88,14 @@ class Sweep:
         base: TrainConfig,
         parent: TrackedRun,
         planned: list[PlannedJob],
+        count_workers: Callable[[int], int | None],
     ) -> None:
         self.jobs = jobs
         self.base = base
         self.parent = parent
         self.before = planned
+        self._count_workers = count_workers
+        self._n_workers: int | None = None
         self.labels = label_jobs(jobs)
         self.failures: dict[str, str] = {}
 
@@ -113,6 +118,10 @@ class Sweep:
             while True:
                 todo = self._select(planned)
                 if todo:
+                    n_workers = self._count_workers(len(todo))
+                    if n_workers is not None:
+                        # Later rounds have fewer jobs: those that another process was to train, and did not.
+                        self._n_workers = max(self._n_workers or 0, min(n_workers, len(todo)))
                     try:
                         batch = launch([job.overrides for job in todo], n_launched)
                     except Exception as error:
@@ -224,6 +233,8 @@ class Sweep:
             "jobs": len(planned),
             "jobs_finished": sum(one.state == "finished" for one in planned),
             **{f"jobs_{outcome}": counts[outcome] for outcome in _OUTCOMES},
+            # So many jobs shared the cores.
+            **({} if self._n_workers is None else {"workers": self._n_workers}),
         }
         if f"{objective}_mean" in replicates:
             means = replicates[f"{objective}_mean"]
@@ -335,7 +346,7 @@ def _start(config: DictConfig) -> Sweep | None:
     if launcher.endswith(_REMOTE_LAUNCHER):
         given = {name: os.environ[name] for name in _CARRIED_VARIABLES if name in os.environ}
         config.hydra.overrides.hydra += carry_variables({**given, **tracking.list_variables()})
-    return Sweep(jobs, base, parent, planned)
+    return Sweep(jobs, base, parent, planned, partial(count_workers, config))
 
 
 def carry_variables(variables: Mapping[str, str]) -> list[str]:

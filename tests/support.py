@@ -1,5 +1,8 @@
 """What several test modules share."""
 
+import functools
+import inspect
+import json
 import os
 import secrets
 import shutil
@@ -7,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +20,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mnist_flow.processes import describe_process
 
@@ -59,6 +65,64 @@ def list_modules(folder: Path, *arguments: str) -> set[str]:
     )
     assert done.returncode == 0, done.stderr
     return set((folder / "modules.txt").read_text().splitlines())
+
+
+def watch_store(replace: Callable[[type, str, object], None] = setattr) -> Counter[str]:
+    """From now on counts what this process asks of MLflow's SQLite store, by method.
+
+    What a method asks of another one is not counted: only its own question would go over the network to a server.
+
+    Args:
+        replace: a method, as `monkeypatch.setattr` does.
+    """
+    calls: Counter[str] = Counter()
+    inside = threading.local()
+
+    def watch(method: Callable[..., object]) -> Callable[..., object]:
+        @functools.wraps(method)
+        def call(*arguments: object, **options: object) -> object:
+            if getattr(inside, "method", False):
+                return method(*arguments, **options)
+            calls[method.__name__] += 1
+            inside.method = True
+            try:
+                return method(*arguments, **options)
+            finally:
+                inside.method = False
+
+        return call
+
+    for name, method in inspect.getmembers(SqlAlchemyStore, inspect.isfunction):
+        if not name.startswith("_"):
+            replace(SqlAlchemyStore, name, watch(method))
+    return calls
+
+
+def count_store_calls(folder: Path, *arguments: str) -> Counter[str]:
+    """What a command's main process asks of MLflow's store, see `watch_store`; it must end well.
+
+    Args:
+        folder: to run it in.
+        arguments: of `python -m`.
+    """
+    program = (
+        "import atexit, json, pathlib, runpy, sys; from support import watch_store; calls = watch_store(); "
+        "atexit.register(lambda: pathlib.Path('calls.json').write_text(json.dumps(calls))); "
+        "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    environment = command_environment()
+    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(PROJECT_DIR / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Counter(json.loads((folder / "calls.json").read_text()))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:

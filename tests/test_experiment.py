@@ -7,17 +7,17 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mnist_flow import rendering, training
 from mnist_flow.errors import DivergedError, TrackingError, UserError
 from mnist_flow.experiment import run_experiment
 from mnist_flow.tracking import delivery
-from support import QUICK
+from support import QUICK, watch_store
 
 ARTIFACTS = {
     "config/config.yaml",
@@ -36,11 +36,8 @@ ARTIFACTS = {
     "tables/per_class.json",
 }
 
-STORE_WRITES = [
-    name
-    for name in vars(SqlAlchemyStore)
-    if name.startswith(("create_", "delete_", "finalize_", "log_", "record_", "set_", "update_"))
-]
+# Beginnings of the names of methods that write.
+WRITES = ("create_", "delete_", "finalize_", "log_", "record_", "set_", "update_")
 
 
 def only_run(client: mlflow.MlflowClient, name: str = "mnist_flow") -> mlflow.entities.Run:
@@ -103,20 +100,32 @@ def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
 @pytest.mark.parametrize("epochs", [2, 12])
 def test_a_run_writes_to_the_store_once_an_epoch_and_eleven_times_besides(store, compose_config, monkeypatch, epochs):
     """Counted, since a server may be far away."""
-    written = Counter()
-
-    def count(called):
-        def write(*arguments, **options):
-            written[called.__name__] += 1
-            return called(*arguments, **options)
-
-        return write
-
-    for write in STORE_WRITES:
-        monkeypatch.setattr(SqlAlchemyStore, write, count(getattr(SqlAlchemyStore, write)))
+    calls = watch_store(monkeypatch.setattr)
     run_experiment(compose_config(*QUICK, f"epochs={epochs}"))
-    assert written["log_batch"] <= epochs + 4
-    assert written.total() <= epochs + 11
+    written = sum(number for name, number in calls.items() if name.startswith(WRITES))
+    assert calls["log_batch"] <= epochs + 4
+    assert written <= epochs + 11
+    assert calls.total() - written <= 8
+
+
+def test_each_job_of_a_process_is_traced_once(store, compose_config, monkeypatch):
+    """The gradient step, the validation step, and the prediction."""
+    traced = Counter()
+    for owner, name in (
+        (training._Learner, "train_step"),
+        (training._Learner, "test_step"),
+        (keras.Model, "predict_step"),
+    ):
+        original = getattr(owner, name)
+
+        def count(self, *arguments, name=name, original=original):
+            traced[name] += 1
+            return original(self, *arguments)
+
+        monkeypatch.setattr(owner, name, count)
+    for reg in (0, 1e-4):
+        run_experiment(compose_config(*QUICK, f"reg={reg}"))
+    assert traced == {"train_step": 2, "test_step": 2, "predict_step": 2}
 
 
 def test_a_run_draws_six_pictures_and_makes_two_folders_of_artifacts(store, compose_config, monkeypatch):

@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from support import DEAD_PROCESS, QUICK, command_environment, list_imports, wait_until
+from support import DEAD_PROCESS, QUICK, command_environment, count_store_calls, list_imports, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
 GRID = ("reg=0,1e-4", "replicates=2")
@@ -65,7 +65,7 @@ def test_the_parent_holds_grid_counts_and_overrides(swept, tmp_path):
     folder, _ = swept
     (parent,) = fetch(folder, "sweep")
     assert parent.info.status == "FINISHED"
-    counts = {name: value for name, value in parent.data.metrics.items() if name.startswith("jobs")}
+    counts = {name: value for name, value in parent.data.metrics.items() if name.startswith(("jobs", "workers"))}
     assert counts == {
         "jobs": 4,
         "jobs_finished": 4,
@@ -75,6 +75,7 @@ def test_the_parent_holds_grid_counts_and_overrides(swept, tmp_path):
         "jobs_elsewhere": 0,
         "jobs_failed": 0,
         "jobs_missing": 0,
+        "workers": 1,
     }
     grid = load_table(folder, parent, "grid")
     assert grid.drop(columns="fingerprint").to_dict("list") == {
@@ -134,6 +135,12 @@ def test_the_same_command_again_trains_nothing_and_leaves_the_parent_alone(again
     (after,) = fetch(again, "sweep")
     assert after.info.end_time == before.info.end_time
     assert len(fetch(again, "train")) == 4
+
+
+def test_a_finished_sweep_asks_the_store_few_questions_however_many_jobs_it_has(again):
+    """Counted, since a server may be far away."""
+    calls = count_store_calls(again, *SWEEP[1:], *GRID)
+    assert calls.total() <= 5
 
 
 def test_a_parent_that_was_killed_after_its_last_job_is_ended_with_its_tables(again, run_command):
@@ -229,6 +236,29 @@ def test_a_sweep_that_runs_already_is_refused(tmp_path, run_command):
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("launcher", "started"),
+    [
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"], ["fork server for 2"]),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=1"], []),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2", "+hydra.job.env_set.TF_CPP_MIN_LOG_LEVEL='0'"], []),
+        ([], []),
+    ],
+    ids=["pool", "pool of one", "variables of the user", "one process"],
+)
+def test_a_pools_processes_are_forked_from_a_server(tmp_path, run_command, launcher, started):
+    # The store cannot be, so that the sweep ends where its pool has begun to start.
+    script = (
+        "import runpy, mnist_flow.sweep as sweep; "
+        "sweep.start_fork_server = lambda n_workers: print('fork server for', n_workers); "
+        "runpy.run_module('mnist_flow.train', run_name='__main__', alter_sys=True)"
+    )
+    store = "sqlite:////nowhere/mlflow.db"
+    done = run_command(tmp_path, "-c", script, *SWEEP[2:], *GRID, *launcher, MLFLOW_TRACKING_URI=store)
+    assert "/nowhere: no such folder" in done.stderr
+    assert done.stdout.splitlines() == started
 
 
 def test_replicates_need_a_sweep(tmp_path, run_command):
