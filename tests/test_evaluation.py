@@ -128,3 +128,4 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
     probabilities = predict(model, images, batch_size)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
+    assert np.array_equal(probabilities, model.predict(images, batch_size=batch_size, verbose=0))

@@ -34,12 +34,13 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[b
 
 
 def find_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The pool's processes that train: children of the one that they are forked from (on Linux), or joblib's own."""
+    """The pool's processes that train: on Linux children of the one that they are forked from, elsewhere joblib's."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
+        if sys.platform != "linux":
+            return [child for child in children if "popen_loky" in " ".join(child.cmdline())]
         servers = {child.pid for child in children if "multiprocessing.forkserver" in " ".join(child.cmdline())}
-        forked = [child for child in children if child.ppid() in servers]
-        return forked or [child for child in children if "popen_loky" in " ".join(child.cmdline())]
+        return [child for child in children if child.ppid() in servers]
     except psutil.NoSuchProcess:
         return []
 

@@ -154,20 +154,27 @@ def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command,
     assert sorted(jobs["params.reg"].astype(float)) == [1e-6, 1e-5, 1e-4]
 
 
-def test_a_run_gives_the_same_numbers_alone_and_in_a_worker(tmp_path, run_command):
-    cnn = ["data=digits", "model=lenet5", "epochs=2", "noise=gaussian"]
+def test_a_run_gives_the_same_numbers_alone_and_as_a_later_job_of_a_worker(tmp_path, run_command):
+    lenet5 = ["data=digits", "model=lenet5", "epochs=2"]
     alone, pool = tmp_path / "alone", tmp_path / "pool"
     alone.mkdir()
     pool.mkdir()
-    run_command(alone, *TRAIN, *cnn, "reg=1e-5")
-    # In a pool of one worker, so that the job in question is that process's second.
-    run_command(pool, *TRAIN, "-m", *cnn, "reg=1e-3,1e-5", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=1")
-    metrics = ["metrics.loss", "metrics.val_loss", "metrics.val_accuracy", "metrics.test_loss", "metrics.test_accuracy"]
+    done = run_command(
+        pool, *TRAIN, "-m", *lenet5, "reg=1e-3,1e-4,1e-5", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"
+    )
+    assert done.returncode == 0, done.stderr
+    runs = fetch_all(pool).sort_values("start_time")
+    process = "tags.mnist_flow.process"
+    (parent,) = runs.loc[runs["tags.mnist_flow.kind"] == "sweep", process]
+    jobs = runs[runs["tags.mnist_flow.kind"] == "train"]
+    assert parent not in set(jobs[process])
+    # Two processes have three jobs.
+    later = jobs[jobs.duplicated(process)].tail(1)
+    run_command(alone, *TRAIN, *lenet5, f"reg={later['params.reg'].item()}")
     first = fetch_all(alone)
-    second = fetch_all(pool)
-    second = second[second["params.reg"] == "1e-05"]
-    assert first[metrics].to_numpy().tolist() == second[metrics].to_numpy().tolist()
-    assert list(first["tags.mnist_flow.fingerprint"]) == list(second["tags.mnist_flow.fingerprint"])
+    metrics = ["metrics.loss", "metrics.val_loss", "metrics.val_accuracy", "metrics.test_loss", "metrics.test_accuracy"]
+    assert first[metrics].to_numpy().tolist() == later[metrics].to_numpy().tolist()
+    assert list(first["tags.mnist_flow.fingerprint"]) == list(later["tags.mnist_flow.fingerprint"])
 
 
 @pytest.mark.parametrize(

@@ -277,9 +277,21 @@ def test_steps_per_execution_changes_no_number(kind, steps):
     assert are_equal(weights, fit_once(kind)[1])
 
 
+@pytest.mark.parametrize("kind", ["plain", "dropout", "batch_normalization"])
+def test_images_that_stay_within_tensorflow_change_no_number(kind):
+    """Beside batches that numpy cuts out and hands over, as it does where noise is drawn afresh."""
+    history, weights = fit_random(kind, corrupt=lambda images, rng: images)
+    assert history == fit_once(kind)[0]
+    assert are_equal(weights, fit_once(kind)[1])
+
+
 def test_the_evaluation_batch_size_changes_no_weight():
-    _, weights = fit_random("everything", evaluation_batch_size=7)
-    assert are_equal(weights, fit_once("everything")[1])
+    history, weights = fit_random("everything", evaluation_batch_size=7)
+    expected_history, expected_weights = fit_once("everything")
+    assert are_equal(weights, expected_weights)
+    for metrics, expected in zip(history, expected_history, strict=True):
+        assert metrics["val_accuracy"] == pytest.approx(expected["val_accuracy"], rel=1e-6)
+        assert metrics["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-6)
 
 
 def read_layer_states(model, epoch, seed=0):
@@ -299,7 +311,8 @@ def test_each_dropout_layer_has_its_own_state_each_epoch():
 # What must stay cheap, in counts: seconds depend on the machine
 
 
-def test_a_training_is_traced_once(train, validation, monkeypatch):
+@pytest.mark.parametrize("corrupt", [None, add_noise], ids=["images stay", "batches are handed over"])
+def test_a_training_is_traced_once(train, validation, monkeypatch, corrupt):
     """However many epochs, blocks and smaller last batches it has."""
     traced = Counter()
     for name in ("train_step", "test_step"):
@@ -310,7 +323,7 @@ def test_a_training_is_traced_once(train, validation, monkeypatch):
             return original(self, *arguments)
 
         monkeypatch.setattr(training._Learner, name, count)
-    fit(train, validation, epochs=3, steps_per_execution=2)
+    fit(train, validation, epochs=3, steps_per_execution=2, corrupt=corrupt)
     assert traced == {"train_step": 1, "test_step": 1}
 
 
@@ -329,8 +342,9 @@ def test_trainings_share_the_images_within_tensorflow_as_long_as_these_live(trai
     monkeypatch.setattr(training, "_HELD_AT_ONCE", 100)
     copy = Images(train.images.copy(), train.labels)
     held_before = len(training._HELD)
-    for _ in range(2):
-        fit(copy, validation)
+    (model, result), (same_model, same_result) = (fit(copy, validation) for _ in range(2))
+    assert result.history == same_result.history
+    assert are_equal(model.get_weights(), same_model.get_weights())
     first, second = (learner._kept for learner in learners)
     assert first[0] is second[0]
     assert first[0].shape[0] is None
@@ -350,6 +364,26 @@ def test_images_that_were_changed_between_two_trainings_are_the_changed_ones(tra
     assert np.array_equal(held.numpy(), images)
     images.setflags(write=False)
     assert training._hold(images) is held
+
+
+def test_images_that_nobody_can_change_are_handed_to_tensorflow_once(train, monkeypatch):
+    images = train.images.copy()
+    images.setflags(write=False)
+    handed = []
+    variable = type(tf.Variable(0.0))
+    scatter_update = variable.scatter_update
+
+    def count(self, pieces, *arguments, **options):
+        handed.append(len(pieces.indices))
+        return scatter_update(self, pieces, *arguments, **options)
+
+    monkeypatch.setattr(variable, "scatter_update", count)
+    monkeypatch.setattr(training, "_HELD_AT_ONCE", 40)
+    held = training._hold(images)
+    assert np.array_equal(held.numpy(), images)
+    assert handed == [40, 40, 20]
+    assert training._hold(images) is held
+    assert handed == [40, 40, 20]
 
 
 def test_an_epoch_moves_the_numbers_of_its_images_and_no_image(numbered):
