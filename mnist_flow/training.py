@@ -363,6 +363,10 @@ def _hold(values: FloatArray) -> tf.Variable:
     """The same values within TensorFlow, as long as the array lives: the next job of a process often has the same.
 
     TensorFlow keeps traced graphs and what they name, so this is a variable, which can be emptied.
+
+    Args:
+        values: (n, …) of any dtype. What is read-only counts as unchanged since the last call, so it must not be a view
+            of an array that somebody writes to.
     """
     held = _HELD.get(id(values))
     if held is None:
