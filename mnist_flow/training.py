@@ -255,8 +255,13 @@ def train_model(
     }
     learner = _build_learner(model, task)
     images_stay = draw_transforms is None and corrupt_batch is None
+    first_epoch, seconds_before = 0, 0.0
+    if resume_from is not None:
+        first_epoch = epochs if resume_from.stopped else resume_from.epoch
+        seconds_before = resume_from.fit_seconds
     if images_stay:
-        batches, images_done = _build_blocks(len(train), batch_size, steps_per_execution, epoch_stream)
+        remaining = range(first_epoch, epochs)
+        batches, images_done = _build_blocks(len(train), batch_size, steps_per_execution, seed, remaining)
         learner.keep_images(inputs, targets)
     else:
         batches = _build_batches(inputs, targets, batch_size, epoch_stream, corrupt_batch, draw_transforms)
@@ -306,10 +311,6 @@ def train_model(
                 restore_best_weights=keep_best_epoch,
             )
         )
-    first_epoch, seconds_before = 0, 0.0
-    if resume_from is not None:
-        first_epoch = epochs if resume_from.stopped else resume_from.epoch
-        seconds_before = resume_from.fit_seconds
     start = time.perf_counter()
     # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
     callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
@@ -317,11 +318,12 @@ def train_model(
         batches,
         epochs=epochs,
         initial_epoch=first_epoch,
+        # The blocks of all epochs are one after another.
+        steps_per_epoch=len(images_done) if images_stay else None,
         verbose=0,
         shuffle=False,
         callbacks=callbacks,
-        validation_data=measured,
-        validation_batch_size=limit_batch_size(model, evaluation_batch_size),
+        validation_data=_cut_batches(measured, limit_batch_size(model, evaluation_batch_size)),
     )
     seconds = seconds_before + time.perf_counter() - start
     if task != "generation":
@@ -613,19 +615,20 @@ def _check_loss(epoch: int, loss: float) -> None:
 
 
 def _build_blocks(
-    n_images: int, batch_size: int, steps: int, stream: _EpochStream
+    n_images: int, batch_size: int, steps: int, seed: int, epochs: range
 ) -> tuple[tf.data.Dataset, list[int]]:
-    """One epoch of image numbers, int64 (at most `steps`, batch size), and how many images are done after each block.
+    """Image numbers, int64 (at most `steps`, batch size), and how many images are done after each block of an epoch.
 
-    A smaller last batch is a block of its own. Each iteration follows the epoch that `stream` says.
+    A smaller last batch is a block of its own. One iteration is all epochs, one after another: Keras would begin two an
+    epoch, and each sets up the functions below anew.
     """
     in_whole_batches = n_images - n_images % batch_size
 
-    def draw_order() -> np.ndarray:
-        return stream.rng(_ORDER).permutation(n_images)
+    def draw_order(epoch: np.int64) -> np.ndarray:
+        return np.random.default_rng([seed, int(epoch), _ORDER]).permutation(n_images)
 
-    def cut(_: tf.Tensor) -> tf.data.Dataset:
-        order = tf.ensure_shape(tf.numpy_function(draw_order, [], tf.int64), (n_images,))
+    def cut(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.ensure_shape(tf.numpy_function(draw_order, [epoch], tf.int64), (n_images,))
         rows = tf.reshape(order[:in_whole_batches], (-1, batch_size))
         blocks = tf.data.Dataset.from_tensor_slices(rows).batch(steps)
         if in_whole_batches == n_images:
@@ -633,9 +636,29 @@ def _build_blocks(
         return blocks.concatenate(tf.data.Dataset.from_tensors(order[None, in_whole_batches:]))
 
     images_done = [*range(batch_size * steps, in_whole_batches, batch_size * steps), in_whole_batches, n_images]
-    images_done = sorted(set(images_done) - {0})
-    blocks = tf.data.Dataset.range(1).flat_map(cut)
-    return blocks.apply(tf.data.experimental.assert_cardinality(len(images_done))), images_done
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(cut), sorted(set(images_done) - {0})
+
+
+def _cut_batches(measured: Any, batch_size: int) -> tf.data.Dataset:
+    """Batches of what is measured after each epoch, in its order; the last may be smaller.
+
+    Made without functions, which TensorFlow would set up anew for each epoch.
+
+    Args:
+        measured: tuples, perhaps nested, of arrays with n rows each.
+        batch_size: rows of a batch.
+    """
+    n_rows = len(tf.nest.flatten(measured)[0])
+    in_whole_batches = n_rows - n_rows % batch_size
+
+    def stack(values: FloatArray) -> FloatArray:
+        return values[:in_whole_batches].reshape(-1, batch_size, *values.shape[1:])
+
+    last = tf.data.Dataset.from_tensors(tf.nest.map_structure(lambda values: values[in_whole_batches:], measured))
+    if in_whole_batches == 0:
+        return last
+    batches = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(stack, measured))
+    return batches if in_whole_batches == n_rows else batches.concatenate(last)
 
 
 def _build_batches(

@@ -387,18 +387,16 @@ def test_images_that_nobody_can_change_are_handed_to_tensorflow_once(train, monk
 
 
 def test_an_epoch_moves_the_numbers_of_its_images_and_no_image(numbered):
-    stream = training._EpochStream(build_mlp([]), 0)
-    blocks, images_done = training._build_blocks(len(numbered), 16, 2, stream)
-    for epoch in range(2):
-        stream.on_epoch_begin(epoch)
-        moved = [block.numpy() for block in blocks]
+    blocks, images_done = training._build_blocks(len(numbered), 16, 2, seed=0, epochs=range(1, 3))
+    assert images_done == [32, 48, 50]
+    all_moved = [block.numpy() for block in blocks]
+    assert len(all_moved) == 6
+    for epoch, moved in ((1, all_moved[:3]), (2, all_moved[3:])):
         assert [block.shape for block in moved] == [(2, 16), (1, 16), (1, 2)]
         assert sum(block.nbytes for block in moved) == 400
         assert np.concatenate([block.ravel() for block in moved]).tolist() == [
             int(number) for number in read_numbers(read_epoch(numbered, epoch)[0])
         ]
-    assert images_done == [32, 48, 50]
-    assert len(blocks) == 3
 
 
 @pytest.mark.parametrize(
@@ -411,10 +409,36 @@ def test_an_epoch_moves_the_numbers_of_its_images_and_no_image(numbered):
     ],
 )
 def test_blocks_of_other_sizes(n_images, batch_size, shapes, images_done):
-    stream = training._EpochStream(build_mlp([]), 0)
-    blocks, done = training._build_blocks(n_images, batch_size, 4, stream)
+    blocks, done = training._build_blocks(n_images, batch_size, 4, seed=0, epochs=range(1))
     assert [tuple(block.shape) for block in blocks] == shapes
     assert done == images_done
+
+
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_a_training_sets_up_its_blocks_once(train, validation, monkeypatch, epochs):
+    """However many epochs it has: each time takes milliseconds, as much as a small network's steps."""
+    begun = []
+    original = tf.data.Dataset.__iter__
+
+    def count(self):
+        begun.append(self.element_spec)
+        return original(self)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", count)
+    fit(train, validation, epochs=epochs)
+    of_blocks = [spec for spec in begun if isinstance(spec, tf.TensorSpec)]
+    assert len(of_blocks) == 1
+    # What Keras begins for each validation, and has no functions to set up.
+    assert len(begun) - len(of_blocks) == 2 * epochs
+
+
+@pytest.mark.parametrize(("n_rows", "batches"), [(4, [4]), (10, [10]), (20, [10, 10]), (25, [10, 10, 5])])
+def test_what_is_measured_comes_in_order(n_rows, batches):
+    rows = np.arange(n_rows * 2, dtype=np.float32).reshape(n_rows, 2)
+    cut = list(training._cut_batches(((rows, rows + 1), rows + 2), 10))
+    assert [len(targets) for _, targets in cut] == batches
+    for number, joined in enumerate(zip(*((one, other, targets) for (one, other), targets in cut), strict=True)):
+        assert np.array_equal(np.concatenate(joined), rows + number)
 
 
 # The batches of an epoch
