@@ -17,6 +17,7 @@ from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_splits
 from mnist_flow.evaluation import evaluate_predictions, predict
 from mnist_flow.experiment import build_model
+from mnist_flow.garbage import collect_rarely
 from mnist_flow.training import (
     build_learning_rate,
     build_optimizer,
@@ -28,6 +29,7 @@ from mnist_flow.training import (
 
 
 def main() -> None:
+    collect_rarely()
     swept = [override for override in sys.argv[1:] if override.startswith("seed=")]
     others = [override for override in sys.argv[1:] if override not in swept]
     (seeds,) = OverridesParser.create().parse_overrides(swept)

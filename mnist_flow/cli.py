@@ -30,6 +30,7 @@ from mnist_flow import CONF_DIR
 from mnist_flow.config import flatten
 from mnist_flow.credentials import HidingStream
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
+from mnist_flow.garbage import collect_rarely
 from mnist_flow.suggestions import did_you_mean
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
@@ -58,6 +59,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
         main: the function decorated with `hydra.main`.
         config_name: its config, to look for the key or option that was meant.
     """
+    collect_rarely()
     full_error = os.environ.get(_FULL_ERROR) == "1"
     # Hydra prints errors its own way, with status 1, unless this is set; then they arrive here.
     os.environ[_FULL_ERROR] = "1"

@@ -9,8 +9,10 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 # The run that `mlflow run` made is the sweep's own, no job's.
 os.environ.pop("MLFLOW_RUN_ID", None)
 
+from mnist_flow.garbage import collect_rarely  # noqa: E402
 from mnist_flow.native_output import native_stderr_hidden  # noqa: E402
 
+collect_rarely()
 try:
     with native_stderr_hidden():
         import mnist_flow.experiment
