@@ -7,9 +7,9 @@ _THRESHOLDS = 50_000, 10, 10
 
 
 def collect_rarely() -> None:
-    """From now on this process looks for unreachable cycles a seventieth as often.
+    """From now on this process looks for unreachable cycles after 50,000 new objects.
 
-    Imports make a million objects that stay, and looking at them again and again takes a tenth of a short command's
-    time. What a training leaves is collected by Keras before the next one, whatever the thresholds.
+    Imports make objects that stay, and looking at them again and again took a fifth of a short run's time. What a
+    training leaves is collected by Keras before the next one, whatever the thresholds.
     """
     gc.set_threshold(*_THRESHOLDS)

@@ -10,7 +10,7 @@ runpy.run_module("mnist_flow.train", run_name="__main__", alter_sys=True)
 
 
 def test_a_run_looks_at_all_objects_a_few_times(tmp_path, run_command):
-    """Counted, since seconds depend on the machine: each time looks at a million objects."""
+    """Counted, since seconds depend on the machine: each time looks at all that was imported."""
     done = run_command(tmp_path, "-c", SCRIPT, *QUICK, "epochs=1")
     assert done.returncode == 0, done.stderr
     *_, oldest = json.loads(done.stdout.splitlines()[-1])
