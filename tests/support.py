@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -47,24 +48,54 @@ def list_imports(importtime: str) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in importtime.splitlines() if "|" in line}
 
 
-def list_modules(folder: Path, *arguments: str) -> set[str]:
-    """Names of all modules that a command's main process has imported at its end; it must end well.
+def ask_at_exit(folder: Path, question: str, *arguments: str, setup: str = "") -> Any:
+    """What a command's main process answers when it ends, which must be well.
 
     Args:
         folder: to run it in.
+        question: a Python expression whose value JSON can hold.
         arguments: of `python -m`.
+        setup: Python statements before the command begins.
     """
     program = (
-        "import atexit, pathlib, runpy, sys; "
-        "atexit.register(lambda: pathlib.Path('modules.txt').write_text('\\n'.join(sys.modules))); "
+        f"import atexit, gc, json, pathlib, runpy, sys; {setup}\n"
+        f"atexit.register(lambda: pathlib.Path('answer.json').write_text(json.dumps({question})))\n"
         "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    command = [sys.executable, "-c", program, *arguments]
+    importable = os.pathsep.join([str(PROJECT_DIR), str(PROJECT_DIR / "tests")])
     done = subprocess.run(
-        command, cwd=folder, env=command_environment(), capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env=command_environment(PYTHONPATH=importable),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set((folder / "modules.txt").read_text().splitlines())
+    return json.loads((folder / "answer.json").read_text())
+
+
+def list_modules(folder: Path, *arguments: str) -> set[str]:
+    """Names of all modules that a command's main process has imported at its end; as `ask_at_exit`."""
+    return set(ask_at_exit(folder, "list(sys.modules)", *arguments))
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, *methods: tuple[type, str]) -> Counter[str]:
+    """From now on counts calls of methods, each a class and a name, by name."""
+    calls: Counter[str] = Counter()
+
+    def watch(method: Callable[..., object], name: str) -> Callable[..., object]:
+        @functools.wraps(method)
+        def call(*arguments: object, **options: object) -> object:
+            calls[name] += 1
+            return method(*arguments, **options)
+
+        return call
+
+    for owner, name in methods:
+        monkeypatch.setattr(owner, name, watch(getattr(owner, name), name))
+    return calls
 
 
 def watch_store(replace: Callable[[type, str, object], None] = setattr) -> Counter[str]:
@@ -99,30 +130,9 @@ def watch_store(replace: Callable[[type, str, object], None] = setattr) -> Count
 
 
 def count_store_calls(folder: Path, *arguments: str) -> Counter[str]:
-    """What a command's main process asks of MLflow's store, see `watch_store`; it must end well.
-
-    Args:
-        folder: to run it in.
-        arguments: of `python -m`.
-    """
-    program = (
-        "import atexit, json, pathlib, runpy, sys; from support import watch_store; calls = watch_store(); "
-        "atexit.register(lambda: pathlib.Path('calls.json').write_text(json.dumps(calls))); "
-        "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-    )
-    environment = command_environment()
-    environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(PROJECT_DIR / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return Counter(json.loads((folder / "calls.json").read_text()))
+    """What a command's main process asks of MLflow's store, see `watch_store`; as `ask_at_exit`."""
+    setup = "from support import watch_store; calls = watch_store()"
+    return Counter(ask_at_exit(folder, "calls", *arguments, setup=setup))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:

@@ -17,7 +17,7 @@ from mnist_flow import rendering, training
 from mnist_flow.errors import DivergedError, TrackingError, UserError
 from mnist_flow.experiment import run_experiment
 from mnist_flow.tracking import delivery
-from support import QUICK, watch_store
+from support import QUICK, count_calls, watch_store
 
 ARTIFACTS = {
     "config/config.yaml",
@@ -110,19 +110,8 @@ def test_a_run_writes_to_the_store_once_an_epoch_and_eleven_times_besides(store,
 
 def test_each_job_of_a_process_is_traced_once(store, compose_config, monkeypatch):
     """The gradient step, the validation step, and the prediction."""
-    traced = Counter()
-    for owner, name in (
-        (training._Learner, "train_step"),
-        (training._Learner, "test_step"),
-        (keras.Model, "predict_step"),
-    ):
-        original = getattr(owner, name)
-
-        def count(self, *arguments, name=name, original=original):
-            traced[name] += 1
-            return original(self, *arguments)
-
-        monkeypatch.setattr(owner, name, count)
+    learner = training._Learner
+    traced = count_calls(monkeypatch, (learner, "train_step"), (learner, "test_step"), (keras.Model, "predict_step"))
     for reg in (0, 1e-4):
         run_experiment(compose_config(*QUICK, f"reg={reg}"))
     assert traced == {"train_step": 2, "test_step": 2, "predict_step": 2}

@@ -2,7 +2,6 @@ import dataclasses
 import functools
 import gc
 import math
-from collections import Counter
 
 import keras
 import numpy as np
@@ -33,6 +32,7 @@ from mnist_flow.training import (
     reset_keras,
     train_model,
 )
+from support import count_calls
 
 BATCH = 32
 # Too small a learning rate to change a weight.
@@ -314,15 +314,7 @@ def test_each_dropout_layer_has_its_own_state_each_epoch():
 @pytest.mark.parametrize("corrupt", [None, add_noise], ids=["images stay", "batches are handed over"])
 def test_a_training_is_traced_once(train, validation, monkeypatch, corrupt):
     """However many epochs, blocks and smaller last batches it has."""
-    traced = Counter()
-    for name in ("train_step", "test_step"):
-        original = getattr(training._Learner, name)
-
-        def count(self, *arguments, name=name, original=original):
-            traced[name] += 1
-            return original(self, *arguments)
-
-        monkeypatch.setattr(training._Learner, name, count)
+    traced = count_calls(monkeypatch, (training._Learner, "train_step"), (training._Learner, "test_step"))
     fit(train, validation, epochs=3, steps_per_execution=2, corrupt=corrupt)
     assert traced == {"train_step": 1, "test_step": 1}
 
