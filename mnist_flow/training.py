@@ -614,6 +614,11 @@ def _check_loss(epoch: int, loss: float) -> None:
         )
 
 
+def _draw_order(seed: int, epoch: int, n_images: int) -> np.ndarray:
+    """The image numbers of an epoch, int64 (n_images,)."""
+    return np.random.default_rng([seed, epoch, _ORDER]).permutation(n_images)
+
+
 def _build_blocks(
     n_images: int, batch_size: int, steps: int, seed: int, epochs: range
 ) -> tuple[tf.data.Dataset, list[int]]:
@@ -625,7 +630,7 @@ def _build_blocks(
     in_whole_batches = n_images - n_images % batch_size
 
     def draw_order(epoch: np.int64) -> np.ndarray:
-        return np.random.default_rng([seed, int(epoch), _ORDER]).permutation(n_images)
+        return _draw_order(seed, int(epoch), n_images)
 
     def cut(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.ensure_shape(tf.numpy_function(draw_order, [epoch], tf.int64), (n_images,))
@@ -676,7 +681,7 @@ def _build_batches(
     draws_images = targets.ndim == inputs.ndim
 
     def draw_order() -> np.ndarray:
-        return stream.rng(_ORDER).permutation(len(inputs))
+        return _draw_order(stream.seed, stream.epoch, len(inputs))
 
     def take_batch(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return inputs[chosen], targets[chosen]
