@@ -315,7 +315,7 @@ def train_model(
     # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
     callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
     learner.fit(
-        batches,
+        _leave_untuned(batches),
         epochs=epochs,
         initial_epoch=first_epoch,
         # The blocks of all epochs are one after another.
@@ -323,7 +323,7 @@ def train_model(
         verbose=0,
         shuffle=False,
         callbacks=callbacks,
-        validation_data=_cut_batches(measured, limit_batch_size(model, evaluation_batch_size)),
+        validation_data=_leave_untuned(_cut_batches(measured, limit_batch_size(model, evaluation_batch_size))),
     )
     seconds = seconds_before + time.perf_counter() - start
     if task != "generation":
@@ -617,6 +617,18 @@ def _check_loss(epoch: int, loss: float) -> None:
 def _draw_order(seed: int, epoch: int, n_images: int) -> np.ndarray:
     """The image numbers of an epoch, int64 (n_images,)."""
     return np.random.default_rng([seed, epoch, _ORDER]).permutation(n_images)
+
+
+def _leave_untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without tf.data's tuner, which has nothing to tune here.
+
+    The tuner is a thread of each iteration that wakes after 10, 20, 40, … ms. With several threads it is now and then
+    not woken when the iteration ends; the end then waits for its next turn, up to as long as the iteration took, while
+    all cores are idle.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _build_blocks(

@@ -424,6 +424,31 @@ def test_a_training_sets_up_its_blocks_once(train, validation, monkeypatch, epoc
     assert len(begun) - len(of_blocks) == 2 * epochs
 
 
+@pytest.mark.parametrize("kind", ["plain", "noise"])
+def test_no_iteration_of_a_training_waits_for_a_tuner(kind, monkeypatch):
+    """An end that tf.data's tuner misses waits for its next look, which may be as far off as the start."""
+    tuned = []
+    original = tf.data.Dataset.__iter__
+
+    def note(self):
+        tuned.append(self.options().autotune.enabled)
+        return original(self)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", note)
+    fit_random(kind)
+    assert tuned
+    assert set(tuned) == {False}
+
+
+@pytest.mark.parametrize("kind", ["plain", "everything"])
+def test_nothing_depends_on_the_tuner(kind, monkeypatch):
+    history, weights = fit_once(kind)
+    monkeypatch.setattr(training, "_leave_untuned", lambda dataset: dataset)
+    same_history, same_weights = fit_random(kind)
+    assert same_history == history
+    assert are_equal(same_weights, weights)
+
+
 @pytest.mark.parametrize(("n_rows", "batches"), [(4, [4]), (10, [10]), (20, [10, 10]), (25, [10, 10, 5])])
 def test_what_is_measured_comes_in_order(n_rows, batches):
     rows = np.arange(n_rows * 2, dtype=np.float32).reshape(n_rows, 2)
