@@ -112,7 +112,12 @@ def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, t
     python = torch_python if contender.needs == TORCH else sys.executable
     arguments = [argument.format(**facts) if "{" in argument else argument for argument in contender.arguments]
     finished = run_command([python, "-m", *arguments], folder, variables={"MNIST_NPZ": data})
-    return {"seconds": finished.seconds, "peak_bytes": finished.peak_bytes, **finished.report}
+    return {
+        "seconds": finished.seconds,
+        "processor_seconds": finished.processor_seconds,
+        "peak_bytes": finished.peak_bytes,
+        **finished.report,
+    }
 
 
 def _check(contender: Contender, values: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Run a command to its end; its time and its peak memory."""
+"""Run a command to its end; its time, its processor time and its peak memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 _PROJECT_DIR = Path(__file__).resolve().parent.parent
-# Between two looks at the memory. The kernel keeps each process's peak, so few looks are enough and disturb little.
+# Between two looks. The kernel keeps each process's peak and times, so few looks are enough and disturb little.
 _SAMPLE_SECONDS = 0.5
 
 
@@ -28,6 +28,7 @@ class Finished:
     """A command that ended well."""
 
     seconds: float  # from its start to its end
+    processor_seconds: float  # of all its processes, but for what each did after the last look at it
     peak_bytes: int  # resident memory of the largest of its processes
     output: str  # standard output
 
@@ -59,7 +60,7 @@ def run_command(command: Sequence[str], folder: Path, variables: Mapping[str, st
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
         try:
-            watch = _MemoryWatch(process.pid)
+            watch = _ProcessWatch(process.pid)
             # Without a timeout: a wait with one looks only every 50 ms.
             status = process.wait()
             seconds = time.perf_counter() - start
@@ -71,31 +72,40 @@ def run_command(command: Sequence[str], folder: Path, variables: Mapping[str, st
         said = output.read()
         if status != 0:
             raise CommandError(f"{' '.join(command)}: exit status {status}\n{said[-1000:]}\n{errors.read()[-3000:]}")
-        return Finished(seconds, watch.end(), said)
+        watch.end()
+        return Finished(seconds, watch.processor_seconds, watch.peak_bytes, said)
 
 
-class _MemoryWatch:
-    """Looks at the memory of a process and its descendants from a thread."""
+class _ProcessWatch:
+    """Looks at the memory and the times of a process and its descendants from a thread."""
 
     def __init__(self, pid: int) -> None:
         self._root = pid
-        self._peak = 0
+        # Largest resident memory of one process, bytes.
+        self.peak_bytes = 0
+        self._processor_seconds: dict[int, float] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def end(self) -> int:
-        """Stop looking; the largest resident memory of one process, bytes."""
+    @property
+    def processor_seconds(self) -> float:
+        """Of all processes, in user and system mode."""
+        return sum(self._processor_seconds.values())
+
+    def end(self) -> None:
+        """Stop looking."""
         self._ended.set()
         self._thread.join()
-        return self._peak
 
     def _watch(self) -> None:
         while True:
             try:
                 root = psutil.Process(self._root)
                 for process in (root, *root.children(recursive=True)):
-                    self._peak = max(self._peak, read_peak(process))
+                    self.peak_bytes = max(self.peak_bytes, read_peak(process))
+                    times = process.cpu_times()
+                    self._processor_seconds[process.pid] = times.user + times.system
             except psutil.Error:
                 pass
             if self._ended.wait(_SAMPLE_SECONDS):

@@ -14,7 +14,7 @@ from benchmarks.targets import compute_tracking, judge_all
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _RECORDS, _PAGE = "benchmarks.json", "BENCHMARKS.md"
-# Seconds that a command must last for its memory to be known, see benchmarks.processes.
+# Seconds that a command must last for its memory and processor time to be known, see benchmarks.processes.
 _SHORTEST = 1.0
 # What two pieces of one sitting have in common.
 _SITTING = ("sitting", "commit", "processor", "cores", "memory_gib", "versions")
@@ -85,7 +85,7 @@ def describe_sitting(piece: Mapping[str, Any]) -> str:
 
 
 def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row a contender: title, seconds, minimum and median of the ratio, every second, memory, accuracy."""
+    """A row a contender: title, seconds, minimum and median of the ratio, every second, what it used, accuracy."""
     measurements, measure = piece["measurements"], piece["measure"]
     rows = []
     for name, contender in piece["contenders"].items():
@@ -93,8 +93,11 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
         own_measure = measure if compute_median(measurements, name, measure) is not None else "seconds"
         seconds = compute_median(measurements, name, own_measure)
         peak = compute_median(measurements, name, "peak_bytes")
+        processor = compute_median(measurements, name, "processor_seconds")
         accuracy = compute_median(measurements, name, "test_accuracy")
         own_seconds = compute_median(measurements, name, "seconds")
+        # What ends before the second look at it has been looked at as it began.
+        looked_at = own_seconds is not None and own_seconds >= _SHORTEST
         every = [one[own_measure] for one in measurements if one["contender"] == name]
         rows.append(
             {
@@ -104,8 +107,8 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
                 "minimum": "–" if ratio is None else f"{ratio.minimum:.2f}",
                 "median": "–" if ratio is None else f"{ratio.median:.2f}",
                 "every": " ".join(_format_seconds(one) for one in every),
-                # What ends before the second look at its memory has been looked at as it began.
-                "peak": "–" if peak is None or own_seconds is None or own_seconds < _SHORTEST else f"{peak / 1e9:.2f}",
+                "peak": f"{peak / 1e9:.2f}" if peak is not None and looked_at else "–",
+                "processor": _format_seconds(processor) if processor is not None and looked_at else "–",
                 "accuracy": "" if accuracy is None else f"{accuracy:.2%}",
             }
         )

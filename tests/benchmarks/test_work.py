@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -35,12 +36,22 @@ def test_the_keras_loop_trains_its_grid(images, tmp_path):
     assert finished.report["runs"] == 2
     assert 0 <= finished.report["test_accuracy"] <= 1
     assert finished.seconds > 0
+    # Its import alone takes more than a second of one core.
+    assert 1 < finished.processor_seconds < finished.seconds * os.cpu_count()
     assert finished.peak_bytes > 100e6
 
 
 def test_a_command_that_fails_is_no_measurement(tmp_path):
     with pytest.raises(CommandError, match="exit status 3"):
         run_command([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
+
+
+def test_processor_seconds_are_those_of_all_processes_and_not_of_waiting(tmp_path):
+    busy = "import time; end = time.process_time() + 2\nwhile time.process_time() < end: pass"
+    program = f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {busy!r}]); time.sleep(1.5)"
+    finished = run_command([sys.executable, "-c", program], tmp_path)
+    assert finished.seconds > 3.5
+    assert 1.4 < finished.processor_seconds < 2.6
 
 
 def test_output_that_is_no_report_gives_no_numbers(tmp_path):
