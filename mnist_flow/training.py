@@ -315,7 +315,7 @@ def train_model(
     # Comes last: the others reset themselves when a training begins, and change the state when an epoch ends.
     callbacks.append(_StateKeeper(list(callbacks), recorder, resume_from, seconds_before, on_state))
     learner.fit(
-        _leave_untuned(batches),
+        _disable_autotuning(batches),
         epochs=epochs,
         initial_epoch=first_epoch,
         # The blocks of all epochs are one after another.
@@ -323,7 +323,7 @@ def train_model(
         verbose=0,
         shuffle=False,
         callbacks=callbacks,
-        validation_data=_leave_untuned(_cut_batches(measured, limit_batch_size(model, evaluation_batch_size))),
+        validation_data=_disable_autotuning(_cut_batches(measured, limit_batch_size(model, evaluation_batch_size))),
     )
     seconds = seconds_before + time.perf_counter() - start
     if task != "generation":
@@ -619,12 +619,12 @@ def _draw_order(seed: int, epoch: int, n_images: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, _ORDER]).permutation(n_images)
 
 
-def _leave_untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same without tf.data's tuner, which has nothing to tune here.
+def _disable_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without tf.data's autotuning (AUTOTUNE), which has nothing to tune here.
 
-    The tuner is a thread of each iteration that wakes after 10, 20, 40, … ms. With several threads it is now and then
-    not woken when the iteration ends; the end then waits for its next turn, up to as long as the iteration took, while
-    all cores are idle.
+    Of TensorFlow 2.21 it is a thread of each iteration that wakes after 10, 20, 40, … ms. Where several threads train,
+    it sometimes is not woken when the iteration ends; the end then waits for its next turn, up to as long as the
+    iteration took, while all cores are idle.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -285,6 +285,37 @@ def test_images_that_stay_within_tensorflow_change_no_number(kind):
     assert are_equal(weights, fit_once(kind)[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "schedule", "options"),
+    [("sgd", "constant", {}), ("sgd", "cosine", {"momentum": 0.9}), ("adam", "step", {})],
+)
+def test_keras_own_fit_on_the_same_batches_gives_the_same_numbers(train, validation, name, schedule, options):
+    """As a notebook has it: metrics by name, the optimizer not built yet, a step a call, one data set an epoch."""
+
+    def build():
+        reset_keras(3)
+        rate = build_learning_rate(0.01, steps_per_epoch=4, epochs=3, schedule=schedule, factor=0.5)
+        return build_mlp([8]), build_optimizer(name, rate, **options)
+
+    model, optimizer = build()
+    _, result = fit(train, validation, model, seed=3, optimizer=optimizer, epochs=3)
+    plain, optimizer = build()
+    plain.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    for epoch, metrics in enumerate(result.history):
+        order = training._draw_order(3, epoch, len(train))
+        by_keras = plain.fit(
+            train.images[order],
+            one_hot(train)[order],
+            batch_size=BATCH,
+            shuffle=False,
+            verbose=0,
+            validation_data=(validation.images, one_hot(validation)),
+            validation_batch_size=1000,
+        ).history
+        assert {key: [value] for key, value in metrics.items() if key != "learning_rate"} == by_keras
+    assert are_equal(model.get_weights(), plain.get_weights())
+
+
 def test_the_evaluation_batch_size_changes_no_weight():
     history, weights = fit_random("everything", evaluation_batch_size=7)
     expected_history, expected_weights = fit_once("everything")
@@ -406,47 +437,43 @@ def test_blocks_of_other_sizes(n_images, batch_size, shapes, images_done):
     assert done == images_done
 
 
-@pytest.mark.parametrize("epochs", [2, 5])
-def test_a_training_sets_up_its_blocks_once(train, validation, monkeypatch, epochs):
-    """However many epochs it has: each time takes milliseconds, as much as a small network's steps."""
-    begun = []
+@pytest.fixture
+def begun(monkeypatch):
+    """The data sets whose iterations have begun."""
+    found = []
     original = tf.data.Dataset.__iter__
 
-    def count(self):
-        begun.append(self.element_spec)
+    def note(self):
+        found.append(self)
         return original(self)
 
-    monkeypatch.setattr(tf.data.Dataset, "__iter__", count)
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", note)
+    return found
+
+
+@pytest.mark.parametrize("epochs", [2, 5])
+def test_a_training_sets_up_its_blocks_once(train, validation, begun, epochs):
+    """However many epochs it has: each time takes milliseconds, as much as a small network's steps."""
     fit(train, validation, epochs=epochs)
-    of_blocks = [spec for spec in begun if isinstance(spec, tf.TensorSpec)]
+    of_blocks = [dataset for dataset in begun if isinstance(dataset.element_spec, tf.TensorSpec)]
     assert len(of_blocks) == 1
     # What Keras begins for each validation, and has no functions to set up.
     assert len(begun) - len(of_blocks) == 2 * epochs
 
 
 @pytest.mark.parametrize("kind", ["plain", "noise"])
-def test_no_iteration_of_a_training_waits_for_a_tuner(kind, monkeypatch):
-    """An end that tf.data's tuner misses waits for its next look, which may be as far off as the start."""
-    tuned = []
-    original = tf.data.Dataset.__iter__
-
-    def note(self):
-        tuned.append(self.options().autotune.enabled)
-        return original(self)
-
-    monkeypatch.setattr(tf.data.Dataset, "__iter__", note)
+def test_no_iteration_of_a_training_is_autotuned(begun, kind):
+    """Its end might wait for the tuner's next look, which may be as far off as its start."""
     fit_random(kind)
-    assert tuned
-    assert set(tuned) == {False}
+    assert {dataset.options().autotune.enabled for dataset in begun} == {False}
 
 
 @pytest.mark.parametrize("kind", ["plain", "everything"])
-def test_nothing_depends_on_the_tuner(kind, monkeypatch):
-    history, weights = fit_once(kind)
-    monkeypatch.setattr(training, "_leave_untuned", lambda dataset: dataset)
-    same_history, same_weights = fit_random(kind)
-    assert same_history == history
-    assert are_equal(same_weights, weights)
+def test_autotuning_changes_no_number(kind, monkeypatch):
+    monkeypatch.setattr(training, "_disable_autotuning", lambda dataset: dataset)
+    history, weights = fit_random(kind)
+    assert history == fit_once(kind)[0]
+    assert are_equal(weights, fit_once(kind)[1])
 
 
 @pytest.mark.parametrize(("n_rows", "batches"), [(4, [4]), (10, [10]), (20, [10, 10]), (25, [10, 10, 5])])
@@ -1015,6 +1042,13 @@ def test_a_denoiser_learns_to_denoise():
     assert losses[-1] < 0.95 * losses[0]
 
 
+def test_an_autoencoder_learns_the_same_from_batches_that_are_handed_over(train, validation):
+    model, result = fit_denoiser(train, validation, corrupt=None)
+    same_model, same_result = fit_denoiser(train, validation, corrupt=lambda images, rng: images)
+    assert same_result.history == result.history
+    assert are_equal(same_model.get_weights(), model.get_weights())
+
+
 @pytest.mark.parametrize("redraw", [True, False])
 def test_a_denoiser_goes_on_bit_for_bit(train, validation, redraw):
     states = []
@@ -1036,6 +1070,13 @@ def fit_generator(resume_from=None, seed=1, **options):
     options = {"epochs": 3, "optimizer": optimizer, "task": "generation", "on_state": states.append, **options}
     _, result = fit(load_digits(0, 100), load_digits(100, 200), model, seed=seed, resume_from=resume_from, **options)
     return model, result, states
+
+
+def test_a_generator_learns_the_same_from_batches_that_are_handed_over():
+    model, result, _ = fit_generator()
+    same_model, same_result, _ = fit_generator(draw_transforms=lambda n, rng: draw_shifts(n, 0, rng))
+    assert same_result.history == result.history
+    assert are_equal(same_model.get_weights(), model.get_weights())
 
 
 def measure_generator(model):
