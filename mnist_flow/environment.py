@@ -96,8 +96,11 @@ def digest_code(kind: Literal["train", "evaluation"] = "train") -> str:
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
+    """Cores that this process may use, its affinity and a container's quota respected."""
+    # Imported here: it takes a while, and a single run that says its threads does without.
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def _git(*arguments: str) -> str | None:

@@ -116,16 +116,16 @@ def count_workers(config: DictConfig, n_jobs: int) -> int | None:
 
 
 def choose_workers(n_jobs: int) -> int:
-    """Processes of a pool on this machine: one a core.
+    """Processes of a pool on this machine: one a core, as far as memory allows.
 
     Where there are less than twice as many jobs as cores, each has a process, if memory allows it: they share the
     cores to the end, while in two rounds some cores are idle in the second.
     """
-    cores = count_cores()
-    if cores < n_jobs < 2 * cores and n_jobs * _WORKER_BYTES <= psutil.virtual_memory().available:
+    cores, fitting = count_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)
+    if cores < n_jobs < 2 * cores and n_jobs <= fitting:
         return n_jobs
     # For fewer jobs, too: joblib would run a pool of one in the main process.
-    return cores
+    return max(1, min(cores, fitting))
 
 
 def _compose(config: DictConfig, loader: ConfigLoaderImpl, overrides: list[str]) -> DictConfig:
