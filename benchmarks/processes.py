@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,20 +60,20 @@ def run_command(command: Sequence[str], folder: Path, variables: Mapping[str, st
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
+        watch = _ProcessWatch(process.pid)
         try:
-            watch = _ProcessWatch(process.pid)
             # Without a timeout: a wait with one looks only every 50 ms.
             status = process.wait()
             seconds = time.perf_counter() - start
         finally:
             process.kill()
             process.wait()
+            watch.end()
         output.seek(0)
         errors.seek(0)
         said = output.read()
         if status != 0:
             raise CommandError(f"{' '.join(command)}: exit status {status}\n{said[-1000:]}\n{errors.read()[-3000:]}")
-        watch.end()
         return Finished(seconds, watch.processor_seconds, watch.peak_bytes, said)
 
 
@@ -100,16 +101,23 @@ class _ProcessWatch:
 
     def _watch(self) -> None:
         while True:
-            try:
-                root = psutil.Process(self._root)
-                for process in (root, *root.children(recursive=True)):
+            for process in _list_processes(self._root):
+                # It may end at any moment.
+                with suppress(psutil.Error):
                     self.peak_bytes = max(self.peak_bytes, read_peak(process))
                     times = process.cpu_times()
                     self._processor_seconds[process.pid] = times.user + times.system
-            except psutil.Error:
-                pass
             if self._ended.wait(_SAMPLE_SECONDS):
                 return
+
+
+def _list_processes(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; none once it has ended."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def read_peak(process: psutil.Process) -> int:

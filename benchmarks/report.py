@@ -85,7 +85,7 @@ def describe_sitting(piece: Mapping[str, Any]) -> str:
 
 
 def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row a contender: title, seconds, minimum and median of the ratio, every second, what it used, accuracy."""
+    """A row a contender: title, seconds, minimum and median of the ratio, memory, processor seconds, accuracy."""
     measurements, measure = piece["measurements"], piece["measure"]
     rows = []
     for name, contender in piece["contenders"].items():
@@ -96,7 +96,7 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
         processor = compute_median(measurements, name, "processor_seconds")
         accuracy = compute_median(measurements, name, "test_accuracy")
         own_seconds = compute_median(measurements, name, "seconds")
-        # What ends before the second look at it has been looked at as it began.
+        # A shorter command was looked at only as it began.
         looked_at = own_seconds is not None and own_seconds >= _SHORTEST
         every = [one[own_measure] for one in measurements if one["contender"] == name]
         rows.append(
