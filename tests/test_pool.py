@@ -64,7 +64,12 @@ def run_python(code, **variables):
 def interrupt_early(seconds):
     """Ctrl-C on a terminal reaches the whole group, at whatever moment of the server's start."""
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Whoever began the tests in the background ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == b"started\n"
     time.sleep(seconds)
