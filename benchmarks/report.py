@@ -85,7 +85,7 @@ def describe_sitting(piece: Mapping[str, Any]) -> str:
 
 
 def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row a contender: title, seconds, minimum and median of the ratio, memory, processor seconds, accuracy."""
+    """A row a contender: title, seconds, minimum and median of the ratio, what else was measured."""
     measurements, measure = piece["measurements"], piece["measure"]
     rows = []
     for name, contender in piece["contenders"].items():

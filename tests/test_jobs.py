@@ -293,6 +293,7 @@ def test_the_base_of_a_sweep_is_what_all_jobs_share(compose_sweep):
         (3, 2, 4.7, 2),
         (64, 64, 32, 20),
         (9, 4, 1, 1),
+        (1, 1, 1, 1),
         (1, 1, 2, 1),
         (0, 2, 20, 2),
     ],
