@@ -13,7 +13,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mnist_flow.config import TrainConfig, validate_config
 from mnist_flow.data import load_origin
@@ -48,7 +48,7 @@ def compose_jobs(config: DictConfig) -> list[Job]:
     """
     loader = GlobalHydra.instance().config_loader()
     assert isinstance(loader, ConfigLoaderImpl)
-    typed = list(config.hydra.overrides.task)
+    typed = read_overrides(config.hydra.overrides.task)
     # What is typed takes the place of a preset's choices.
     names = {_name_key(text) for text in typed}
     params = config.hydra.sweeper.get("params") or {}
@@ -81,6 +81,12 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         one = config.model_copy(update={"seed": seed, "replicates": 1})
         jobs.append(Job(tuple(kept), one, identify(one, digest), one.list_params()))
     return jobs
+
+
+def read_overrides(overrides: ListConfig) -> list[str]:
+    """Overrides as they were typed: `hydra.sweep.subdir=${hydra.job.num}` has a value only within a job."""
+    typed: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(text) for text in typed]
 
 
 def _name_key(override: str) -> str:
@@ -144,7 +150,7 @@ class _Composer:
         self._parser = parser
         # Knows the config groups, those of a hydra.searchpath included.
         _, self._repository = loader._parse_overrides_and_create_caching_repo(
-            config.hydra.job.config_name, list(config.hydra.overrides.hydra)
+            config.hydra.job.config_name, read_overrides(config.hydra.overrides.hydra)
         )
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}

@@ -21,7 +21,7 @@ from mnist_flow.config import TrainConfig
 from mnist_flow.console import SweepProgress, print_line, print_replicates
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, TrackingError, UserError
 from mnist_flow.identity import compute_fingerprint
-from mnist_flow.jobs import Job, compose_base, compose_jobs, count_workers
+from mnist_flow.jobs import Job, compose_base, compose_jobs, count_workers, read_overrides
 from mnist_flow.plan import PlannedJob
 from mnist_flow.pool import start_fork_server, stop_fork_server
 from mnist_flow.processes import name_process
@@ -326,7 +326,7 @@ def _start(config: DictConfig) -> Sweep | None:
     parent = tracking.open_sweep(
         experiment_id,
         fingerprint,
-        list(config.hydra.overrides.task),
+        read_overrides(config.hydra.overrides.task),
         resume=base.resume,
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, undelivered),

@@ -160,6 +160,12 @@ def test_a_job_has_the_config_that_hydra_composes(compose_sweep, compose_by_hydr
     assert [job.config for job in compose_jobs(config)] == expected
 
 
+def test_values_that_only_a_job_has_are_left_to_it(compose_sweep):
+    typed = ["seed=0,1", "hydra.sweep.dir=jobs", "hydra.sweep.subdir=${hydra.job.num}", "tracking.run_name=a-${seed}"]
+    jobs = compose_jobs(compose_sweep(*typed))
+    assert [job.config.tracking.run_name for job in jobs] == ["a-0", "a-1"]
+
+
 def test_a_preset_brings_its_grid_and_values(compose_sweep, compose_by_hydra, preset):
     search = preset(
         "defaults:\n  - override /model: mlp_100\n  - override /optimizer: adam\n"
