@@ -17,7 +17,7 @@ from benchmarks.measure import measure_work
 from benchmarks.processes import CommandError
 from benchmarks.report import write_page, write_piece
 from benchmarks.work import list_works
-from mnist_flow.environment import count_cores
+from mnist_flow.runtime.environment import count_cores
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 # That the analysis reads.

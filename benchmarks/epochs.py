@@ -48,9 +48,9 @@ def time_keras(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
 
 def time_ours(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
     """The ends of the epochs of `train_model`, seconds."""
-    from mnist_flow.data import load_splits
+    from mnist_flow.data.loading import load_splits
     from mnist_flow.models.mlp import build_mlp
-    from mnist_flow.training import build_optimizer, configure_tensorflow, reset_keras, train_model
+    from mnist_flow.training.loop import build_optimizer, configure_tensorflow, reset_keras, train_model
 
     configure_tensorflow(arguments.threads)
     splits = load_splits("mnist", arguments.data, "holdout", 10_000, 0)

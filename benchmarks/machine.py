@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from mnist_flow.environment import count_cores, describe_code, describe_machine
+from mnist_flow.runtime.environment import count_cores, describe_code, describe_machine
 
 _PACKAGES = ("tensorflow", "keras", "mlflow", "hydra-core", "hydra-joblib-launcher", "joblib", "numpy", "tensorboard")
 # Flags of x86 processors that multiply bfloat16 themselves.

@@ -145,9 +145,9 @@ def _count_gflop(training: Training, epochs: int, of_epoch: bool) -> float:
 
     from benchmarks.flops import count_training, list_costs
     from mnist_flow import CONF_DIR
-    from mnist_flow.config import TrainConfig, validate_config
-    from mnist_flow.experiment import build_model
-    from mnist_flow.native_output import native_stderr_hidden
+    from mnist_flow.config.schema import TrainConfig, validate_config
+    from mnist_flow.runs.orchestrator import build_model
+    from mnist_flow.runtime.native_output import native_stderr_hidden
 
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = validate_config(compose("config", list(training.overrides)), TrainConfig)

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.identity import compute_fingerprint
+from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.jobs.identity import compute_fingerprint
 
 METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")
 _LEARNING_RATES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)

@@ -13,12 +13,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.data import load_splits
-from mnist_flow.evaluation import evaluate_predictions, predict
-from mnist_flow.experiment import build_model
-from mnist_flow.garbage import collect_rarely
-from mnist_flow.training import (
+from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.data.loading import load_splits
+from mnist_flow.metrics.classification import evaluate_predictions
+from mnist_flow.models.prediction import predict
+from mnist_flow.runs.orchestrator import build_model
+from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.training.loop import (
     build_learning_rate,
     build_optimizer,
     configure_tensorflow,

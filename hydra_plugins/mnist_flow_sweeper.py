@@ -1,4 +1,4 @@
-"""Hydra looks for sweepers in the namespace package hydra_plugins only; see mnist_flow.sweep for what this one does."""
+"""Hydra looks for sweepers in the namespace package hydra_plugins only; see mnist_flow.sweeps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ class ResumingSweeper(BasicSweeper):
     """Hands the jobs of a grid to the launcher that are not done yet."""
 
     def sweep(self, arguments: list[str]) -> list[Any]:
-        from mnist_flow import sweep
+        from mnist_flow.sweeps import sweep
 
         assert self.launcher is not None
         return sweep.run_jobs(self._launch)
 
     def _launch(self, overrides: Sequence[Sequence[str]], first_number: int) -> list[Any]:
-        from mnist_flow.jobs import count_workers
+        from mnist_flow.jobs.composition import count_workers
 
         assert self.config is not None
         if hasattr(self.launcher, "joblib"):

@@ -27,11 +27,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import flatten
-from mnist_flow.credentials import HidingStream
+from mnist_flow.config.schema import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
-from mnist_flow.garbage import collect_rarely
-from mnist_flow.suggestions import did_you_mean
+from mnist_flow.runtime.credentials import HidingStream
+from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.runtime.suggestions import did_you_mean
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 
@@ -138,7 +138,7 @@ def _sigterm_raises() -> Iterator[None]:
 
 def _end_open_sweep(status: str) -> None:
     # A sweep that never began has not imported the module.
-    if sweep := sys.modules.get("mnist_flow.sweep"):
+    if sweep := sys.modules.get("mnist_flow.sweeps.sweep"):
         # Impatience must not leave the parent run open.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

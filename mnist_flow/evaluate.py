@@ -8,7 +8,7 @@ from mnist_flow import CONF_DIR, cli
 
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.measurement import evaluate_runs
+    from mnist_flow.evaluation.orchestrator import evaluate_runs
 
     with cli.job():
         evaluate_runs(cfg)

@@ -10,7 +10,7 @@ from mnist_flow import CONF_DIR, cli
 
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="reproduce")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.reproduction import run_reproduction
+    from mnist_flow.reproduction.orchestrator import run_reproduction
 
     with cli.job():
         run_reproduction(cfg)

@@ -16,7 +16,7 @@ id, and says whether the metrics agree. Overrides are those of python -m mnist_f
 
 def main() -> None:
     """Compose the logged config beside the project's own, and train it."""
-    from mnist_flow.replay import write_config
+    from mnist_flow.runs.replay import write_config
 
     if {"--help", "-h"} & set(sys.argv):
         sys.stdout.write(HELP)

@@ -8,7 +8,7 @@ from mnist_flow import CONF_DIR, cli
 
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="sync")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.undelivered import deliver_records
+    from mnist_flow.runs.undelivered import deliver_records
 
     with cli.job():
         deliver_records(cfg)

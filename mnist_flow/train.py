@@ -8,7 +8,7 @@ from mnist_flow import CONF_DIR, cli
 
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="config")
 def main(cfg: DictConfig) -> float:
-    from mnist_flow.experiment import run_experiment
+    from mnist_flow.runs.orchestrator import run_experiment
 
     with cli.job():
         return run_experiment(cfg)

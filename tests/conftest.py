@@ -27,7 +27,7 @@ RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """TensorFlow fixes its threads at the first operation, which may be any test's."""
-    from mnist_flow.training import configure_tensorflow
+    from mnist_flow.training.loop import configure_tensorflow
 
     configure_tensorflow(threads=1)
 
@@ -119,7 +119,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another process of this machine, which lives, and what it calls itself."""
-    program = "from mnist_flow.processes import describe_process; print(describe_process(), flush=True); input()"
+    program = (
+        "from mnist_flow.runtime.processes import describe_process; print(describe_process(), flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program],
         env=command_environment(),

@@ -23,14 +23,14 @@ import pytest
 import requests
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from mnist_flow.processes import describe_process
+from mnist_flow.runtime.processes import describe_process
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # One run on the digits in a second or two of training.
 QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
 
-# Processes as mnist_flow.processes names them: one of this machine that is gone, since no process has that number, and
+# Processes as mnist_flow names them: one of this machine that is gone, since no process has that number, and
 # one of another machine.
 DEAD_PROCESS = "/".join([*describe_process().split("/")[:2], "4194305", "0.00"])
 PROCESS_ELSEWHERE = "elsewhere/0a1b2c3d-4026531836/4242/1763720000.51"

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from mlflow.entities import Metric, Param, RunTag
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.identity import compute_fingerprint
+from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.jobs.identity import compute_fingerprint
 
 TEST_IMAGES = 10_000
 

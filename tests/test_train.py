@@ -95,7 +95,7 @@ def test_the_main_process_imports_few_modules(tmp_path, arguments, most):
     packages = {name.partition(".")[0] for name in modules}
     assert {"hydra", "mnist_flow"} <= packages
     assert not packages & {"tensorflow", "keras", "skimage"}
-    assert not modules & {"matplotlib.figure", "mnist_flow.training", "mnist_flow.figures"}
+    assert not modules & {"matplotlib.figure", "mnist_flow.training.loop", "mnist_flow.figures.plots"}
     assert len(modules) < most
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mnist_flow import tracking
-from mnist_flow.arrays import IntArray
+from mnist_flow.data.arrays import IntArray
 from mnist_flow.errors import TrackingError
 
 log = logging.getLogger(__name__)
 
-# Not from mnist_flow.data, which can import Keras.
+# Not from mnist_flow.data.loading, which can import Keras.
 N_DIGITS = 10
 _PATH = "confusion_matrix/confusion_matrix.json"
 

@@ -14,10 +14,10 @@ import yaml
 
 from mnist_flow import tracking
 from mnist_flow.analysis.runs import build_run_table, label_panels
-from mnist_flow.config import AnalyzeConfig
+from mnist_flow.config.presets import list_presets, load_preset
+from mnist_flow.config.schema import AnalyzeConfig
 from mnist_flow.errors import TrackingError
-from mnist_flow.presets import list_presets, load_preset
-from mnist_flow.suggestions import did_you_mean
+from mnist_flow.runtime.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 

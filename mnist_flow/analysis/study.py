@@ -13,7 +13,10 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
-from mnist_flow.analysis import (
+from mnist_flow.analysis.drawing import Drawing, save_drawing
+from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
+from mnist_flow.analysis.selection import build_selection
+from mnist_flow.analysis.studies import (
     cnn,
     compare,
     confusion,
@@ -28,13 +31,10 @@ from mnist_flow.analysis import (
     synthesis,
     width,
 )
-from mnist_flow.analysis.drawing import Drawing, save_drawing
-from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
-from mnist_flow.analysis.selection import build_selection
 from mnist_flow.analysis.style import is_accuracy
-from mnist_flow.config import AnalyzeConfig, validate_config
-from mnist_flow.console import print_table
+from mnist_flow.config.schema import AnalyzeConfig, validate_config
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.terminal import print_table
 
 log = logging.getLogger(__name__)
 

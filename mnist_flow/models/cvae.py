@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mnist_flow.data import IMAGE_SHAPE, N_CLASSES
+from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES
 
 
 def build_cvae(

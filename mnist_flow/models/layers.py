@@ -2,7 +2,7 @@
 
 import keras
 
-from mnist_flow.data import N_CLASSES
+from mnist_flow.data.loading import N_CLASSES
 
 
 def regularizer(name: str, reg: float, regularized_layers: str | list[str]) -> keras.Regularizer | None:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from mnist_flow.data import IMAGE_SHAPE
+from mnist_flow.data.loading import IMAGE_SHAPE
 from mnist_flow.models.layers import class_probabilities, regularizer
 
 

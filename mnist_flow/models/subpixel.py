@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import layers
 
-from mnist_flow.data import IMAGE_SHAPE
+from mnist_flow.data.loading import IMAGE_SHAPE
 
 
 def halve_image(filters: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from mnist_flow.data import IMAGE_SHAPE
+from mnist_flow.data.loading import IMAGE_SHAPE
 from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
 
 

@@ -35,7 +35,7 @@ from mlflow.models import Model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 
 from mnist_flow.errors import LostRecordError, TrackingError
-from mnist_flow.processes import describe_process
+from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.server import get_uri, may_pass, shorten
 

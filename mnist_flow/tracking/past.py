@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 
 from mnist_flow.errors import TrackingError
-from mnist_flow.processes import is_alive
+from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
 from mnist_flow.tracking.server import clear_errors, shorten
 

@@ -24,9 +24,9 @@ from mlflow.entities import Metric
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 
-from mnist_flow.credentials import hide_credentials
 from mnist_flow.errors import BusyError, RunError, UndeliveredError
-from mnist_flow.processes import describe_process, name_process
+from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.runtime.processes import describe_process, name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Delivery, Operation
 from mnist_flow.tracking.past import fetch_past_runs
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from mnist_flow.arrays import FloatArray
-    from mnist_flow.data import Images, Origin
+    from mnist_flow.data.arrays import FloatArray
+    from mnist_flow.data.loading import Images, Origin
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class TrackedRun:
 
             if figures:
                 # A sweep's parent run has none, and its process does without matplotlib.
-                from mnist_flow.rendering import save_figure
+                from mnist_flow.figures.rendering import save_figure
 
                 for path, figure in figures.items():
                     save_figure(figure, place(path))

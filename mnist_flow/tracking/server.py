@@ -19,8 +19,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_ALREADY_EXISTS, TEMPORARILY_UNAVAILABLE, ErrorCode
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from mnist_flow.credentials import hide_credentials
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.credentials import hide_credentials
 
 Result = TypeVar("Result")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking.context.registry import resolve_tags
 
-from mnist_flow.credentials import hide_credentials
 from mnist_flow.errors import UserError
-from mnist_flow.processes import name_process
+from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, describe_owner, reopen

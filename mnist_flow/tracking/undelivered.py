@@ -9,8 +9,8 @@ from pathlib import Path
 
 import mlflow
 
-from mnist_flow.credentials import hide_credentials
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
 from mnist_flow.tracking.server import get_uri, lock_between_processes, may_pass, shorten
 

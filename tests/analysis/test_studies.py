@@ -14,13 +14,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from mnist_flow import CONF_DIR, analysis
-from mnist_flow.analysis import curves
+from mnist_flow import CONF_DIR
 from mnist_flow.analysis import study as story
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.analysis.studies import curves
 from mnist_flow.analysis.study import run_study
-from mnist_flow.config import AnalyzeConfig
+from mnist_flow.config.schema import AnalyzeConfig
 from mnist_flow.errors import ConfigError, TrackingError
 from synthetic import SyntheticSweep
 
@@ -100,7 +100,7 @@ def labels(figure) -> list[str]:
 def test_every_study_has_a_module_a_schema_and_a_file():
     files = {path.stem for path in Path(CONF_DIR, "study").glob("*.yaml")}
     assert files == set(story._STUDIES)
-    assert all(Path(analysis.__file__).with_name(f"{name}.py").is_file() for name in files)
+    assert all(Path(story.__file__).with_name("studies").joinpath(f"{name}.py").is_file() for name in files)
     (choices,) = [line for line in Path(CONF_DIR, "analyze.yaml").read_text().splitlines() if "Choices: study=" in line]
     assert choices.partition("=")[2].split() == sorted(files)
     tags = {str(one).split("name': '")[-1] for one in AnalyzeConfig.model_fields["study"].annotation.__args__}

@@ -10,8 +10,8 @@ from benchmarks.measure import measure_work
 from benchmarks.peers.evaluation_loop import list_shifts, shift
 from benchmarks.processes import CommandError, run_command
 from benchmarks.work import Contender, Work, list_works
-from mnist_flow.robustness import list_shifts as list_our_shifts
-from mnist_flow.transforms import DIRECTIONS
+from mnist_flow.data.transforms import DIRECTIONS
+from mnist_flow.metrics.robustness import list_shifts as list_our_shifts
 from support import command_environment
 
 

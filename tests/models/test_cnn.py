@@ -5,9 +5,9 @@ from hydra import compose, initialize_config_dir
 from keras import layers
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.experiment import build_model
+from mnist_flow.config.schema import TrainConfig, validate_config
 from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.runs.orchestrator import build_model
 
 LAYERS = {
     "cnn_45_60": ["conv_1", "pool_1", "conv_2", "pool_2", "flatten", "probabilities"],

@@ -4,8 +4,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.experiment import build_model
+from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.runs.orchestrator import build_model
 
 
 def build(*overrides: str) -> keras.Model:

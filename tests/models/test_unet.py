@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from mnist_flow.config import TrainConfig, validate_config
-from mnist_flow.experiment import build_model
+from mnist_flow.config.schema import TrainConfig, validate_config
 from mnist_flow.models.unet import build_unet
+from mnist_flow.runs.orchestrator import build_model
 
 
 @pytest.fixture

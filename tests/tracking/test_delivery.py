@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from mnist_flow import tracking
-from mnist_flow.data import load_data_set
+from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import LostRecordError, TrackingError, UndeliveredError
 from mnist_flow.tracking import delivery, names
 from mnist_flow.tracking.delivery import Delivery, deliver, deliver_record, list_records, load_record

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 
 from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
-from mnist_flow.processes import describe_process
+from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE
 

@@ -20,9 +20,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from mnist_flow import tracking
-from mnist_flow.data import Images, load_data_set
+from mnist_flow.data.loading import Images, load_data_set
 from mnist_flow.errors import BusyError, RunError, TrackingError
-from mnist_flow.processes import describe_process
+from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE, wait_until
 

@@ -11,7 +11,7 @@ import pytest
 
 from mnist_flow import tracking
 from mnist_flow.errors import UserError
-from mnist_flow.processes import describe_process
+from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names, sweeps
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE
 

@@ -1,0 +1,1 @@
+"""The studies of `analyze`, one a file: runs in, a figure and its tables out."""

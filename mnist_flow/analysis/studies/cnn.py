@@ -1,0 +1,103 @@
+"""The convolutional networks side by side: reports 000-4A, 001-3.1, 002-3A, 003-3, 004-3.1."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, select_published
+from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.schema import CNNStudy
+
+# What is known of an accuracy from one test has an error of its own, however many runs there are.
+_BINOMIAL = "± binomial standard error of one test"
+
+
+def draw(runs: StudyRuns, study: CNNStudy) -> Drawing:
+    """A row a network: every run, what was published, and both kinds of uncertainty."""
+    metric = choose_metric(runs.table, study.metric)
+    table = runs.table.assign(network=label_panels(runs.table))
+    summary = summarise_networks(table, metric)
+    published = select_published(runs.published, metric)
+    published = published.assign(network=published["experiment"])
+    title = style.build_title("Convolutional networks", table)
+    return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary}, metric)
+
+
+def summarise_networks(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Replicates to one row a network, see `statistics.summarise`.
+
+    Beside it binomial_standard_error, of one run's test accuracy (mean of the runs), and n_parameters.
+    """
+    summary = summarise(table, ["network"], metric)
+    more = table.groupby("network")[["test_accuracy_standard_error", "n_parameters"]].mean()
+    more = more.rename(columns={"test_accuracy_standard_error": "binomial_standard_error"}).reset_index()
+    return summary.merge(more.astype({"n_parameters": int}), on="network")
+
+
+def plot_networks(
+    table: pd.DataFrame, summary: pd.DataFrame, published: pd.DataFrame, metric: str, title: str
+) -> Figure:
+    """Networks from top to bottom, the metric from left to right.
+
+    Args:
+        table: one row a run: network and the metric.
+        summary: from `summarise_networks`.
+        published: columns network, row, value.
+        metric: the column drawn.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 0.62 * len(summary) + 2.2), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots()
+    places = {network: index for index, network in enumerate(summary["network"])}
+    printed = published[published["network"].isin(list(places))]
+    rows = range(len(summary))
+    if style.is_accuracy(metric):
+        binomial = summary["binomial_standard_error"]
+        axes.hlines(
+            rows, summary["mean"] - binomial, summary["mean"] + binomial, color="0.8", linewidth=9, label=_BINOMIAL
+        )
+    axes.errorbar(
+        summary["mean"],
+        rows,
+        xerr=summary["std"].fillna(0),
+        color=style.COLORS[0],
+        marker="|",
+        markersize=14,
+        linestyle="none",
+        capsize=3,
+        label="mean ± sample standard deviation of the runs",
+    )
+    axes.plot(
+        table[metric],
+        table["network"].map(places) + 0.22,
+        "o",
+        color=style.COLORS[1],
+        markersize=4,
+        alpha=0.7,
+        label="one run",
+    )
+    axes.plot(
+        printed["value"],
+        printed["network"].map(places) - 0.28,
+        style.PUBLISHED_MARKERS[0],
+        color="k",
+        fillstyle="none",
+        label="published",
+    )
+    if style.has_yardsticks(table, metric):
+        style.add_yardsticks(axes, vertical=True)
+    labels = [f"{row.network}\n{row.n_parameters:,} parameters, n = {row.n}" for row in summary.itertuples(index=False)]
+    axes.set_yticks(list(rows), labels, fontsize=8)
+    axes.set_ylim(len(summary) - 0.5, -0.6)
+    axes.set_xlabel(style.describe_metric(metric))
+    if style.is_accuracy(metric):
+        axes.xaxis.set_major_formatter(style.format_percent)
+    axes.grid(alpha=0.3, axis="x")
+    style.add_legend(figure, [axes])
+    return figure

@@ -1,0 +1,154 @@
+"""Loss and accuracy over the epochs: every replicate, their mean and spread, and the published final value."""
+
+from __future__ import annotations
+
+import logging
+import math
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mnist_flow import tracking
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, select_published
+from mnist_flow.analysis.runs import is_same_value, label_panels
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.schema import CurvesStudy
+from mnist_flow.errors import TrackingError
+from mnist_flow.figures.plots import TRAINING_COLOR, VALIDATION_COLOR
+
+log = logging.getLogger(__name__)
+
+_METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")
+_MAX_PANELS = 16
+# Of a line above a panel; more would run into the next one.
+_HEADING_LETTERS = 42
+# More lines than this are drawn as an image in an SVG.
+_MAX_VECTOR_LINES = 200
+
+
+def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
+    """Accuracy of classifiers in one figure, loss in the other, a panel a setting.
+
+    Raises:
+        TrackingError: no run has epoch curves.
+    """
+    curves = fetch_curves(runs.table)
+    title = style.build_title("Epoch curves", runs.table)
+    measured = [name for name in ("accuracy", "loss") if f"val_{name}" in set(curves["metric"])]
+    figures = {name: plot_curves(curves, runs, name, title) for name in measured}
+    return Drawing(figures, {"": summarise_curves(curves)})
+
+
+def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Epoch metrics of runs: panel, run_id, metric, epoch, value.
+
+    Runs without them are left out, and a warning names each.
+
+    Raises:
+        TrackingError: no run has them.
+    """
+    history = tracking.fetch_histories(list(table["run_id"]), _METRICS).rename(columns={"step": "epoch"})
+    if history.empty:
+        raise TrackingError(f"none of the {len(table)} runs has epoch curves; train them again: resume=false")
+    for run_id in table.loc[~table["run_id"].isin(history["run_id"]), "run_id"]:
+        log.warning("run %s has no epoch curves; it is left out", run_id)
+    panels = table.assign(panel=label_panels(table))[["run_id", "panel"]]
+    return panels.merge(history, on="run_id")[["panel", "run_id", "metric", "epoch", "value"]]
+
+
+def summarise_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Replicates to one row a panel, metric and epoch, see `statistics.summarise`."""
+    return summarise(curves, ["panel", "metric", "epoch"], "value")
+
+
+def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str) -> Figure:
+    """Training and validation curves of accuracy or loss, a panel a setting.
+
+    Args:
+        curves: from `fetch_curves`.
+        runs: for the published values.
+        quantity: accuracy or loss.
+        title: of the figure.
+    """
+    panels = list(dict.fromkeys(curves["panel"]))
+    if len(panels) > _MAX_PANELS:
+        log.warning("%d settings; the first %d are drawn, study.filter chooses others", len(panels), _MAX_PANELS)
+        panels = panels[:_MAX_PANELS]
+    figure, all_axes = style.make_panels(len(panels), math.ceil(math.sqrt(len(panels))), (3.5, 2.7), 1.3, title)
+    published = select_published(runs.published, f"test_{quantity}")
+    settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
+    rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
+    for axes, panel in zip(all_axes, panels, strict=True):
+        shown = curves[curves["panel"] == panel]
+        # An array, since an empty list would choose no columns.
+        printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
+        for metric, name, color in (
+            (quantity, "training", TRAINING_COLOR),
+            (f"val_{quantity}", "validation", VALIDATION_COLOR),
+        ):
+            _plot_lines(axes, shown[shown["metric"] == metric], name, color, rasterized)
+        last = shown["epoch"].max()
+        for index, (_, marks) in enumerate(printed.groupby("row", sort=False)):
+            axes.plot(
+                [last] * len(marks),
+                marks["value"],
+                style.PUBLISHED_MARKERS[index % len(style.PUBLISHED_MARKERS)],
+                color="k",
+                fillstyle="none",
+                label="published at the end, a mark a report",
+                zorder=4,
+            )
+        _set_ranges(axes, shown[shown["metric"].isin([quantity, f"val_{quantity}"])], printed["value"], quantity)
+        axes.set_xlabel("epoch", fontsize=9)
+        axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
+        lines = textwrap.wrap(panel, _HEADING_LETTERS, break_long_words=False)
+        n = f"(n = {shown['run_id'].nunique()})"
+        gap = " " if len(f"{lines[-1]} {n}") <= _HEADING_LETTERS else "\n"
+        axes.set_title("\n".join(lines) + gap + n, fontsize=9)
+    key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
+    style.add_legend(figure, all_axes, key)
+    return figure
+
+
+def _is_of(runs: pd.DataFrame, published: pd.Series) -> bool:
+    """Whether a published value is of these runs, which are those of one panel: its experiment and all of its `at`."""
+    here = runs["experiment"] == published["experiment"]
+    for path, value in published["at"].items():
+        here &= runs[path].map(lambda cell, value=value: is_same_value(cell, value)) if path in runs else False
+    return bool(here.any())
+
+
+def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasterized: bool) -> None:
+    by_run = curves.pivot_table(index="epoch", columns="run_id", values="value")
+    if by_run.empty:
+        return
+    epochs = by_run.index.to_numpy(dtype=float)
+    lines = [np.column_stack([epochs, values]) for values in by_run.to_numpy().T]
+    axes.add_collection(
+        LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35, rasterized=rasterized), autolim=False
+    )
+    mean, std = by_run.mean(axis=1), by_run.std(axis=1).fillna(0)
+    axes.fill_between(epochs, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+    axes.plot(epochs, mean, color=color, linewidth=1.5, label=name)
+
+
+def _set_ranges(axes: Axes, curves: pd.DataFrame, published: pd.Series, quantity: str) -> None:
+    """The vertical range is that of the epochs after the first tenth, or the start would squash all that follows."""
+    last = curves["epoch"].max()
+    later = curves.loc[curves["epoch"] >= min(max(2, last / 10), last), "value"]
+    values = pd.concat([later, published.astype(float)]) if len(published) else later
+    if quantity == "accuracy":
+        style.set_accuracy_range(axes, values)
+    else:
+        style.set_range(axes, values)
+    axes.set_xlim(0, last * 1.04)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,299 @@
+"""What a denoiser is worth to a classifier: report 002-4C, with spreads, crossing points and other remedies."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from mnist_flow import tracking
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, fetch_measured
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW, compute_half_widths, summarise
+from mnist_flow.config.schema import DenoisingStudy
+from mnist_flow.errors import TrackingError
+from mnist_flow.figures.plots import plot_image_rows
+
+log = logging.getLogger(__name__)
+
+_WORDS = {"noisy": "noisy images", "median_3x3": "3×3 median filter"}
+_STRIP = "samples/denoised.npz"
+# Near the top the curves differ by a point or less.
+_ZOOM_FROM = 0.9
+_DIGITS = range(10)
+# Strengths of the table that is read; the figure and the CSV have all.
+_TABULATED = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8)
+
+
+def draw(runs: StudyRuns, study: DenoisingStudy) -> Drawing:
+    """Macro recall, each digit's recall and image quality over the noise, crossing points, and pictures.
+
+    Raises:
+        TrackingError: none of the runs is measured.
+    """
+    measured = fetch_measured(runs, "denoising", " measure.denoising.denoiser.experiment_name=DENOISERS")
+    measured = measured.rename(columns={"model": "classifier"})
+    column = "level" if "level" in measured else "stddev"
+    if "level" in measured and "stddev" in measured:
+        log.warning("measured with salt and pepper and with gaussian noise; salt and pepper is drawn")
+        measured = measured.dropna(subset="level")
+    chains = average_draws(measured, column)
+    crossings = find_crossings(chains)
+    title = style.build_title("Noise on the test images", measured)
+    figures = {
+        "": plot_recall(chains, crossings, f"{title}", column),
+        "digits": plot_digits(chains, f"Each digit: {title[0].lower()}{title[1:]}", column),
+        "quality": plot_quality(chains, f"Images beside the clean ones: {title[0].lower()}{title[1:]}", column),
+    }
+    tables = {
+        "levels": tabulate_levels(chains, column),
+        "crossings": crossings,
+        "": summarise(chains, ["curve", "strength"], "macro_recall"),
+    }
+    return Drawing(figures, tables, "macro_recall", pictures=_draw_strips(runs))
+
+
+def average_draws(measured: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The draws of each chain of networks to their mean.
+
+    Args:
+        measured: of denoising evaluations, a row a run, input, denoiser, strength and draw, with the column classifier.
+        column: level or stddev.
+
+    Returns:
+        One row a curve, seed and strength: classifier, input, denoiser, curve (what tells lines apart), run_id, seed,
+        strength, and the means of macro_recall, recall_0 … recall_9, psnr, ssim. Curves in order of appearance, those
+        of one classifier together: noisy, median, denoised.
+    """
+    keys = ["classifier", "input", "denoiser", "run_id", "seed", column]
+    measures = ["macro_recall", *(f"recall_{digit}" for digit in _DIGITS), "psnr", "ssim"]
+    chains = measured.groupby(keys, sort=False, dropna=False)[measures].mean().reset_index()
+    chains = chains.rename(columns={column: "strength"})
+    return chains.assign(curve=chains["classifier"] + ": " + _describe_images(chains))
+
+
+def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The macro recall at some strengths, as text: `99.12 ± 0.05 %`, mean ± sample standard deviation over the seeds.
+
+    Args:
+        chains: from `average_draws`.
+        column: level or stddev.
+
+    Returns:
+        One row a curve: curve, n (seeds), and a column a strength, of those measured.
+    """
+    rows = []
+    for curve, one in chains.groupby("curve", sort=False):
+        by = one.groupby("strength")["macro_recall"]
+        means, stds = by.mean(), by.std()
+        shown = {
+            f"{column} {strength:g}": f"{100 * means[strength]:.2f}"
+            + ("" if math.isnan(stds[strength]) else f" ± {100 * stds[strength]:.2f}")
+            + " %"
+            for strength in _TABULATED
+            if strength in means
+        }
+        rows.append({"curve": curve, "n": one["run_id"].nunique(), **shown})
+    return pd.DataFrame(rows)
+
+
+def find_crossings(chains: pd.DataFrame) -> pd.DataFrame:
+    """From which strength on each denoiser helps each classifier, and what it costs on clean images.
+
+    Args:
+        chains: from `average_draws`.
+
+    Returns:
+        One row a classifier and denoiser: n (seeds), crossed (those where the denoised recall passes the noisy one,
+        which must be above a fifth),
+        crossing (mean strength at which it does, between two measured strengths by a straight line; 0 where it never
+        loses), std, ci_low, ci_high (95 % t interval), and change_at_0 (mean denoised less noisy recall of clean
+        images), change_std.
+    """
+    rows = []
+    noisy = chains[chains["input"] == "noisy"].set_index(["run_id", "strength"])["macro_recall"]
+    for (classifier, denoiser), chain in chains[chains["input"] == "denoised"].groupby(
+        ["classifier", "denoiser"], sort=False
+    ):
+        crossed, changes = [], []
+        for run_id, one in chain.groupby("run_id", sort=False):
+            recalls = one.set_index("strength")["macro_recall"].sort_index()
+            before = noisy[run_id].reindex(recalls.index)
+            gains = recalls - before
+            changes.append(gains.get(0.0, math.nan))
+            # Where nobody finds a digit, nobody passes anybody.
+            gains = gains[before > COLLAPSED_BELOW]
+            crossed.append(find_crossing(gains.index.to_numpy(dtype=float), gains.to_numpy()))
+        found = pd.Series(crossed)
+        half = compute_half_widths(pd.Series([found.sem()]), pd.Series([found.count()]))[0]
+        rows.append(
+            {
+                "classifier": classifier,
+                "denoiser": denoiser,
+                "n": len(found),
+                "crossed": found.count(),
+                "crossing": found.mean(),
+                "std": found.std(),
+                "ci_low": found.mean() - half,
+                "ci_high": found.mean() + half,
+                "change_at_0": pd.Series(changes).mean(),
+                "change_std": pd.Series(changes).std(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def find_crossing(strengths: np.ndarray, gains: np.ndarray) -> float:
+    """The first strength at which a gain turns from negative to positive, by a straight line between its neighbours.
+
+    Args:
+        strengths: ascending.
+        gains: one a strength.
+
+    Returns:
+        The first strength where nothing is lost there; NaN where nothing is ever gained.
+    """
+    won = np.flatnonzero(gains > 0)
+    if not len(won):
+        return math.nan
+    first = won[0]
+    if first == 0 or not (gains[:first] < 0).any():
+        return float(strengths[0])
+    before = np.flatnonzero(gains[:first] <= 0)[-1]
+    share = -gains[before] / (gains[first] - gains[before])
+    return float(strengths[before] + share * (strengths[first] - strengths[before]))
+
+
+def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, column: str) -> Figure:
+    """Macro recall over the noise: all of it, and the range near the top, where the crossing points are marked.
+
+    Every seed is a faint point; lines join means, with ± one sample standard deviation.
+    """
+    figure = Figure(figsize=(11, 5.6 + 0.22 * chains["curve"].nunique()), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    whole, near = figure.subplots(1, 2)
+    for axes in (whole, near):
+        for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
+            _plot_curve(axes, one, "macro_recall", str(curve), index)
+        _label(axes, column, "macro recall (mean true-positive rate)")
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    # Where some curve is still near the top.
+    last = chains.loc[chains["macro_recall"] > _ZOOM_FROM, "strength"].max()
+    if not math.isnan(last):
+        near.set(xlim=(-0.02, last + 0.03), ylim=(_ZOOM_FROM, 1.0))
+    near.set_title(f"above {100 * _ZOOM_FROM:g} %", fontsize=10)
+    whole.set_ylim(0, 1.02)
+    curves = list(dict.fromkeys(chains["curve"]))
+    # A mean of some seeds is no crossing of all.
+    for _, row in crossings[crossings["crossed"] == crossings["n"]].iterrows():
+        curve = f"{row['classifier']}: denoised by {row['denoiser']}"
+        color = style.choose_line_style(curves.index(curve))["color"]
+        near.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
+        if not math.isnan(row["ci_low"]):
+            near.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
+    seeds = chains.groupby("curve")["run_id"].nunique()
+    n = f"n = {seeds.min()}" if seeds.nunique() == 1 else f"n = {seeds.min()} to {seeds.max()}"
+    key = (
+        f"points: a seed ({n})   bars: ± sample standard deviation   dotted: denoising helps from here (95 % interval)"
+    )
+    style.add_legend(figure, [whole], key)
+    return figure
+
+
+def plot_digits(chains: pd.DataFrame, title: str, column: str) -> Figure:
+    """Recall over the noise, a panel a digit: means over the seeds with ± one sample standard deviation."""
+    figure = Figure(figsize=(12, 5.8 + 0.22 * chains["curve"].nunique()), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    grid = figure.subplots(2, 5, sharex=True, sharey=True)
+    for digit, axes in zip(_DIGITS, grid.ravel(), strict=True):
+        for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
+            by = one.groupby("strength")[f"recall_{digit}"]
+            means, stds = by.mean().astype(float), by.std().fillna(0).astype(float)
+            how: dict[str, Any] = {**style.choose_line_style(index), "marker": ""}
+            axes.plot(means.index, means, label=str(curve), linewidth=1.4, **how)
+            axes.fill_between(means.index, means - stds, means + stds, color=how["color"], alpha=0.15, linewidth=0)
+        axes.set_title(f"digit {digit}", fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    for axes in grid[-1]:
+        axes.set_xlabel(f"noise {column}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("recall")
+    style.add_legend(figure, list(grid.ravel()), "means over the seeds    bands: ± sample standard deviation")
+    return figure
+
+
+def plot_quality(chains: pd.DataFrame, title: str, column: str) -> Figure:
+    """PSNR and SSIM over the noise, of noisy, filtered and denoised images; where several classifiers saw the same
+    images, of one of them."""
+    made = chains.assign(curve=_describe_images(chains))
+    made = made.drop_duplicates(["curve", "seed", "strength"])
+    figure = Figure(figsize=(10, 4.6 + 0.22 * made["curve"].nunique()), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    for axes, measure, name in zip(
+        figure.subplots(1, 2), ("psnr", "ssim"), ("PSNR (dB)", "SSIM (1 = equal)"), strict=True
+    ):
+        for index, (curve, one) in enumerate(made.groupby("curve", sort=False)):
+            # An image without noise equals the clean one: its PSNR is infinite.
+            finite = one[np.isfinite(one[measure].astype(float))]
+            _plot_curve(axes, finite, measure, str(curve), index)
+        _label(axes, column, name)
+    style.add_legend(figure, list(figure.axes), "points: a seed    bars: ± sample standard deviation")
+    return figure
+
+
+def _describe_images(chains: pd.DataFrame) -> pd.Series:
+    """What the classifier sees: noisy images, or what became of them."""
+    return chains["input"].map(_WORDS).fillna("denoised by " + chains["denoiser"])
+
+
+def _plot_curve(axes: Axes, one: pd.DataFrame, measure: str, label: str, index: int) -> None:
+    how: dict[str, Any] = {**style.choose_line_style(index)}
+    axes.plot(one["strength"], one[measure], how["marker"], color=how["color"], alpha=0.3, markersize=3)
+    by = one.groupby("strength")[measure]
+    axes.errorbar(
+        by.mean().index,
+        by.mean(),
+        yerr=by.std().fillna(0),
+        markersize=3.5,
+        markerfacecolor="white",
+        capsize=2,
+        linewidth=1.3,
+        label=label,
+        **how,
+    )
+
+
+def _label(axes: Axes, column: str, name: str) -> None:
+    what = {"level": "noise level (share of pixels replaced by 0 or 1)", "stddev": "standard deviation of the noise"}
+    axes.set_xlabel(what[column], fontsize=9)
+    axes.set_ylabel(name, fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.tick_params(labelsize=8)
+
+
+def _draw_strips(runs: StudyRuns) -> dict[str, Figure]:
+    """Pictures of the first seed that is measured: original, noisy and denoised, one figure a denoiser."""
+    strips: dict[str, Figure] = {}
+    run_ids = list(runs.table.sort_values("seed", kind="stable")["run_id"])
+    found = tracking.fetch_evaluations("denoising", sorted(set(runs.table["experiment_id"])), run_ids)
+    for evaluation in [run_id for evaluations in found.values() for run_id in reversed(evaluations)]:
+        try:
+            arrays = tracking.fetch_arrays(evaluation, _STRIP)
+        except TrackingError as error:
+            log.warning("%s", error)
+            continue
+        rows = [("original", arrays["original"])]
+        for level, noisy, denoised in zip(arrays["levels"], arrays["noisy"], arrays["denoised"], strict=True):
+            rows += [(f"{level:g}: noisy", noisy), ("denoised", denoised)]
+        denoiser = str(arrays["denoiser"])
+        strips.setdefault(denoiser, plot_image_rows(rows, f"Test images, denoised by {denoiser}"))
+    return {f"pictures_{number}": figure for number, figure in enumerate(strips.values(), start=1)}

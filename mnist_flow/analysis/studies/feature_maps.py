@@ -1,0 +1,171 @@
+"""What every layer of a network gives for a digit: report 002-3A, the 32 maps of the first convolution among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from mnist_flow import tracking
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.matrices import N_DIGITS
+from mnist_flow.analysis.query import StudyRuns, describe_unmeasured
+from mnist_flow.config.schema import FeatureMapsStudy
+from mnist_flow.data.arrays import FloatArray
+from mnist_flow.errors import TrackingError
+from mnist_flow.models.activations import Activation, summarise_activations
+
+_MEASURE = "feature_maps"
+# Of a layer; more would be too small to see.
+_MAX_MAPS = 64
+_MAPS_A_ROW = 16
+# More values than this are a strip of pixels instead of bars.
+_MAX_BARS = 128
+# Pixels.
+_MAX_STRIP = 256
+# Inches.
+_WIDTH, _CELL, _SINGLE, _BARS, _HEADING, _MARGIN = 10.2, 0.6, 1.4, 0.9, 0.42, 0.3
+_STRIP_ROW = 0.04
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A layer's part of the figure."""
+
+    heading: str
+    # Pixels (rows, columns), NaN between maps and after the last value of a strip; or bars (units,).
+    values: FloatArray
+    low: float  # of the colours
+    high: float
+    width: float  # inches
+    height: float
+
+
+def draw(runs: StudyRuns, study: FeatureMapsStudy) -> Drawing:
+    """The maps of the measured run with the lowest seed, the first experiment's first; a figure a digit.
+
+    Raises:
+        TrackingError: none of the runs is measured, or the arrays can't be had.
+    """
+    ordered = runs.table.sort_values("seed", kind="stable")
+    order = {name: number for number, name in enumerate(runs.table["experiment"].unique())}
+    ordered = ordered.sort_values("experiment", key=lambda column: column.map(order), kind="stable")
+    found = tracking.fetch_evaluations(_MEASURE, sorted(set(ordered["experiment_id"])), list(ordered["run_id"]))
+    if not found:
+        raise TrackingError(describe_unmeasured(runs, _MEASURE))
+    run_id, evaluations = next(iter(found.items()))
+    shown = ordered[ordered["run_id"] == run_id]
+    arrays = tracking.fetch_arrays(evaluations[-1], f"samples/{_MEASURE}.npz")
+    activations = [
+        Activation(str(layer), str(kind), arrays[f"output_{number}"])
+        for number, (layer, kind) in enumerate(zip(arrays["layers"], arrays["kinds"], strict=True), start=1)
+    ]
+    about = f"{shown['experiment'].iloc[0]}, seed {shown['seed'].iloc[0]}, run {run_id}"
+    pictures = {}
+    for number, digit in enumerate(arrays["labels"]):
+        what = f"{about}:\nwhat each layer gives for the first test image of a {digit}"
+        pictures["" if len(arrays["labels"]) == 1 else str(digit)] = plot_feature_maps(
+            arrays["images"][number],
+            [one._replace(output=one.output[number]) for one in activations],
+            style.build_title(what, shown),
+        )
+    table = summarise_activations(activations).assign(images=len(arrays["labels"]))
+    return Drawing(tables={"": table}, pictures=pictures)
+
+
+def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], title: str) -> Figure:
+    """From input to output a block a layer: maps side by side, dense layers as bars, long ones as a strip of pixels.
+
+    The colours of a block go from its least value, or zero, to its largest, by the square root, so that weak maps can
+    be seen beside strong ones.
+
+    Args:
+        image: float32 (28, 28, 1), what was put in.
+        activations: of this one image: outputs (height, width, maps) or (units,).
+        title: of the figure.
+    """
+    blocks = [_build_block("images: Input", image), *(_build_block(_name(one), one.output) for one in activations)]
+    title = f"{title}\ncolours: by the square root, from a layer's least value, or 0, to its largest"
+    title_height = 0.2 * (title.count("\n") + 1)
+    height = title_height + sum(_HEADING + block.height for block in blocks) + _MARGIN
+    figure = Figure(figsize=(_WIDTH, height))
+    figure.text(0.5, 1 - 0.08 / height, title, ha="center", va="top", fontsize=10)
+    top = title_height
+    for block in blocks:
+        figure.text(_MARGIN / _WIDTH, 1 - (top + _HEADING - 0.07) / height, block.heading, va="bottom", fontsize=9)
+        top += _HEADING
+        axes = figure.add_axes(
+            (_MARGIN / _WIDTH, 1 - (top + block.height) / height, block.width / _WIDTH, block.height / height)
+        )
+        _plot_block(axes, block)
+        top += block.height
+    return figure
+
+
+def _name(activation: Activation) -> str:
+    passed = ", inactive at inference: passes all" if activation.kind.endswith("Dropout") else ""
+    return f"{activation.layer}: {activation.kind}{passed}"
+
+
+def _build_block(name: str, values: FloatArray) -> _Block:
+    shape = " × ".join(map(str, values.shape))
+    low, high = min(float(values.min()), 0.0), float(values.max())
+    zero = f", {100 * np.mean(values == 0):.0f} % are 0" if (values == 0).any() else ""
+    heading = f"{name}, {shape}, from {values.min():.3g} to {high:.3g}{zero}"
+    full = _WIDTH - 2 * _MARGIN
+    if values.ndim == 3:
+        count = values.shape[2]
+        if count > _MAX_MAPS:
+            heading += f"; first {_MAX_MAPS} of {count} maps"
+        mosaic = arrange_maps(values[:, :, :_MAX_MAPS])
+        columns = min(count, _MAPS_A_ROW)
+        width = columns * _CELL if count > 1 else _SINGLE
+        return _Block(heading, mosaic, low, high, width, width * mosaic.shape[0] / mosaic.shape[1])
+    if values.size <= _MAX_BARS:
+        return _Block(heading, values, low, high, full * max(values.size, 32) / _MAX_BARS, _BARS)
+    width = _choose_strip_width(values.size)
+    strip = np.full(math.ceil(values.size / width) * width, np.nan, np.float32)
+    strip[: values.size] = values
+    pixels = strip.reshape(-1, width)
+    return _Block(f"{heading}; in rows of {width}", pixels, low, high, full, max(len(pixels), 4) * _STRIP_ROW)
+
+
+def _choose_strip_width(count: int) -> int:
+    """The largest width at which the rows are full, if there is one that is not too narrow."""
+    return next((width for width in range(_MAX_STRIP, _MAX_STRIP // 4, -1) if count % width == 0), _MAX_STRIP)
+
+
+def arrange_maps(maps: FloatArray) -> FloatArray:
+    """Maps (height, width, n) as one array, 16 side by side, with a NaN between neighbours."""
+    height, width, count = maps.shape
+    columns = min(count, _MAPS_A_ROW)
+    rows = math.ceil(count / columns)
+    mosaic = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan, np.float32)
+    for number in range(count):
+        row, column = divmod(number, columns)
+        top, left = row * (height + 1), column * (width + 1)
+        mosaic[top : top + height, left : left + width] = maps[:, :, number]
+    return mosaic
+
+
+def _plot_block(axes: Axes, block: _Block) -> None:
+    if block.values.ndim == 1:
+        units = np.arange(len(block.values))
+        axes.bar(units, block.values, color=style.COLORS[0], width=0.8)
+        axes.set_xlim(-0.6, len(units) - 0.4)
+        axes.set_xticks(units if len(units) == N_DIGITS else [])
+        axes.set_yticks([])
+        axes.axhline(0, color="0.4", linewidth=0.6)
+        axes.tick_params(labelsize=8, length=2, pad=1)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        return
+    # A layer that gives nothing is dark, too.
+    norm = PowerNorm(0.5, vmin=block.low, vmax=max(block.high, block.low + 1e-9))
+    axes.imshow(block.values, cmap="viridis", norm=norm, aspect="auto")
+    axes.axis("off")

@@ -1,0 +1,169 @@
+"""Where the digits lie among the codes of autoencoders: report 002-4D-3, a code of two numbers coloured by digit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from mnist_flow import tracking
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.matrices import N_DIGITS
+from mnist_flow.analysis.query import StudyRuns, fetch_measured
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.schema import LatentStudy
+from mnist_flow.data.arrays import FloatArray, IntArray
+
+_MEASURE = "latent"
+# Paul Tol's muted scheme, which the colour-blind can tell apart, and black; sronpersonalpages.nl/~pault.
+DIGIT_COLORS = (
+    *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
+    *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000"),
+)
+# A few points far away would press all others together.
+_SHOWN_SHARE = 0.995
+# Between the digits that are written into a panel, in shares of its sides.
+_LABEL_GAP = 0.045
+
+
+class LatentPanel(NamedTuple):
+    """The codes of one run."""
+
+    title: str
+    points: FloatArray  # float32 (n, 2)
+    labels: IntArray  # (n,), 0 to 9
+    axis_labels: tuple[str, str]
+
+
+def draw(runs: StudyRuns, study: LatentStudy) -> Drawing:
+    """Of each setting the codes of the run with the lowest seed, and the accuracy of nearest neighbours over all.
+
+    Raises:
+        TrackingError: none of the runs is measured.
+    """
+    measured = fetch_measured(runs, _MEASURE)
+    summary = summarise(measured, ["model", "latent", "k", "neighbours_from"], "accuracy")
+    first = measured.sort_values("seed", kind="stable").drop_duplicates("model").set_index("model")
+    evaluations = tracking.fetch_evaluations(_MEASURE, sorted(set(runs.table["experiment_id"])), list(first["run_id"]))
+    panels = [
+        build_panel(
+            model,
+            int(first.loc[model, "seed"]),
+            tracking.fetch_arrays(evaluations[first.loc[model, "run_id"]][-1], f"samples/{_MEASURE}.npz"),
+            summary[summary["model"] == model],
+        )
+        for model in dict.fromkeys(measured["model"])
+    ]
+    figure = plot_latent(panels, style.build_title("Codes of the clean test images, coloured by digit", measured))
+    return Drawing({"": figure}, {"": summary}, "accuracy")
+
+
+def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: pd.DataFrame) -> LatentPanel:
+    """What a panel shows and says.
+
+    Args:
+        model: what tells the panels apart.
+        seed: of the run drawn.
+        arrays: points, labels, explained and latent, from `measures.latent`.
+        summary: rows of the model, with k, n, mean and std of the accuracy.
+    """
+    latent, explained = int(arrays["latent"]), arrays["explained"]
+    size = f"{latent:,} number{'s' if latent > 1 else ''}"
+    if len(explained):
+        shares = [style.format_percent(float(share)) for share in explained.round(3)]
+        shown = f"code of {size}, its first two principal components"
+        names = (f"first component ({shares[0]} of the variance)", f"second component ({shares[1]})")
+    else:
+        shown = f"code of {size}"
+        names = ("first number of the code", "second number of the code" if latent > 1 else "")
+    lines = [f"{model}, run of seed {seed}: {shown}"]
+    for k, n, mean, std in zip(*(summary[name] for name in ("k", "n", "mean", "std")), strict=True):
+        spread = "" if math.isnan(std) else f" ± {100 * std:.2f}"
+        lines.append(f"{k} nearest neighbours by the whole code: {100 * mean:.2f}{spread} % right (n = {n})")
+    return LatentPanel("\n".join(lines), arrays["points"], arrays["labels"], names)
+
+
+def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
+    """A panel a setting: every test image a point in the colour of its digit, the digit itself near the median."""
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(6.2 * columns, 6.0 * rows + 0.9), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        _plot_panel(axes, panel)
+    for axes in all_axes[len(panels) :]:
+        axes.remove()
+    handles, names = all_axes[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=N_DIGITS,
+        markerscale=4,
+        fontsize=10,
+        title="digit (written at the median of its points, or beside it)",
+        title_fontsize=9,
+        handletextpad=0.1,
+        columnspacing=1.2,
+    )
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return figure
+
+
+def separate_labels(places: np.ndarray, least: float) -> np.ndarray:
+    """Places (n, 2), pushed apart until no two are nearer than `least`, or after a hundred steps."""
+    # Those on one spot have no direction to go.
+    places = places + 1e-6 * np.arange(len(places))[:, None]
+    for _ in range(100):
+        gaps = places[:, None] - places[None]
+        distances = np.linalg.norm(gaps, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        missing = np.maximum(least - distances, 0)
+        if not missing.any():
+            break
+        places = places + 0.5 * (gaps * (missing / distances)[:, :, None]).sum(axis=1)
+    return places
+
+
+def _plot_panel(axes: Axes, panel: LatentPanel) -> None:
+    points, labels = panel.points, panel.labels
+    # In one call, in the order of the images: digit by digit, the last would hide the others.
+    size = float(np.clip(50_000 / len(points), 5, 20))
+    colors = np.array(DIGIT_COLORS)[labels]
+    axes.scatter(points[:, 0], points[:, 1], c=colors, s=size, alpha=0.55, linewidths=0, rasterized=True)
+    for digit in range(N_DIGITS):
+        # For the legend.
+        axes.scatter([], [], s=5, color=DIGIT_COLORS[digit], label=str(digit))
+    low, high = np.quantile(points, [1 - _SHOWN_SHARE, _SHOWN_SHARE], axis=0)
+    margin = np.where(high > low, 0.05 * (high - low), 1.0)
+    low, high = low - margin, high + margin
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    digits = np.unique(labels)
+    medians = np.array([np.median(points[labels == digit], axis=0) for digit in digits])
+    for digit, place in zip(digits, separate_labels((medians - low) / (high - low), _LABEL_GAP), strict=True):
+        axes.annotate(
+            str(digit),
+            place,
+            xycoords="axes fraction",
+            ha="center",
+            va="center",
+            fontsize=15,
+            weight="bold",
+            color=DIGIT_COLORS[digit],
+            path_effects=[withStroke(linewidth=4, foreground="white")],
+        )
+    outside = int(np.any((points < low) | (points > high), axis=1).sum())
+    note = f"\n{outside} of {len(points):,} images lie outside the frame" if outside else ""
+    axes.set_title(panel.title + note, fontsize=9)
+    axes.set(xlabel=panel.axis_labels[0], ylabel=panel.axis_labels[1])
+    axes.grid(alpha=0.3)

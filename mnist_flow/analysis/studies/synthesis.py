@@ -1,0 +1,129 @@
+"""The ways to make digits side by side: reports 002-4D and 003-4D, and a Gaussian mixture of the codes."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns, fetch_measured
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.schema import SynthesisStudy
+from mnist_flow.metrics.synthesis import ALL, TEST_IMAGES, WAYS
+
+_MEASURES = {
+    "agreement": "judged as intended",
+    "diversity": "diversity (real images: 1)",
+    "nearest_distance": "distance to the nearest\ntraining image (RMS of pixels)",
+}
+_SHARPENED = {0: "", 1: ", sharpened once", 2: ", sharpened twice"}
+
+
+def draw(runs: StudyRuns, study: SynthesisStudy) -> Drawing:
+    """A panel a measure, a row a way, from the evaluations of the runs.
+
+    Raises:
+        TrackingError: none of the runs is measured.
+    """
+    measured = fetch_measured(runs, "synthesis")
+    figure = plot_ways(measured, style.build_title("Synthetic digits", measured))
+    return Drawing({"": figure}, {"": summarise_ways(measured), "digits": summarise_ways(measured, by_digit=True)})
+
+
+def summarise_ways(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFrame:
+    """Runs to one row a model, way, step and measure, see `statistics.summarise`.
+
+    Args:
+        tables: of synthesis evaluations, a row a run, way, step and digit, with the columns model, way, step, digit,
+            agreement, confidence, diversity and nearest_distance.
+        by_digit: a row for each digit instead of one for all.
+
+    Returns:
+        Columns model, way, step, digit, measure, and those of the summary; what is NaN in all runs has no row.
+    """
+    rows = tables[(tables["digit"] != ALL) == by_digit]
+    keys = ["model", "way", "step", "digit"]
+    parts = []
+    for name in (*_MEASURES, "confidence"):
+        summary = summarise(rows, keys, name)
+        summary.insert(len(keys), "measure", name)
+        parts.append(summary)
+    return pd.concat(parts, ignore_index=True)
+
+
+def plot_ways(tables: pd.DataFrame, title: str) -> Figure:
+    """Ways from top to bottom in the reports' order, a panel a measure, real test images as a dashed line.
+
+    Every run is a point; means have ± one sample standard deviation.
+
+    Args:
+        tables: as `summarise_ways` takes them.
+        title: of the figure.
+    """
+    overall = tables[tables["digit"] == ALL]
+    made = overall[overall["way"] != TEST_IMAGES]
+    models = list(dict.fromkeys(made["model"]))
+    present = set(zip(made["way"], made["step"], strict=True))
+    places = [(way, step) for way in WAYS for step in _SHARPENED if (way, step) in present]
+    figure = Figure(figsize=(12, 0.5 * len(places) + 2.0 + 0.22 * len(models)), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    panels = figure.subplots(1, len(_MEASURES), sharey=True)
+    for axes, (measure, label) in zip(panels, _MEASURES.items(), strict=True):
+        for index, model in enumerate(models):
+            of_model = made[made["model"] == model]
+            _plot_model(axes, of_model, measure, places, index, len(models))
+        real = overall.loc[overall["way"] == TEST_IMAGES, measure].mean()
+        axes.axvline(real, color="0.35", linestyle="--", linewidth=1)
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.3, axis="x")
+        for line in range(1, len(places)):
+            axes.axhline(line - 0.5, color="0.9", linewidth=0.8)
+    panels[0].xaxis.set_major_formatter(style.format_percent)
+    panels[0].set_yticks(range(len(places)), [WAYS[way] + _SHARPENED[step] for way, step in places], fontsize=8)
+    panels[0].set_ylim(len(places) - 0.5, -0.5)
+    handles = [_make_handle(made, model, index) for index, model in enumerate(models)]
+    handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="real test images, mean"))
+    figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
+    return figure
+
+
+def _plot_model(
+    axes: Axes, table: pd.DataFrame, measure: str, places: list[tuple[str, int]], index: int, n_models: int
+) -> None:
+    """One model's runs, means and standard deviations; those of other models stand above or below in a row."""
+    options = style.choose_line_style(index)
+    offset = 0.5 * ((index + 0.5) / n_models - 0.5)
+    rows = {place: number + offset for number, place in enumerate(places)}
+    heights = [rows[place] for place in zip(table["way"], table["step"], strict=True)]
+    axes.plot(
+        table[measure], heights, options["marker"], color=options["color"], alpha=0.35, markersize=4, linestyle="none"
+    )
+    means = summarise(table, ["way", "step"], measure)
+    axes.errorbar(
+        means["mean"],
+        [rows[place] for place in zip(means["way"], means["step"], strict=True)],
+        xerr=means["std"].fillna(0),
+        color=options["color"],
+        marker=options["marker"],
+        markersize=6,
+        markerfacecolor="white",
+        linestyle="none",
+        capsize=3,
+    )
+
+
+def _make_handle(table: pd.DataFrame, model: str, index: int) -> Line2D:
+    options = style.choose_line_style(index)
+    n = table.loc[table["model"] == model, "run_id"].nunique()
+    return Line2D(
+        [],
+        [],
+        color=options["color"],
+        marker=options["marker"],
+        markerfacecolor="white",
+        linestyle="none",
+        label=f"{model}: mean ± sample standard deviation, n = {n}; faint: every run",
+    )

@@ -1,0 +1,1 @@
+"""What the files under conf/ may say: types, ranges and presets."""

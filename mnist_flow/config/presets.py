@@ -1,0 +1,57 @@
+"""The studies under conf/experiment: their names, their experiments in MLflow, and what the reports printed of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config.schema import Published
+from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.suggestions import did_you_mean
+
+_FOLDER = Path(CONF_DIR, "experiment")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One file of conf/experiment."""
+
+    name: str
+    experiment_name: str  # of MLflow, where its runs are
+    published: Published
+
+    @property
+    def command(self) -> str:
+        """What makes its runs."""
+        return f"python -m mnist_flow.train -m experiment={self.name}"
+
+
+def list_presets() -> list[str]:
+    """Names of all presets: the reports' first, then their honest twins, each sorted."""
+    return sorted((file.stem for file in _FOLDER.glob("*.yaml")), key=lambda name: (name.endswith("_holdout"), name))
+
+
+def load_preset(name: str) -> Preset:
+    """Read one preset, without composing it.
+
+    Raises:
+        ConfigError: there is none of this name; the message names those there are.
+    """
+    if name not in list_presets():
+        known = list_presets()
+        raise ConfigError(f"experiment={name}: no such preset{did_you_mean(name, known)} Choices: {' '.join(known)}")
+    content = OmegaConf.load(_FOLDER / f"{name}.yaml")
+    published = OmegaConf.to_container(content.published)
+    return Preset(name, content.tracking.experiment_name, Published.model_validate(published))
+
+
+def describe_remedy(experiment_name: str) -> str:
+    """The command that makes runs of an experiment of MLflow."""
+    for name in list_presets():
+        preset = load_preset(name)
+        if preset.experiment_name == experiment_name:
+            return preset.command
+    return f"python -m mnist_flow.train -m 'seed=range(3)' tracking.experiment_name={experiment_name}"

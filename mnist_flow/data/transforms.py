@@ -1,0 +1,74 @@
+"""Geometric transforms of images that are the same for all of them. Pure: the input is left as it is.
+
+`augmentation` draws a transform for each image; these move all images alike, to measure what a classifier makes of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage
+
+from mnist_flow.data.arrays import FloatArray
+
+Fill = Literal["wrap", "zero"]
+
+# (dx, dy) of one step: x grows to the right and y downwards, as the columns and rows of an image do.
+DIRECTIONS = {
+    "right": (1, 0),
+    "left": (-1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+    "up_right": (1, -1),
+    "up_left": (-1, -1),
+    "down_right": (1, 1),
+    "down_left": (-1, 1),
+}
+
+
+def shift_images(images: FloatArray, dx: int, dy: int, fill: Fill) -> FloatArray:
+    """Move each image by whole pixels along its own axes.
+
+    Report 000-4B shifts by np.roll, which wraps around: `wrap`.
+
+    Args:
+        images: float32 (n, height, width, 1); axis 1 is vertical.
+        dx: pixels to the right; negative: to the left.
+        dy: pixels down; negative: up.
+        fill: `wrap`: what leaves at one side comes in at the other; `zero`: zeros come in.
+
+    Returns:
+        float32 of the same shape.
+
+    Raises:
+        ValueError: the fill is neither.
+    """
+    if fill == "wrap":
+        return np.roll(images, (dy, dx), axis=(1, 2))
+    if fill != "zero":
+        raise ValueError(f"fill={fill}: must be wrap or zero")
+    shifted = np.zeros_like(images)
+    to_rows, from_rows = _overlap(dy, images.shape[1])
+    to_columns, from_columns = _overlap(dx, images.shape[2])
+    shifted[:, to_rows, to_columns] = images[:, from_rows, from_columns]
+    return shifted
+
+
+def rotate_images(images: FloatArray, degrees: float) -> FloatArray:
+    """Turn each image about its centre, with bilinear interpolation and zeros moving in.
+
+    Args:
+        images: float32 (n, height, width, 1).
+        degrees: counter-clockwise, as one sees the image.
+
+    Returns:
+        float32 of the same shape; 0 degrees changes nothing.
+    """
+    return np.asarray(ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode="constant"))
+
+
+def _overlap(offset: int, size: int) -> tuple[slice, slice]:
+    """Where the part of an axis lies that stays in the image: after the move, and before."""
+    offset = max(-size, min(offset, size))
+    return slice(max(offset, 0), size + min(offset, 0)), slice(max(-offset, 0), size + min(-offset, 0))

@@ -1,0 +1,1 @@
+"""Logged models measured anew: the story of `evaluate`."""

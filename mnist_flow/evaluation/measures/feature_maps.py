@@ -1,0 +1,62 @@
+"""What every layer of a network gives for some digits: report 002-3A draws the maps of its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mnist_flow.config.schema import FeatureMapsMeasure
+from mnist_flow.errors import RunError
+from mnist_flow.evaluation.subject import Outcome, Subject
+from mnist_flow.metrics.classification import choose_one_of_each
+from mnist_flow.models.activations import summarise_activations
+
+
+def measure(name: str, settings: FeatureMapsMeasure, subject: Subject) -> Outcome:
+    """Keep the outputs of the chosen layers for the first test image of each chosen digit.
+
+    Returns:
+        Table `feature_maps`: a row a layer, see `activations.summarise_activations`. Metrics: share_zero of each layer.
+        The arrays `samples/feature_maps.npz` hold images (n, 28, 28, 1) float32 in [0, 1], labels (n,) int, the texts
+        layers and kinds, one a layer from input to output, and of each its outputs as output_1, output_2, …, float32
+        (n, height, width, maps) or (n, units).
+
+    Raises:
+        RunError: the model has no such layer, or no test image shows a digit.
+    """
+    # With TensorFlow behind it, which a plan of measurements does without.
+    from mnist_flow.models.inspection import compute_activations
+
+    test, measured = subject.data_set.test, subject.measured
+    first = {int(test.labels[index]): index for index in choose_one_of_each(test.labels)}
+    if absent := [str(digit) for digit in settings.digits if digit not in first]:
+        raise RunError(f"measure.{name}.digits={settings.digits}: no test image shows {' '.join(absent)}")
+    shown = [first[digit] for digit in settings.digits]
+    activations = compute_activations(measured.model, measured.scale_images(test.images[shown]))
+    if settings.layers != "all":
+        known = [one.layer for one in activations]
+        if unknown := [layer for layer in settings.layers if layer not in known]:
+            raise RunError(f"measure.{name}.layers: no layer '{unknown[0]}'; choose all, or from {' '.join(known)}")
+        activations = [one for one in activations if one.layer in settings.layers]
+    table = summarise_activations(activations)
+    return Outcome(
+        metrics={
+            f"share_zero_{layer}": share for layer, share in zip(table["layer"], table["share_zero"], strict=True)
+        },
+        tables={f"tables/{name}.json": table},
+        arrays={
+            f"samples/{name}.npz": {
+                "images": test.images[shown],
+                "labels": test.labels[shown],
+                "layers": np.array([one.layer for one in activations]),
+                "kinds": np.array([one.kind for one in activations]),
+                **{f"output_{number}": one.output for number, one in enumerate(activations, start=1)},
+            }
+        },
+    )
+
+
+def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """The columns of the command's table: none, since every model has other layers."""
+    return {}

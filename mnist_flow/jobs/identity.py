@@ -1,0 +1,53 @@
+"""What makes two runs the same run: fingerprints of a config and its data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_flow.config.schema import INCIDENTAL, TrainConfig
+from mnist_flow.runtime.environment import count_cores
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Three names of a run, each 16 hex digits."""
+
+    # Everything that can change the result: on one machine, with one version of the code and of all packages, equal
+    # fingerprints mean equal results.
+    fingerprint: str
+    # The same without the seed: replicates share it.
+    group: str
+    # The same as the fingerprint without the data's digest: tells changed data from a new config.
+    recipe: str
+
+
+def identify(config: TrainConfig, data_digest: str) -> Identity:
+    """Name the run that `config` describes on the data with this digest."""
+    described = describe_identity(config, data_digest)
+    without_seed = {key: value for key, value in described.items() if key != "seed"}
+    return Identity(
+        fingerprint=compute_fingerprint(described),
+        group=compute_fingerprint(without_seed),
+        recipe=compute_fingerprint(describe_identity(config, "")),
+    )
+
+
+def describe_identity(config: TrainConfig, data_digest: str) -> dict[str, Any]:
+    """Everything that can change the result: the config less paths, tracking, evaluation and speed, and the data.
+
+    Different identities may give equal results, too (a model's name, say, is part of it).
+    """
+    identity = {key: value for key, value in config.list_params().items() if not key.startswith(INCIDENTAL)}
+    identity["training.threads"] = config.training.threads or count_cores()
+    identity["data.digest"] = data_digest
+    return identity
+
+
+def compute_fingerprint(content: Mapping[str, Any]) -> str:
+    """16 hex digits: equal exactly when the canonical JSON of `content` is equal."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

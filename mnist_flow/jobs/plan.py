@@ -1,0 +1,118 @@
+"""Which jobs of a sweep are done, which go on, which are new, and how long they will take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from mnist_flow.jobs.composition import Job
+
+if TYPE_CHECKING:
+    from mnist_flow.tracking import PastRun
+
+# finished: skipped. alive: another process trains it. interrupted: goes on from its checkpoint. new: no such run.
+State = Literal["finished", "alive", "interrupted", "new"]
+
+
+# Seconds that a run takes for loading, measuring and logging, at most.
+_BESIDES_TRAINING = 10.0
+# Params that a run's speed depends on.
+_SAME_SPEED = ("model.name", "model.hidden_units", "data.name")
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job and the run that it already has, if any."""
+
+    job: Job
+    state: State
+    run: PastRun | None
+    # Finished by another version of the code; an interrupted run goes on with its own only.
+    other_code: bool = False
+    # New, but a finished run has the same config and other data.
+    other_data: bool = False
+
+
+def plan_jobs(
+    jobs: Sequence[Job],
+    past_runs: Iterable[PastRun],
+    *,
+    code: str,
+    has_checkpoint: Callable[[str], bool],
+) -> list[PlannedJob]:
+    """Match jobs with past runs.
+
+    Args:
+        jobs: the sweep's.
+        past_runs: oldest first.
+        code: version of the code now.
+        has_checkpoint: whether a run, by id, can go on from here.
+    """
+    by_fingerprint: dict[str, list[PastRun]] = {}
+    finished: dict[str, set[str]] = {}
+    for past in past_runs:
+        by_fingerprint.setdefault(past.fingerprint, []).append(past)
+        if past.state == "finished":
+            finished.setdefault(past.recipe, set()).add(past.fingerprint)
+    planned = []
+    for job in jobs:
+        keep = job.config.tracking.changed_code == "keep"
+        runs = [
+            run
+            for run in by_fingerprint.get(job.identity.fingerprint, [])
+            if keep or run.state == "alive" or run.code == code
+        ]
+        state, run = _choose(runs, lambda run: run.code == code and has_checkpoint(run.run_id))
+        planned.append(
+            PlannedJob(
+                job,
+                state,
+                run,
+                other_code=run is not None and state == "finished" and run.code != code,
+                other_data=state == "new"
+                and bool(finished.get(job.identity.recipe, set()) - {job.identity.fingerprint}),
+            )
+        )
+    return planned
+
+
+def _choose(runs: list[PastRun], can_go_on: Callable[[PastRun], bool]) -> tuple[State, PastRun | None]:
+    """The last finished run, else one that goes on elsewhere, else the last that can go on here."""
+    finished = [run for run in runs if run.state == "finished"]
+    alive = [run for run in runs if run.state == "alive"]
+    resumable = [run for run in runs if run.state == "interrupted" and can_go_on(run)]
+    if finished:
+        return "finished", finished[-1]
+    if alive:
+        return "alive", alive[0]
+    if resumable:
+        return "interrupted", resumable[-1]
+    return "new", None
+
+
+def estimate_seconds(jobs: Sequence[Job], past_runs: Iterable[PastRun]) -> float | None:
+    """Computing time of jobs, by the seconds an epoch of finished runs of the same model on the same data.
+
+    None where a model has no finished run.
+    """
+    rates: dict[tuple[str, ...], list[float]] = {}
+    for past in past_runs:
+        if past.state == "finished" and past.params.get("epochs", "").isdecimal():
+            key = tuple(past.params.get(name, "") for name in _SAME_SPEED)
+            rates.setdefault(key, []).append(_measure_seconds(past) / int(past.params["epochs"]))
+    total = 0.0
+    for job in jobs:
+        key = tuple(str(job.params.get(name, "")) for name in _SAME_SPEED)
+        if key not in rates:
+            return None
+        total += median(rates[key]) * job.config.epochs
+    return total
+
+
+def _measure_seconds(past: PastRun) -> float:
+    """Of computing: a run that was taken up again has pauses between its start and its end."""
+    if "fit_seconds" not in past.metrics:
+        return past.seconds
+    return min(past.seconds, past.metrics["fit_seconds"] + _BESIDES_TRAINING)

@@ -1,0 +1,120 @@
+"""A sweep as tables: one row a job, and one row a group of replicates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from mnist_flow.config.schema import INCIDENTAL
+from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.plan import PlannedJob
+
+# The results of a run, in the order of the tables.
+RESULTS = (
+    "val_accuracy",
+    "val_loss",
+    "test_accuracy",
+    "test_loss",
+    "test_cross_entropy",
+    "accuracy",
+    "loss",
+    "test_psnr",
+    "test_ssim",
+    "selected_epoch",
+    "fit_seconds",
+)
+
+
+def read_results(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The results among a finished run's metrics; those of an epoch are the selected epoch's, not the last one's."""
+    return {
+        name: metrics[key]
+        for name in RESULTS
+        if (key := name if f"selected_{name}" not in metrics else f"selected_{name}") in metrics
+    }
+
+
+def find_varying(jobs: Sequence[Job]) -> list[str]:
+    """Config paths that differ among the jobs, the seed last."""
+    keys = {key: None for job in jobs for key in job.params if not key.startswith(INCIDENTAL)}
+    varying = [key for key in keys if len({str(job.params.get(key)) for job in jobs}) > 1]
+    return [key for key in varying if key != "seed"] + [key for key in varying if key == "seed"]
+
+
+def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
+    """What tells each job from its siblings, by fingerprint: `reg=1e-05 seed=0`."""
+    varying = find_varying(jobs)
+    return {
+        job.identity.fingerprint: " ".join(f"{key}={job.params[key]}" for key in varying if key in job.params)
+        or job.config.model.name
+        for job in jobs
+    }
+
+
+def build_grid(jobs: Sequence[Job]) -> pd.DataFrame:
+    """One row a job: its number, the params that vary, and its fingerprint."""
+    varying = find_varying(jobs)
+    return pd.DataFrame(
+        {
+            "job": range(len(jobs)),
+            **{key: [_to_cell(job.params.get(key)) for job in jobs] for key in varying},
+            "fingerprint": [job.identity.fingerprint for job in jobs],
+        }
+    )
+
+
+def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.DataFrame:
+    """One row a job: the params that vary, what became of it, its final metrics, and its run.
+
+    Args:
+        planned: the jobs with their runs as they are now.
+        outcomes: skipped, resumed, new, failed, missing or elsewhere, one a job.
+    """
+    jobs = [one.job for one in planned]
+    metrics = [
+        read_results(one.run.metrics) if one.run is not None and one.state == "finished" else {} for one in planned
+    ]
+    present = [name for name in RESULTS if any(name in row for row in metrics)]
+    return pd.DataFrame(
+        {
+            **{key: [_to_cell(job.params.get(key)) for job in jobs] for key in find_varying(jobs)},
+            "outcome": list(outcomes),
+            **{name: [row.get(name) for row in metrics] for name in present},
+            "run_id": [one.run.run_id if one.run is not None else None for one in planned],
+            "group": [job.identity.group for job in jobs],
+        }
+    )
+
+
+def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
+    """One row a group of runs that differ only in seed.
+
+    Args:
+        summary: from `build_summary`.
+
+    Returns:
+        The params that vary, but for the seed; n finished runs; mean, std (sample standard deviation, ddof = 1) and sem
+        (standard error of the mean) of each final metric, NaN where n does not allow it.
+    """
+    finished = summary.dropna(subset=["run_id"])
+    finished = finished[~finished["outcome"].isin(["failed", "missing"])].drop_duplicates("run_id")
+    keys = list(summary.columns[: list(summary.columns).index("outcome")])
+    rows = []
+    for group, runs in finished.groupby("group", sort=False):
+        row = {key: runs[key].iloc[0] for key in keys if key != "seed"}
+        row["n"] = len(runs)
+        for name in RESULTS:
+            if name in runs:
+                row |= {
+                    f"{name}_mean": runs[name].mean(),
+                    f"{name}_std": runs[name].std(ddof=1),
+                    f"{name}_sem": runs[name].sem(ddof=1),
+                }
+        rows.append({**row, "group": group})
+    return pd.DataFrame(rows)
+
+
+def _to_cell(value: object) -> object:
+    """Lists as text: a table's cell holds one thing."""
+    return str(value) if isinstance(value, (list, dict)) else value

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: how good predictions, reconstructions and generated images are."""

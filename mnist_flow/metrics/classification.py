@@ -1,0 +1,109 @@
+"""How good a classifier's predictions are. Pure NumPy and scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.loading import N_CLASSES
+
+# Keras clips probabilities here before it takes their logarithm.
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures of a classifier on one set of images."""
+
+    n: int  # images
+    accuracy: float  # share classified correctly, 0 to 1
+    cross_entropy: float  # mean over the images, nats
+    l2_penalty: float  # reg·Σw², what the loss adds to the cross-entropy
+    confusion: IntArray = field(repr=False)  # (10, 10) counts: rows true, columns predicted
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy plus L2 penalty, as Keras and the reports give it; without label smoothing."""
+        return self.cross_entropy + self.l2_penalty
+
+    @property
+    def standard_error(self) -> float:
+        """Binomial standard error of the accuracy."""
+        return compute_standard_error(self.accuracy, self.n)
+
+    @property
+    def recalls(self) -> np.ndarray:
+        """The share of each digit that is found, float64 (10,): its true-positive rate; NaN where there is none."""
+        present = self.confusion.sum(axis=1)
+        return np.divide(np.diag(self.confusion), present, out=np.full(N_CLASSES, np.nan), where=present > 0)
+
+    def list_measures(self) -> dict[str, float]:
+        """A row of a table: n, accuracy, standard_error, macro_recall (the mean of `recalls`), cross_entropy."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "standard_error": self.standard_error,
+            "macro_recall": float(np.nanmean(self.recalls)),
+            "cross_entropy": self.cross_entropy,
+        }
+
+
+def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty: float = 0.0) -> Evaluation:
+    """Measure predictions.
+
+    Args:
+        probabilities: float (n, 10), rows sum to 1.
+        labels: int (n,), 0 to 9.
+        l2_penalty: the model's reg·Σw², at least 0.
+    """
+    # Takes seconds to import.
+    from sklearn.metrics import confusion_matrix
+
+    predicted = probabilities.argmax(axis=1)
+    return Evaluation(
+        n=len(labels),
+        accuracy=float(np.mean(predicted == labels)),
+        cross_entropy=compute_cross_entropy(probabilities, labels),
+        l2_penalty=l2_penalty,
+        confusion=confusion_matrix(labels, predicted, labels=range(N_CLASSES)),
+    )
+
+
+def compute_cross_entropy(probabilities: FloatArray, labels: IntArray) -> float:
+    """Mean negative log-probability of the true class, nats; clipped to [1e-7, 1 - 1e-7] as Keras does."""
+    of_true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.mean(np.log(np.clip(of_true, EPSILON, 1 - EPSILON))))
+
+
+def compute_standard_error(accuracy: float, n: int) -> float:
+    """Binomial standard error √(p(1-p)/n) of an accuracy p measured on n images."""
+    return float(np.sqrt(accuracy * (1 - accuracy) / n))
+
+
+def compute_per_class(labels: IntArray, predicted: IntArray) -> pd.DataFrame:
+    """Precision, recall and F1 of each digit, 0 where undefined, and the number of images with it (support)."""
+    # Takes seconds to import.
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predicted, labels=range(N_CLASSES), zero_division=0
+    )
+    return pd.DataFrame(
+        {"digit": range(N_CLASSES), "precision": precision, "recall": recall, "f1": f1, "support": support}
+    )
+
+
+def find_misclassified(probabilities: FloatArray, labels: IntArray, most: int) -> IntArray:
+    """Indices of the misclassified images, the most confident mistakes first, at most `most`."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = probabilities[wrong, predicted[wrong]]
+    return wrong[np.argsort(-confidence, kind="stable")][:most]
+
+
+def choose_one_of_each(labels: IntArray) -> IntArray:
+    """Indices of the first image of each digit there is, in the order of the digits."""
+    return np.unique(labels, return_index=True)[1]

@@ -1,0 +1,156 @@
+"""A classifier measured under many conditions: on shifted, rotated and noisy images. Plain values in, a table out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mnist_flow.data import noise
+from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.transforms import DIRECTIONS, Fill, rotate_images, shift_images
+from mnist_flow.metrics.classification import evaluate_predictions
+
+Transform = Callable[[FloatArray], FloatArray]
+# images, strength → images
+AddNoise = Callable[[FloatArray, float, np.random.Generator], FloatArray]
+# images → class probabilities (n, 10)
+Predict = Callable[[FloatArray], FloatArray]
+
+# `direction` of the images that stay where they are.
+UNMOVED = "none"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to change all test images."""
+
+    # The condition's columns in the table.
+    columns: dict[str, Any]
+    transform: Transform = field(repr=False)
+
+
+def list_shifts(max_pixels: int, directions: Sequence[str], fills: Sequence[Fill]) -> list[Condition]:
+    """Shifts by 1 to `max_pixels` in each direction, and by none once, with each fill.
+
+    Returns:
+        Conditions with the columns direction (`none` for 0 pixels), pixels, dx, dy, fill.
+
+    Raises:
+        ValueError: a direction is unknown.
+    """
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction={direction}: must be one of {' '.join(DIRECTIONS)}")
+    moves = [(UNMOVED, 0, 0, 0)]
+    moves += [
+        (direction, pixels, pixels * DIRECTIONS[direction][0], pixels * DIRECTIONS[direction][1])
+        for direction in directions
+        for pixels in range(1, max_pixels + 1)
+    ]
+    return [
+        Condition(
+            {"direction": direction, "pixels": pixels, "dx": dx, "dy": dy, "fill": fill},
+            partial(shift_images, dx=dx, dy=dy, fill=fill),
+        )
+        for fill in fills
+        for direction, pixels, dx, dy in moves
+    ]
+
+
+def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    """Normal noise of each standard deviation, in each of several draws.
+
+    A draw is the same noise for every model and, scaled, for every standard deviation, so that differences between them
+    are not chance.
+
+    Returns:
+        Conditions with the columns stddev, draw.
+    """
+    return _list_noise(noise.add_gaussian, "stddev", stddevs, draws, seed)
+
+
+def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    """Salt and pepper of each level, in each of several draws; a draw is the same for every model and level.
+
+    Returns:
+        Conditions with the columns level, draw.
+    """
+    return _list_noise(noise.add_salt_and_pepper, "level", levels, draws, seed)
+
+
+def list_rotations(degrees: Sequence[float]) -> list[Condition]:
+    """Rotations by each angle.
+
+    Returns:
+        Conditions with the column degrees.
+    """
+    return [Condition({"degrees": angle}, partial(rotate_images, degrees=angle)) for angle in degrees]
+
+
+def measure_conditions(
+    conditions: Sequence[Condition], images: FloatArray, labels: IntArray, predict: Predict
+) -> pd.DataFrame:
+    """Measure a classifier on the images as each condition changes them, one condition in memory at a time.
+
+    Args:
+        conditions: the rows.
+        images: float32 (n, 28, 28, 1), pixel range [0, 1].
+        labels: int (n,), 0 to 9.
+        predict: the classifier.
+
+    Returns:
+        A row a condition: its columns, then n (images), accuracy and its binomial standard_error, macro_recall (the
+        share of each digit that is found, the mean over the digits there are) and cross_entropy (nats).
+    """
+    return pd.DataFrame(
+        [
+            {**condition.columns, **evaluate_predictions(predict(condition.transform(images)), labels).list_measures()}
+            for condition in conditions
+        ]
+    )
+
+
+def compute_headlines(measure: str, table: pd.DataFrame) -> dict[str, float]:
+    """The few numbers of a table by which runs are compared.
+
+    Args:
+        measure: shift, gaussian, salt_and_pepper or rotation.
+        table: from `measure_conditions`.
+
+    Returns:
+        For every measure `{measure}_mean_accuracy` and `{measure}_worst_accuracy` over all conditions. Shifts: the
+        worst accuracy at each number of pixels, of straight and of diagonal shifts apart, since these move along both
+        axes. Noise: the mean accuracy over the draws of each level. Rotations: the worse accuracy of both senses.
+    """
+    numbers = {"mean_accuracy": table["accuracy"].mean(), "worst_accuracy": table["accuracy"].min()}
+    match measure:
+        case "shift":
+            diagonal = (table["dx"] != 0) & (table["dy"] != 0)
+            for name, rows in (("worst", table[~diagonal]), ("worst_diagonal", table[diagonal])):
+                for pixels, accuracies in rows.groupby("pixels")["accuracy"]:
+                    numbers[f"{name}_accuracy_at_{pixels}_pixels"] = accuracies.min()
+        case "rotation":
+            for degrees, accuracies in table.groupby(table["degrees"].abs())["accuracy"]:
+                numbers[f"worst_accuracy_at_{degrees:g}_degrees"] = accuracies.min()
+        case "gaussian" | "salt_and_pepper":
+            column = {"gaussian": "stddev", "salt_and_pepper": "level"}[measure]
+            for strength, accuracies in table.groupby(column)["accuracy"]:
+                numbers[f"accuracy_at_{column}_{strength:g}"] = accuracies.mean()
+    return {f"{measure}_{name}": float(value) for name, value in numbers.items()}
+
+
+def _list_noise(add: AddNoise, column: str, strengths: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    return [
+        Condition({column: strength, "draw": draw}, partial(_add_noise, add, strength, (seed, draw)))
+        for strength in strengths
+        for draw in range(draws)
+    ]
+
+
+def _add_noise(add: AddNoise, strength: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
+    return add(images, strength, np.random.default_rng(key))

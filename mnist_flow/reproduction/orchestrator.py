@@ -1,0 +1,305 @@
+"""The whole reproduction's story: what is missing, train it, measure it, draw it, write it down."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from mnist_flow import tracking
+from mnist_flow.analysis.selection import build_selection
+from mnist_flow.analysis.study import StudyResult, run_study
+from mnist_flow.config.presets import Preset, load_preset
+from mnist_flow.config.schema import EvaluationStep, ReproduceConfig, StudyStep, validate_config
+from mnist_flow.errors import ConfigError, RunError, UserError
+from mnist_flow.jobs.composition import Job, compose_jobs, count_workers
+from mnist_flow.jobs.lookup import look_up
+from mnist_flow.jobs.plan import PlannedJob, estimate_seconds
+from mnist_flow.jobs.tables import read_results
+from mnist_flow.reproduction.report import Page, write_report
+from mnist_flow.reproduction.results import compare_with_published
+from mnist_flow.runtime.terminal import print_line, print_missing
+
+log = logging.getLogger(__name__)
+
+# They would put the runs of all presets into one experiment, and the first of them into the run of `mlflow run`.
+_OF_THIS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+
+
+@dataclass(frozen=True)
+class _State:
+    """A preset and how far it is."""
+
+    preset: Preset
+    experiment_id: str | None
+    planned: list[PlannedJob]
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [one.job for one in self.planned]
+
+    @property
+    def finished(self) -> list[PlannedJob]:
+        return [one for one in self.planned if one.state == "finished"]
+
+    @property
+    def todo(self) -> list[PlannedJob]:
+        return [one for one in self.planned if one.state != "finished"]
+
+    def build_runs(self) -> pd.DataFrame:
+        """One row a finished run: run_id, experiment, group, params, results."""
+        named = {"experiment": self.preset.experiment_name}
+        return pd.DataFrame(
+            [
+                {
+                    **named,
+                    "run_id": one.run.run_id,
+                    "group": one.job.identity.group,
+                    # Lists as MLflow's params have them.
+                    **{key: str(value) if isinstance(value, list) else value for key, value in one.job.params.items()},
+                    **read_results(one.run.metrics),
+                }
+                for one in self.finished
+                if one.run is not None
+            ]
+        )
+
+
+def run_reproduction(cfg: DictConfig) -> None:
+    """Train, measure and draw what is missing, then write each part's page and report.html.
+
+    Args:
+        cfg: the config that Hydra composed from conf/reproduce.yaml.
+
+    Raises:
+        UserError: bad config, data or tracking server.
+        RunError: some steps failed; the results of the others are written.
+    """
+    config = validate_config(cfg, ReproduceConfig)
+    chosen = _choose_presets(config)
+    own_run = tracking.adopt_project_run("analysis")
+    for name in _OF_THIS_RUN:
+        os.environ.pop(name, None)
+    tracking.configure(config.tracking.uri)
+    # Composed before anything is trained, so that a name that is not known is told at once.
+    studies = {part: _compose_studies(config.parts[part].studies, config.output_dir) for part in chosen}
+    evaluations = [step for part in chosen for step in config.parts[part].evaluations]
+    for step in evaluations:
+        _compose("evaluate", [f"measure=[{step.measure}]", *step.overrides])
+    options = [f"hydra/launcher={config.launcher}", *config.overrides]
+    states = {
+        preset.name: _look_up(preset, _compose_jobs(preset, options))
+        for presets in chosen.values()
+        for preset in presets
+    }
+    n_todo = sum(len(state.todo) for state in states.values())
+    _print_missing(list(states.values()), count_workers(_compose("config", options, RunMode.MULTIRUN), n_todo))
+    if config.plan:
+        return
+
+    failures = []
+    for state in states.values():
+        if state.todo:
+            failures += _run_command("train", "-m", f"experiment={state.preset.name}", *options)
+    trained = {state.preset.experiment_name for state in states.values()}
+    failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
+    pages = []
+    for part, presets in chosen.items():
+        # The page is whole whatever was chosen, unless the settings are others.
+        section = config.parts[part]
+        shown = presets if config.overrides else [load_preset(name) for name in [*section.presets, *section.needs]]
+        now = [
+            _look_up(one, states[one.name].jobs if one.name in states else _compose_jobs(one, options)) for one in shown
+        ]
+        if page := _build_page(config, part, now, studies[part]):
+            pages.append(page)
+    files = write_report(pages, Path(config.output_dir))
+    if files:
+        if own_run:
+            tracking.log_files(own_run, files, "reproduction")
+        print_line("written: " + " ".join(str(file) for file in files))
+    if failures:
+        raise RunError(f"{len(failures)} steps failed; the same command goes on: " + "; ".join(failures))
+
+
+def _choose_presets(config: ReproduceConfig) -> dict[str, list[Preset]]:
+    """The presets to train, by part, those it needs last; a part without any of its own is left out.
+
+    Raises:
+        ConfigError: there is no such preset, or none of the parts has it.
+    """
+    chosen = {part: section.presets for part, section in config.parts.items()}
+    if config.presets != "all":
+        for wanted in config.presets:
+            if not any(load_preset(wanted).name in presets for presets in chosen.values()):
+                raise ConfigError(f"presets: '{wanted}' is in none of parts=[{','.join(chosen)}]; choose its part too")
+        chosen = {part: [name for name in presets if name in config.presets] for part, presets in chosen.items()}
+    return {
+        part: [load_preset(name) for name in [*presets, *config.parts[part].needs]]
+        for part, presets in chosen.items()
+        if presets
+    }
+
+
+def _compose_studies(steps: Sequence[StudyStep], output_dir: str) -> dict[str, DictConfig]:
+    """The configs of the studies, by the arguments of the analyze command."""
+    studies = {}
+    for step in steps:
+        arguments = [f"study={step.study}"]
+        arguments += [f"tracking.experiment_name={step.experiment}"] if step.experiment else []
+        cfg = _compose("analyze", [*arguments, f"output_dir='{Path(output_dir, 'results')}'"])
+        studies[" ".join(arguments)] = cfg
+    return studies
+
+
+def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list[str]:
+    """Measure what is not measured yet; returns what failed."""
+    failures = []
+    data = [text for text in overrides if text.startswith("data.path=")]
+    for step in steps:
+        chosen = f"tracking.experiment_name={step.experiment}", f"measure=[{step.measure}]"
+        failures += _run_command("evaluate", *chosen, *step.overrides, *data)
+    return failures
+
+
+def _compose_jobs(preset: Preset, options: Sequence[str]) -> list[Job]:
+    return compose_jobs(_compose("config", [f"experiment={preset.name}", *options], RunMode.MULTIRUN))
+
+
+def _look_up(preset: Preset, jobs: Sequence[Job]) -> _State:
+    experiment_id = tracking.find_experiment(preset.experiment_name)
+    planned = look_up(jobs, experiment_id) if experiment_id is not None else []
+    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
+
+
+def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
+    if mode == RunMode.RUN:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    return cfg
+
+
+def _print_missing(states: Sequence[_State], n_workers: int | None) -> None:
+    past = [one.run for state in states for one in state.planned if one.run is not None]
+    rows = []
+    for state in states:
+        counts = Counter(one.state for one in state.planned)
+        rows.append(
+            {
+                "experiment": state.preset.name,
+                "jobs": len(state.planned),
+                "done": counts["finished"],
+                "running": counts["alive"],
+                "to train": counts["new"] + counts["interrupted"],
+                "seconds": estimate_seconds([one.job for one in state.todo], past),
+            }
+        )
+    print_missing(pd.DataFrame(rows).astype({"seconds": float}), n_workers)
+
+
+def _run_command(name: str, *arguments: str) -> list[str]:
+    """Run a command of this package in a process of its own; returns what failed."""
+    print_line(f"python -m mnist_flow.{name} {' '.join(arguments)}")
+    done = subprocess.run(
+        [sys.executable, "-m", f"mnist_flow.{name}", *arguments],
+        env={**os.environ, **tracking.list_variables()},
+        check=False,
+    )
+    if done.returncode in (130, 143):
+        raise KeyboardInterrupt
+    return [f"{name} {' '.join(arguments)} (exit status {done.returncode})"] if done.returncode else []
+
+
+def _build_page(
+    config: ReproduceConfig, part: str, states: Sequence[_State], studies: Mapping[str, DictConfig]
+) -> Page | None:
+    """What a part shows, its figures drawn; None where no run of it is finished."""
+    section = config.parts[part]
+    finished = [one for state in states for one in state.finished]
+    if not finished:
+        log.warning("%s: not written: no run of parts=[%s] is finished", section.page, part)
+        return None
+    comparisons, selections = [], []
+    links: dict[str, str] = {}
+    for state in states:
+        runs = state.build_runs()
+        if runs.empty:
+            comparisons += compare_with_published(state.preset, runs, runs)
+            continue
+        for run_id in runs["run_id"]:
+            links[run_id] = tracking.build_run_link(str(state.experiment_id), run_id)
+        shifted = _fetch_shifted(state, runs)
+        comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
+        if not state.todo:
+            # Half a study would choose among what happens to be there.
+            selections.append(build_selection(runs, min_settings=1).assign(study=state.preset.published.setting))
+    results = _draw(studies, {state.preset.experiment_name for state in states if state.finished})
+    return Page(
+        part=part,
+        template=section.template or part,
+        title=section.title,
+        file=section.page,
+        comparisons=comparisons,
+        selections=pd.concat(selections) if selections else pd.DataFrame(),
+        figures={
+            # Pictures of the data set, which are PNG files, are not published.
+            arguments: drawn
+            for arguments, result in results.items()
+            if (drawn := [file for file in result.files if file.suffix == ".svg"])
+        },
+        tables={arguments: result.tables for arguments, result in results.items()},
+        unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
+        links=links,
+        n_runs=len(finished),
+        computing_seconds=sum(one.run.metrics["fit_seconds"] for one in finished if one.run is not None),
+        processors=_fetch_processors(states),
+        precisions=sorted({one.job.config.training.precision for one in finished}),
+        n_other_code=sum(one.other_code for one in finished),
+        overrides=config.overrides,
+    )
+
+
+def _draw(studies: Mapping[str, DictConfig], experiments: set[str]) -> dict[str, StudyResult]:
+    """Draw the studies, cut down to the experiments; what they left by the arguments of the analyze command."""
+    drawn = {}
+    for arguments, cfg in studies.items():
+        named = cfg.tracking.experiment_name
+        kept = [name for name in ([named] if named else cfg.study.experiments) if name in experiments]
+        if not kept:
+            continue
+        if not named:
+            cfg.study.experiments = kept
+        try:
+            drawn[arguments] = run_study(cfg)
+        except UserError as error:
+            # What is missing is listed with the results.
+            log.warning("%s: not drawn: %s", arguments, error)
+    return drawn
+
+
+def _fetch_processors(states: Sequence[_State]) -> list[str]:
+    """What the presets' first runs were trained on."""
+    firsts = [state.finished[0].run for state in states if state.finished]
+    texts = tracking.fetch_texts([run.run_id for run in firsts if run is not None], "environment/machine.json")
+    return sorted({json.loads(text)["processor"] for _, text in texts if isinstance(text, str)})
+
+
+def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:
+    """The table `shift` of the runs, where a published number asks for it."""
+    if not any(result.metric == "shifted_accuracy" for result in state.preset.published.results):
+        return pd.DataFrame()
+    return tracking.fetch_tables("shift", [str(state.experiment_id)], list(runs["run_id"]))

@@ -1,0 +1,270 @@
+"""Results → the parts' pages, and a self-contained report.html with all of them."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from mnist_flow.errors import UserError
+from mnist_flow.reproduction.results import Comparison
+from mnist_flow.reproduction.targets import Target, judge_chains
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_REPORTS = {
+    "000": "Report 000: widths, learning rates, noise, penalties, a first CNN",
+    "001": "Report 001: 64-64, 500-300 with weight decay, LeNet-5",
+    "002": "Report 002: 500-300 over linear and logarithmic grids, a CNN",
+    "003": "Report 003: a failed run, swapped lists, a large CNN",
+    "004": "Report 004: 500-300 again, the best CNN of the five",
+}
+
+# Tables of studies by the study and what they show, and their headings.
+_TABLES = {
+    ("denoising", "levels"): "Macro recall of noisy and denoised test images",
+    ("denoising", "crossings"): "From which noise on denoising helps",
+    ("latent", ""): "Nearest neighbours among the codes",
+    ("synthesis", ""): "Synthetic digits",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a part of the reproduction shows, in Markdown and in report.html."""
+
+    part: str  # as the reproduce command has it
+    template: str  # begins the names of its templates: reports.md.j2, reports.html.j2
+    title: str
+    file: str  # of the Markdown
+    comparisons: Sequence[Comparison]
+    selections: pd.DataFrame  # from `selection.build_selection`, with the twin's published setting as `study`
+    figures: Mapping[str, Sequence[Path]]  # SVG files by the arguments of the analyze command that drew them
+    tables: Mapping[str, Mapping[str, pd.DataFrame]]  # of the studies, by the same arguments, by what they show
+    unfinished: Mapping[str, tuple[int, int]]  # command → jobs to do, of how many
+    links: Mapping[str, str]  # run id → its page
+    n_runs: int  # finished
+    computing_seconds: float  # of their training
+    processors: Sequence[str]  # that trained them
+    precisions: Sequence[str]  # that they were trained in, Keras's names
+    n_other_code: int  # made by another version of the code than this
+    overrides: Sequence[str]  # that make the runs differ from the presets' settings
+
+    @property
+    def ordered(self) -> list[Comparison]:
+        """The comparisons in the order of the reports' rows."""
+        return sorted(self.comparisons, key=lambda one: one.published.row)
+
+    @property
+    def named_tables(self) -> dict[str, pd.DataFrame]:
+        """The studies' tables that a page shows, by their headings, in words and condensed."""
+        tables = self._list_tables()
+        return {
+            heading: condense(tables[key]).rename(columns=lambda name: str(name).replace("_", " "))
+            for key, heading in _TABLES.items()
+            if key in tables
+        }
+
+    @property
+    def sections(self) -> dict[str, list[Comparison]]:
+        """The comparisons of each report that has some, by its title."""
+        sections = {title: [one for one in self.ordered if one.report == number] for number, title in _REPORTS.items()}
+        return {title: comparisons for title, comparisons in sections.items() if comparisons}
+
+    @property
+    def computing(self) -> str:
+        """Time of the training, h:mm:ss."""
+        return str(timedelta(seconds=round(self.computing_seconds)))
+
+    def judge_chains(self, *denoisers: str) -> list[Target]:
+        """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
+        tables = self._list_tables()
+        if ("denoising", "") not in tables:
+            return []
+        recalls, crossings = tables["denoising", ""], tables["denoising", "crossings"]
+        return [target for denoiser in denoisers for target in judge_chains(recalls, crossings, denoiser)]
+
+    def _list_tables(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The studies' tables by study and what they show."""
+        return {
+            (arguments.split()[0].removeprefix("study="), what): table
+            for arguments, tables in self.tables.items()
+            for what, table in tables.items()
+        }
+
+    def list_choices(self, by: str) -> list[Any]:
+        """The selections that were made by val_accuracy or by val_loss."""
+        return list(self.selections.dropna(subset=by).itertuples()) if by in self.selections else []
+
+    def count(self, agrees: bool) -> int:
+        """Verdicts that say so."""
+        return sum(one.verdict.agrees is agrees for one in self.comparisons)
+
+
+def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
+    """Write each page, and report.html with all of them.
+
+    Args:
+        pages: what to show; for none nothing is written.
+        folder: where; the figures are linked relative to it in the pages and held within report.html.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    if not pages:
+        return []
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(["html.j2"], default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "measure": format_measure,
+        "difference": format_difference,
+        "verdict": describe_verdict,
+        "choice": _describe_choice,
+        "reached": format_reached,
+        "met": describe_met,
+        "best_on_test": _describe_best_on_test,
+        "amount": _format_amount,
+        "spread": format_spread,
+        "cell": format_cell,
+        "code": _mark_code,
+        "heading": _build_heading,
+        "embed": _embed,
+    }
+    texts = {
+        page.file: environment.get_template(f"{page.template}.md.j2").render(page=page, folder=folder) for page in pages
+    }
+    texts["report.html"] = environment.get_template("report.html.j2").render(pages=pages)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
+    return [folder / name for name in texts]
+
+
+def format_measure(comparison: Comparison) -> str:
+    """Our mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
+    if math.isnan(comparison.mean):
+        return "–"
+    n = len(comparison.ours)
+    if comparison.published.metric == "accuracy_mean_plus_std":
+        return f"{100 * comparison.mean:.2f} % = mean + sd ({n})"
+    return format_spread(comparison.mean, comparison.std, n, is_loss=comparison.is_loss)
+
+
+def format_spread(mean: float, std: float, n: int, is_loss: bool = False) -> str:
+    """A mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
+    if is_loss:
+        spread = f" ± {std:.4f}" if n > 1 else ""
+        return f"{mean:.4f}{spread} ({n:.0f})"
+    spread = f" ± {100 * std:.2f}" if n > 1 else ""
+    return f"{100 * mean:.2f}{spread} % ({n:.0f})"
+
+
+def condense(table: pd.DataFrame) -> pd.DataFrame:
+    """A summary to be read: mean ± sample standard deviation in one column, or in one a measure where it has several.
+
+    Args:
+        table: of a study; one without the columns of `statistics.summarise` stays as it is.
+    """
+    if not {"mean", "std"} <= set(table):
+        return table
+    texts = [
+        format_cell(mean) + ("" if math.isnan(std) else f" ± {std:.2g}")
+        for mean, std in zip(table["mean"], table["std"], strict=True)
+    ]
+    spread = ["mean", "std", "sem", "ci_low", "ci_high", "min", "max"]
+    short = table.drop(columns=spread).assign(**{"mean ± sd": texts})
+    if "measure" not in short:
+        return short
+    by = [name for name in short if name not in ("measure", "mean ± sd")]
+    order = short[by].drop_duplicates()
+    wide = short.pivot_table(index=by, columns="measure", values="mean ± sd", aggfunc="first").fillna("–")
+    return order.merge(wide[list(short["measure"].unique())].reset_index(), on=by)
+
+
+def format_cell(value: object) -> str:
+    """A cell of a study's table: four digits of a number, a dash where there is none."""
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def format_difference(comparison: Comparison) -> str:
+    """Ours less published: points of accuracy, or nats, with the half width of the interval that the verdict uses."""
+    if math.isnan(comparison.difference):
+        return "–"
+    scale, digits = (1, 4) if comparison.is_loss else (100, 2)
+    half = comparison.verdict.half_width
+    width = "" if math.isnan(half) else f" (±{scale * half:.{digits}f})"
+    return f"{scale * comparison.difference:+.{digits}f}{width}"
+
+
+def describe_verdict(comparison: Comparison) -> str:
+    """agrees, differs or why neither can be said; with the explanation where there is one."""
+    verdict = comparison.verdict
+    words = {True: f"agrees ({verdict.basis})", False: f"differs ({verdict.basis})", None: verdict.basis}
+    note = comparison.published.note
+    return words[verdict.agrees] + (f": {note}" if note else "")
+
+
+def format_reached(target: Target) -> str:
+    """The mean ± sample standard deviation (n) beside a target: recall in percent, lost recall in points."""
+    if target.is_met is None:
+        return "–"
+    text = format_spread(target.mean, target.std, target.n)
+    return text.replace(" %", " points") if target.is_loss else text
+
+
+def describe_met(target: Target) -> str:
+    """met, missed or not measured."""
+    return {True: "met", False: "missed", None: "not measured"}[target.is_met]
+
+
+def _format_amount(value: float, is_loss: bool) -> str:
+    """An accuracy in percent, a loss in nats."""
+    return f"{value:.4f}" if is_loss else f"{value:.2%}"
+
+
+def _describe_choice(selection: Any) -> str:
+    """The chosen setting of a row of `Page.selections`."""
+    return f"the only one: {selection.setting}" if selection.settings == 1 else selection.setting
+
+
+def _describe_best_on_test(selection: Any, is_loss: bool) -> str:
+    """What the test set would have chosen, of a row of `Page.selections`."""
+    if selection.settings == 1:
+        return "–"
+    return f"{_format_amount(selection.best_on_test_mean, is_loss)}: {selection.best_on_test}"
+
+
+def _build_heading(arguments: str) -> str:
+    """`study=width tracking.experiment_name=width_holdout` → `Width: width_holdout`."""
+    study, _, experiment = arguments.partition(" tracking.experiment_name=")
+    name = study.removeprefix("study=").replace("_", " ")
+    name = "CNN" if name == "cnn" else name.capitalize()
+    return f"{name}: {experiment}" if experiment else name
+
+
+def _mark_code(text: str) -> Markup:
+    """Markdown's `code` as HTML; all else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just now
+
+
+def _embed(file: Path) -> str:
+    """An SVG file as a data URI."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"

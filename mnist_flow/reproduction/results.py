@@ -1,0 +1,185 @@
+"""Published numbers beside ours: what a report printed, what its setting gave here, whether the two agree. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev, variance
+
+import pandas as pd
+from scipy import stats
+
+from mnist_flow.analysis.runs import is_same_value
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW, CONFIDENCE
+from mnist_flow.config.presets import Preset
+from mnist_flow.config.schema import PublishedResult
+
+# Images behind every published accuracy.
+_N_IMAGES = 10_000
+_SUM, _FINDING = "accuracy_mean_plus_std", "finding"
+# Columns of our tables by the published metric.
+_COLUMNS = {
+    "test_accuracy": "test_accuracy",
+    "test_loss": "test_loss",
+    "loss": "loss",
+    "shifted_accuracy": "accuracy",
+    _SUM: "test_accuracy",
+}
+# Equal shares of 10,000 images differ by rounding only, as do equal floats.
+_ONE_IMAGE, _ROUNDING = 0.5 / _N_IMAGES, 1e-9
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two samples of a measure can come from one distribution."""
+
+    agrees: bool | None  # None: there is nothing to judge by
+    half_width: float  # of the 95 % interval of the difference; NaN where there is none
+    basis: str  # what the interval rests on, in a few words
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One published number, or curve, beside the runs of its setting."""
+
+    published: PublishedResult
+    setting: str
+    ours: tuple[float, ...]  # one value a seed
+    run_ids: tuple[str, ...]
+    verdict: Verdict
+
+    @property
+    def report(self) -> str:
+        """000 to 004."""
+        return self.published.row[:3]
+
+    @property
+    def is_loss(self) -> bool:
+        """A loss, in nats; otherwise an accuracy, a share."""
+        return _is_loss(self.published)
+
+    @property
+    def mean(self) -> float:
+        """Of our values, or where that was printed their mean plus their standard deviation; NaN without runs."""
+        if not self.ours:
+            return math.nan
+        return fmean(self.ours) + (self.std if self.published.metric == _SUM else 0.0)
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation (ddof = 1) of our values; NaN below two."""
+        return stdev(self.ours) if len(self.ours) > 1 else math.nan
+
+    @property
+    def difference(self) -> float:
+        """Ours less published, of the means; NaN where one is missing."""
+        return self.mean - self.published_mean
+
+    @property
+    def published_mean(self) -> float:
+        """Of the published values; NaN where only a curve was shown."""
+        values = self.published.values  # noqa: PD011 - no table
+        return fmean(values) if values else math.nan
+
+
+def compare_with_published(
+    preset: Preset, runs: pd.DataFrame, shifted: pd.DataFrame, *, same_settings: bool = True
+) -> list[Comparison]:
+    """What a preset's reports printed, beside its runs.
+
+    Args:
+        preset: with the published numbers.
+        same_settings: the runs are those of the preset; otherwise nothing is judged.
+        runs: one row a finished run of the preset as it is: run_id, params by config path, final metrics.
+        shifted: table `shift` of these runs' evaluations: run_id, direction, pixels, fill, accuracy; may be empty.
+    """
+    comparisons = []
+    for published in preset.published.results:
+        table = shifted if published.metric == "shifted_accuracy" else runs
+        column = _COLUMNS.get(published.metric)
+        chosen = _select(table, published)
+        ours = tuple(float(value) for value in chosen[column]) if len(chosen) and column else ()
+        comparisons.append(
+            Comparison(
+                published=published,
+                setting=preset.published.setting,
+                ours=ours,
+                run_ids=tuple(chosen["run_id"]) if len(chosen) else (),
+                verdict=_judge(published, ours) if same_settings else Verdict(None, math.nan, "other settings"),
+            )
+        )
+    return comparisons
+
+
+def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is_accuracy: bool) -> Verdict:
+    """Whether published and own values agree within sampling error, at the 95 % level.
+
+    Several published replicates are compared by Welch's interval of the difference. One published number is compared
+    with the prediction interval that three or more of our runs give for a mean of `mean_of` runs. With fewer runs of
+    ours nothing tells the spread over seeds; then the binomial error of two accuracies on 10,000 images stands in.
+    Accuracies of networks that learned nothing are compared by count: they have no normal spread.
+
+    Args:
+        published: every replicate, or one mean; empty where only a curve was shown.
+        mean_of: runs behind a single published number.
+        ours: one value a seed.
+        is_accuracy: a share of the test images, 0 to 1.
+    """
+    if not published or not ours:
+        return Verdict(None, math.nan, "nothing published to compare" if not published else "not run yet")
+    if is_accuracy and min(*published, *ours) < COLLAPSED_BELOW and len(published) == 1:
+        same = sum(math.isclose(value, published[0], abs_tol=_ONE_IMAGE) for value in ours)
+        return Verdict(same == len(ours), math.nan, f"{same} of {len(ours)} runs end at the published accuracy")
+    quantile = (1 + CONFIDENCE) / 2
+    if len(published) > 1 and len(ours) > 1:
+        theirs, own = variance(published) / len(published), variance(ours) / len(ours)
+        half = 0.0
+        if theirs + own > 0:
+            degrees = (theirs + own) ** 2 / (theirs**2 / (len(published) - 1) + own**2 / (len(ours) - 1))
+            half = float(stats.t.ppf(quantile, degrees)) * math.sqrt(theirs + own)
+        basis = "Welch"
+    elif len(ours) >= 3:
+        spread = stdev(ours) * math.sqrt(1 / mean_of + 1 / len(ours))
+        half = float(stats.t.ppf(quantile, len(ours) - 1)) * spread
+        basis = f"prediction from {len(ours)} seeds"
+    elif is_accuracy:
+        shares = fmean(published), fmean(ours)
+        half = float(stats.norm.ppf(quantile)) * math.sqrt(sum(p * (1 - p) for p in shares) / _N_IMAGES)
+        basis = "binomial, 10,000 images"
+    else:
+        return Verdict(None, math.nan, "too few runs to judge a loss")
+    return Verdict(abs(fmean(ours) - fmean(published)) <= half + _ROUNDING, half, basis)
+
+
+def judge_sum(published: float, mean_of: int, ours: Sequence[float]) -> Verdict:
+    """`judge` for a printed sum of mean and standard deviation of `mean_of` runs; the latter's error is s/√(2(n-1))."""
+    n = len(ours)
+    if n < 3 or mean_of < 2:
+        return Verdict(None, math.nan, "too few runs to judge a standard deviation")
+    parts = 1 / mean_of + 1 / n + 1 / (2 * (mean_of - 1)) + 1 / (2 * (n - 1))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(ours) * math.sqrt(parts)
+    difference = fmean(ours) + stdev(ours) - published
+    return Verdict(abs(difference) <= half + _ROUNDING, half, f"mean + sd, prediction from {n} seeds")
+
+
+def _judge(published: PublishedResult, ours: Sequence[float]) -> Verdict:
+    if published.metric == _FINDING:
+        return Verdict(None, math.nan, "in words")
+    if published.metric == _SUM and ours:
+        return judge_sum(fmean(published.values), published.mean_of, ours)
+    return judge(published.values, published.mean_of, ours, is_accuracy=not _is_loss(published))
+
+
+def _is_loss(published: PublishedResult) -> bool:
+    return published.metric in ("test_loss", "loss")
+
+
+def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:
+    chosen = table
+    for key, value in published.at.items():
+        if chosen.empty:
+            break
+        wanted = [is_same_value(cell, value) for cell in chosen[key]]
+        chosen = chosen[wanted]
+    return chosen

@@ -1,0 +1,126 @@
+"""A run again: its logged config composed anew, and what is different now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError, TrackingError
+from mnist_flow.jobs.identity import Identity
+from mnist_flow.runtime.environment import digest_code, list_packages
+from mnist_flow.runtime.terminal import print_line
+
+log = logging.getLogger(__name__)
+
+# Keys of the machine and the moment, not of the experiment.
+_LOCAL = {"data": ("path",), "training": ("checkpoint_dir",)}
+_MAX_PACKAGES_SHOWN = 8
+
+
+def write_config(arguments: Sequence[str], folder: str) -> list[str]:
+    """Write `rerun.yaml`, a config that extends the project's own by what a run logged.
+
+    Groups that the arguments choose are the project's own, not the run's.
+
+    Args:
+        arguments: run_id=ID and overrides.
+        folder: for the file.
+
+    Returns:
+        The arguments without run_id.
+
+    Raises:
+        ConfigError: no run_id.
+        TrackingError: the server does not answer, or has no such run or not its config.
+    """
+    values = dict(argument.partition("=")[::2] for argument in arguments if "=" in argument)
+    run_id = values.get("run_id")
+    if not run_id:
+        raise ConfigError("run_id: missing; python -m mnist_flow.rerun run_id=ID, with an id that mlflow ui shows")
+    tracking.configure(values.get("tracking.uri", "").strip("'\"") or None)
+    tracking.fetch_run(run_id)
+    logged = _load(run_id, "config/config.yaml")
+    choices = _load_choices(run_id)
+    defaults: list[Any] = ["config"]
+    for group, option in choices.items():
+        if group in values:
+            logged.pop(group, None)
+        elif "/" not in group and group != "experiment" and option is not None:
+            defaults.append({f"override {group}": option})
+    logged["tracking"] = {"rerun_of": run_id, "experiment_name": _get_experiment_name(logged, run_id)}
+    logged["resume"] = False
+    for section, keys in _LOCAL.items():
+        for key in keys:
+            logged.get(section, {}).pop(key, None)
+    text = "# @package _global_\n" + yaml.safe_dump({"defaults": [*defaults, "_self_"], **logged}, sort_keys=False)
+    Path(folder, "rerun.yaml").write_text(text)
+    return [argument for argument in arguments if not argument.startswith("run_id=")]
+
+
+def warn_of_differences(original: tracking.PastRun, data_digest: str) -> None:
+    """Say what is different now from when a run was made: code, data, packages."""
+    if original.code != digest_code():
+        log.warning("the code differs from that of run %s", original.run_id)
+    if original.data_digest != data_digest:
+        log.warning(
+            "the data differs from that of run %s: digest %s then, %s now",
+            original.run_id,
+            original.data_digest or "unknown",
+            data_digest,
+        )
+    then = set(tracking.fetch_text(original.run_id, "environment/packages.txt").split())
+    now = set(list_packages())
+    names = sorted({package.partition("==")[0] for package in then ^ now})
+    if names:
+        shown = ", ".join(names[:_MAX_PACKAGES_SHOWN]) + (" …" if len(names) > _MAX_PACKAGES_SHOWN else "")
+        log.warning("%d packages differ from those of run %s: %s", len(names), original.run_id, shown)
+
+
+def compare_with_original(
+    original: tracking.PastRun, identity: Identity, metrics: Mapping[str, float], run: tracking.TrackedRun
+) -> None:
+    """Tell and tag whether a rerun's last metrics are those of its original."""
+    run_id, then = original.run_id, original.metrics
+    compared = sorted((set(metrics) & set(then)) - {"fit_seconds"})
+    differing = [name for name in compared if metrics[name] != then[name]]
+    run.set_tags({tracking.RERUN_OF_TAG: run_id, tracking.RERUN_AGREES_TAG: "differs" if differing else "identical"})
+    if not differing:
+        print_line(f"repeats run {run_id}: all {len(compared)} metrics are identical")
+    else:
+        verb = "repeats" if identity.fingerprint == original.fingerprint else "has another config or other data than"
+        print_line(f"{verb} run {run_id}: {len(differing)} of {len(compared)} metrics differ")
+        for name in differing:
+            print_line(f"  {name}: {then[name]:.6g} then, {metrics[name]:.6g} now")
+
+
+def _get_experiment_name(logged: Mapping[str, Any], run_id: str) -> str:
+    """Where a run was, and where its rerun goes."""
+    try:
+        return str(logged["tracking"]["experiment_name"])
+    except (KeyError, TypeError) as error:
+        raise TrackingError(f"run_id={run_id}: its artifact config/config.yaml is no config") from error
+
+
+def _load_choices(run_id: str) -> dict[str, str | None]:
+    """The config groups of a run and what was chosen of each."""
+    node: Any = _load(run_id, "config/hydra.yaml")
+    for key in ("hydra", "runtime", "choices"):
+        node = node.get(key) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        raise TrackingError(f"run_id={run_id}: its artifact config/hydra.yaml is no config")
+    return node
+
+
+def _load(run_id: str, path: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(tracking.fetch_text(run_id, path))
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict):
+        raise TrackingError(f"run_id={run_id}: its artifact {path} is no config")
+    return content

@@ -1,0 +1,1 @@
+"""From a network's first weights to its last: the loop, its state, optimizers and random streams."""

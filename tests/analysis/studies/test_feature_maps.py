@@ -1,0 +1,123 @@
+"""Outputs of a trained network's layers to the figure, and what the figure shows of given outputs."""
+
+from __future__ import annotations
+
+import mlflow
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+
+from mnist_flow import CONF_DIR, tracking
+from mnist_flow.analysis.studies import feature_maps
+from mnist_flow.analysis.studies.feature_maps import arrange_maps, plot_feature_maps
+from mnist_flow.analysis.study import run_study
+from mnist_flow.evaluation.orchestrator import evaluate_runs
+from mnist_flow.models.activations import Activation
+from mnist_flow.runs.orchestrator import run_experiment
+
+IMAGE = np.linspace(0, 1, 784, dtype=np.float32).reshape(28, 28, 1)
+
+
+def plot(*activations: tuple[str, str, np.ndarray]):
+    """A figure of the image and the outputs given; returns its axes by the layer's name, and all its texts."""
+    figure = plot_feature_maps(IMAGE, [Activation(*one) for one in activations], "Title")
+    names = ["images", *(name for name, *_ in activations)]
+    return dict(zip(names, figure.axes, strict=True)), [text.get_text() for text in figure.texts]
+
+
+def get_pixels(axes) -> np.ndarray:
+    (image,) = axes.images
+    return np.ma.filled(image.get_array(), np.nan)
+
+
+def test_maps_stand_side_by_side_with_a_gap():
+    maps = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    nan = np.nan
+    np.testing.assert_array_equal(arrange_maps(maps), [[0, 2, nan, 1, 3], [4, 6, nan, 5, 7]])
+    # 16 a row, and the last row is not full.
+    assert arrange_maps(np.ones((3, 2, 20))).shape == (7, 47)
+    assert np.nansum(arrange_maps(np.ones((3, 2, 20)))) == 3 * 2 * 20
+
+
+def test_all_maps_of_a_convolution_are_there_and_at_most_64():
+    maps = np.random.default_rng(0).random((26, 26, 100), dtype=np.float32)
+    axes, texts = plot(("conv_1", "Conv2D", maps[:, :, :32]), ("conv_2", "Conv2D", maps))
+    first = get_pixels(axes["conv_1"])
+    assert first.shape == (2 * 27 - 1, 16 * 27 - 1)
+    np.testing.assert_array_equal(first[27:, -26:], maps[:, :, 31])
+    assert get_pixels(axes["conv_2"]).shape == (4 * 27 - 1, 16 * 27 - 1)
+    assert [text for text in texts if "of 100 maps" in text] == [
+        f"conv_2: Conv2D, 26 × 26 × 100, from {maps.min():.3g} to {maps.max():.3g}; first 64 of 100 maps"
+    ]
+    np.testing.assert_array_equal(get_pixels(axes["images"]), IMAGE[:, :, 0])
+
+
+def test_dense_layers_are_bars_and_long_ones_strips():
+    flat, units = np.arange(784, dtype=np.float32), np.array([-1, 0, 3], np.float32)
+    axes, texts = plot(("flatten", "Flatten", flat), ("dense_1", "Dense", units))
+    strip = get_pixels(axes["flatten"])
+    np.testing.assert_array_equal(strip, flat.reshape(4, 196))
+    assert [bar.get_height() for bar in axes["dense_1"].patches] == [-1, 0, 3]
+    assert "dense_1: Dense, 3, from -1 to 3, 33 % are 0" in texts
+    # A prime number of values fills no rows.
+    axes, _ = plot(("dense_1", "Dense", np.ones(257, np.float32)))
+    strip = get_pixels(axes["dense_1"])
+    assert strip.shape == (2, 256)
+    assert np.isnan(strip).sum() == 255
+
+
+def test_colours_go_from_zero_or_below_to_the_largest():
+    maps = np.array([0.5, 2], np.float32).reshape(1, 2, 1)
+    axes, _ = plot(("a", "Conv2D", maps), ("b", "Conv2D", -maps), ("c", "Conv2D", 0 * maps))
+    assert (axes["a"].images[0].norm.vmin, axes["a"].images[0].norm.vmax) == (0, 2)
+    assert axes["b"].images[0].norm.vmin == -2
+    assert axes["c"].images[0].norm(0) == 0
+
+
+def test_dropout_is_said_to_pass_all():
+    _, texts = plot(("dropout", "Dropout", np.ones((2, 2, 1), np.float32)))
+    assert "dropout: Dropout, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
+
+
+def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = f"tracking.uri='sqlite:///{tmp_path / 'mlflow.db'}'"
+    drawn = {}
+    plot_all = feature_maps.plot_feature_maps
+
+    def keep(image, activations, title):
+        drawn[title] = activations
+        return plot_all(image, activations, title)
+
+    monkeypatch.setattr(feature_maps, "plot_feature_maps", keep)
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        for seed in (0, 2, 1):
+            blocks = ["model=cnn", "model.blocks=[{filters:[3],kernel_size:3,pool_size:4}]", "model.hidden_units=[]"]
+            blocks += ["model.hidden_dropout=[]", "model.convolution_dropout=0.2"]
+            run_experiment(compose("config", ["data=digits", *blocks, "epochs=1", f"seed={seed}", store]))
+        runs = tracking.fetch_runs([tracking.find_experiment("mnist_flow")])
+        ids = dict(zip(runs["params.seed"], runs["run_id"], strict=True))
+        chosen = f"run_ids=[{ids['2']},{ids['1']}]"
+        for digits in ("[5]", "[7,3]"):
+            evaluate_runs(
+                compose("evaluate", ["measure=feature_maps", f"measure.feature_maps.digits={digits}", chosen, store])
+            )
+        drawing = ["study=feature_maps", "tracking.experiment_name=mnist_flow", "output_dir=figures", store]
+        result = run_study(compose("analyze", drawing))
+    mlflow.set_tracking_uri(None)
+    # The newest evaluation counts; pictures of digits are not drawn as SVG.
+    assert sorted(path.name for path in result.files) == [
+        f"feature_maps-mnist_flow{end}" for end in (".csv", "_3.png", "_7.png")
+    ]
+    assert [title.splitlines()[:2] for title in drawn] == [
+        [f"mnist_flow, seed 1, run {ids['1']}:", f"what each layer gives for the first test image of a {digit}"]
+        for digit in (7, 3)
+    ]
+    seven, three = drawn.values()
+    layers = ["conv_1", "pool_1", "convolution_dropout", "flatten", "probabilities"]
+    assert [one.layer for one in seven] == layers
+    assert [one.output.shape for one in three] == [(26, 26, 3), (6, 6, 3), (6, 6, 3), (108,), (10,)]
+    assert not np.array_equal(seven[0].output, three[0].output)
+    table = pd.read_csv(tmp_path / "figures" / "feature_maps-mnist_flow.csv")
+    assert table["layer"].tolist() == layers
+    assert set(table["images"]) == {2}

@@ -1,0 +1,138 @@
+"""Codes from a trained autoencoder to the figure, and what the figure shows of given points."""
+
+from __future__ import annotations
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from matplotlib.colors import to_hex
+
+from mnist_flow import CONF_DIR
+from mnist_flow.analysis.studies import latent
+from mnist_flow.analysis.studies.latent import DIGIT_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
+from mnist_flow.errors import TrackingError
+from mnist_flow.evaluation.orchestrator import evaluate_runs
+from mnist_flow.runs.orchestrator import run_experiment
+
+RUNS = [("autoencoder_2d", 1), ("autoencoder_2d", 0), ("autoencoder", 0)]
+
+
+def make_summary(std: float, n: int) -> pd.DataFrame:
+    return pd.DataFrame({"k": [10], "n": [n], "mean": [0.51234], "std": [std]})
+
+
+def make_panel(points: np.ndarray, labels: np.ndarray) -> LatentPanel:
+    return LatentPanel("panel", points.astype(np.float32), labels, ("x", "y"))
+
+
+def list_digits(axes) -> dict[str, tuple[float, float]]:
+    """Where the digits are written, in coordinates of the data."""
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    return {text.get_text(): tuple(low + np.array(text.xy) * (high - low)) for text in axes.texts}
+
+
+def test_a_panel_says_what_is_drawn_and_how_well_neighbours_do():
+    arrays = {"points": np.zeros((1, 2)), "labels": np.zeros(1, int), "latent": np.array(2), "explained": np.empty(0)}
+    panel = build_panel("autoencoder_2d", 3, arrays, make_summary(0.01, 2))
+    assert panel.title.splitlines() == [
+        "autoencoder_2d, run of seed 3: code of 2 numbers",
+        "10 nearest neighbours by the whole code: 51.23 ± 1.00 % right (n = 2)",
+    ]
+    assert panel.axis_labels == ("first number of the code", "second number of the code")
+    arrays |= {"latent": np.array(3136), "explained": np.float32([0.251, 0.1])}
+    panel = build_panel("conv_autoencoder", 0, arrays, make_summary(np.nan, 1))
+    assert panel.title.splitlines() == [
+        "conv_autoencoder, run of seed 0: code of 3,136 numbers, its first two principal components",
+        "10 nearest neighbours by the whole code: 51.23 % right (n = 1)",
+    ]
+    assert panel.axis_labels == ("first component (25.1 % of the variance)", "second component (10 %)")
+
+
+def test_points_have_the_colours_of_their_digits_and_digits_stand_at_the_medians():
+    labels = np.repeat([0, 4, 9], 50)
+    centres = np.array([[0, 0], [10, 0], [0, 10]])
+    points = np.repeat(centres, 50, axis=0) + np.tile(np.linspace(-1, 1, 50)[:, None], (3, 2))
+    figure = plot_latent([make_panel(points, labels)], "Codes")
+    axes = figure.axes[0]
+    drawn = axes.collections[0]
+    np.testing.assert_allclose(drawn.get_offsets(), points, atol=1e-6)
+    assert [to_hex(color).upper() for color in drawn.get_facecolors()[::50]] == [DIGIT_COLORS[d] for d in (0, 4, 9)]
+    for (digit, place), centre in zip(list_digits(axes).items(), centres, strict=True):
+        assert digit in "049"
+        np.testing.assert_allclose(place, centre, atol=1e-3)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [str(digit) for digit in range(10)]
+    assert len(set(DIGIT_COLORS)) == 10
+
+
+def test_few_points_far_away_do_not_press_the_others_together():
+    points = np.random.default_rng(0).random((1000, 2))
+    points[0] = 1e6
+    axes = plot_latent([make_panel(points, np.arange(1000) % 10)], "Codes").axes[0]
+    assert axes.get_xlim()[1] < 2
+    assert axes.get_title().endswith("of 1,000 images lie outside the frame")
+
+
+def test_codes_that_are_all_one_are_drawn():
+    axes = plot_latent([make_panel(np.zeros((20, 2)), np.arange(20) % 10)], "Codes").axes[0]
+    assert axes.get_xlim() == (-1, 1)
+    assert len(axes.texts) == 10
+
+
+def test_labels_are_pushed_apart_along_their_line():
+    places = separate_labels(np.array([[0.5, 0.5], [0.52, 0.5], [0.1, 0.1]]), 0.04)
+    np.testing.assert_allclose(places, [[0.49, 0.5], [0.53, 0.5], [0.1, 0.1]], atol=1e-4)
+    same = separate_labels(np.full((2, 2), 0.5), 0.04)
+    assert np.linalg.norm(same[0] - same[1]) == pytest.approx(0.04)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A store of its own with three runs, all measured; not shared, so that no other test sees a run more."""
+    folder = tmp_path_factory.mktemp("latent")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
+        patch.chdir(folder)
+        for model, seed in RUNS:
+            short = ["data=digits", f"model={model}", "noise=salt_and_pepper", "epochs=1", f"seed={seed}"]
+            short += ["evaluation.noise_levels=[0.4]", "evaluation.quality_images=10"]
+            run_experiment(compose("config", [*short, f"tracking.experiment_name={model}", f"tracking.uri='{uri}'"]))
+        before = f"tracking.uri='{uri}'"
+        for model in ("autoencoder_2d", "autoencoder"):
+            evaluate_runs(
+                compose("evaluate", ["measure=latent", f"tracking.experiment_name={model}", before]),
+            )
+    mlflow.set_tracking_uri(None)
+    return folder
+
+
+@pytest.fixture
+def draw(analyze):
+    return lambda *overrides: sorted(path.name for path in analyze(*overrides).files)
+
+
+def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monkeypatch):
+    drawn = []
+    plot = latent.plot_latent
+    monkeypatch.setattr(latent, "plot_latent", lambda panels, title: (drawn.extend(panels), plot(panels, title))[1])
+    assert draw("study=latent") == ["latent.csv", "latent.png", "latent.svg"]
+    assert [panel.title.partition(":")[0] for panel in drawn] == [
+        "autoencoder_2d, run of seed 0",
+        "autoencoder, run of seed 0",
+    ]
+    assert [panel.points.shape for panel in drawn] == [(360, 2), (360, 2)]
+    table = pd.read_csv(tmp_path / "latent.csv")
+    assert table[["model", "latent", "k", "neighbours_from", "n"]].to_numpy().tolist() == [
+        ["autoencoder_2d", 2, 10, 1437, 2],
+        ["autoencoder", 96, 10, 1437, 1],
+    ]
+    # One digit for all is right for a tenth.
+    assert table["mean"].between(0.15, 1).all()
+
+
+def test_nothing_measured_names_the_command(draw):
+    command = "python -m mnist_flow.evaluate measure=feature_maps tracking.experiment_name=NAME"
+    message = f"^study=feature_maps: no run of autoencoder is measured; .*: {command}$"
+    with pytest.raises(TrackingError, match=message):
+        draw("study=feature_maps", "tracking.experiment_name=autoencoder")

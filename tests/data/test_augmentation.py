@@ -1,0 +1,145 @@
+import keras
+import numpy as np
+import pytest
+
+from mnist_flow.data.augmentation import draw_affine_transforms, draw_shifts
+
+
+class Highest(np.random.Generator):
+    """A generator that always draws the upper end of the range, so that the transform is known."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(0))
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        return np.full(size, high)
+
+
+def transform(images: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Apply transforms as the training does."""
+    moved = keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="constant")
+    return np.asarray(moved)
+
+
+def bright_pixel(x: int, y: int, n: int = 1) -> np.ndarray:
+    """Black images with one white pixel, x to the right and y down."""
+    images = np.zeros((n, 28, 28, 1), np.float32)
+    images[:, y, x] = 1
+    return images
+
+
+def test_shifts_move_a_pixel_by_whole_pixels():
+    transforms = draw_shifts(50, 3, np.random.default_rng(0))
+    moved = transform(bright_pixel(10, 20, n=50), transforms)
+    for image, shift in zip(moved, -transforms[:, [2, 5]], strict=True):
+        dx, dy = shift.astype(int)
+        np.testing.assert_array_equal(image, bright_pixel(10 + dx, 20 + dy)[0])
+
+
+def test_shift_of_known_direction():
+    """An output pixel is read a2 to the right and b2 further down: minus the shift."""
+    right_and_up = np.array([[1, 0, -2, 0, 1, 3, 0, 0]], np.float32)
+    np.testing.assert_array_equal(transform(bright_pixel(10, 20), right_and_up), bright_pixel(12, 17))
+
+
+def test_shifts_move_zeros_in():
+    transforms = draw_shifts(50, 3, np.random.default_rng(0))
+    moved = transform(np.ones((50, 28, 28, 1), np.float32), transforms)
+    for image, (dx, dy) in zip(moved, -transforms[:, [2, 5]], strict=True):
+        assert image.sum() == (28 - abs(dx)) * (28 - abs(dy))
+        assert set(np.unique(image)) <= {0, 1}
+
+
+def test_shifts_reach_both_ends_equally_often():
+    transforms = draw_shifts(7000, 3, np.random.default_rng(0))
+    for column in (2, 5):
+        values, counts = np.unique(transforms[:, column], return_counts=True)
+        assert values.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+        # Each is expected 1,000 times; four standard deviations are 117.
+        assert np.all(np.abs(counts - 1000) < 117)
+
+
+def test_shifts_along_the_axes_are_independent():
+    dx, dy = draw_shifts(7000, 3, np.random.default_rng(0))[:, [2, 5]].T
+    assert np.corrcoef(dx, dy)[0, 1] == pytest.approx(0, abs=0.05)
+
+
+def test_shift_of_at_most_0_pixels_is_the_identity():
+    np.testing.assert_array_equal(draw_shifts(3, 0, np.random.default_rng(0)), [[1, 0, 0, 0, 1, 0, 0, 0]] * 3)
+
+
+def test_affine_of_all_zero_ranges_is_the_identity():
+    transforms = draw_affine_transforms(3, 0, 0, 0, np.random.default_rng(0))
+    np.testing.assert_array_equal(transforms, [[1, 0, 0, 0, 1, 0, 0, 0]] * 3)
+    images = np.random.default_rng(1).random((3, 28, 28, 1), dtype=np.float32)
+    np.testing.assert_array_equal(transform(images, transforms), images)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    # About the centre (13.5, 13.5): (20, 10) lies 6.5 right of it and 3.5 above. A quarter turn clockwise carries
+    # right to down and up to right.
+    [(90, (17, 20)), (180, (7, 17))],
+)
+def test_rotation_is_clockwise_about_the_centre(degrees, expected):
+    transforms = draw_affine_transforms(1, degrees, 0, 0, Highest())
+    np.testing.assert_allclose(transform(bright_pixel(20, 10), transforms), bright_pixel(*expected), atol=1e-4)
+
+
+def test_rotation_by_30_degrees_moves_the_centre_of_mass():
+    image = np.zeros((1, 28, 28, 1), np.float32)
+    image[:, 13:15, 20:24] = 1  # centre of mass (21.5, 13.5), 8 pixels right of the centre
+    turned = transform(image, draw_affine_transforms(1, 30, 0, 0, Highest()))[0, :, :, 0]
+    y, x = np.mgrid[:28, :28]
+    # 8 cos 30° = 6.928 right and 8 sin 30° = 4 down.
+    assert np.average(x, weights=turned) == pytest.approx(13.5 + 6.928, abs=0.05)
+    assert np.average(y, weights=turned) == pytest.approx(13.5 + 4.0, abs=0.05)
+
+
+def test_affine_shift_is_a_share_of_the_width():
+    transforms = draw_affine_transforms(1, 0, 0, 0.25, Highest())
+    np.testing.assert_allclose(transform(bright_pixel(10, 12), transforms), bright_pixel(17, 19), atol=1e-4)
+
+
+def test_rotation_comes_before_the_shift():
+    transforms = draw_affine_transforms(1, 90, 0, 0.25, Highest())
+    np.testing.assert_allclose(transform(bright_pixel(10, 10), transforms), bright_pixel(17 + 7, 10 + 7), atol=1e-4)
+
+
+def test_zoom_above_1_enlarges_about_the_centre():
+    image = np.zeros((1, 28, 28, 1), np.float32)
+    image[:, 10:18, 10:18] = 1
+    zoomed = transform(image, draw_affine_transforms(1, 0, 0.5, 0, Highest()))[0, :, :, 0]
+    # 8 × 8 pixels become 12 × 12; the corners are left to the interpolation.
+    assert np.all(zoomed[9:19, 9:19] == 1)
+    assert zoomed[:7].sum() == zoomed[21:].sum() == zoomed[:, :7].sum() == zoomed[:, 21:].sum() == 0
+    assert zoomed.sum() == pytest.approx(144, rel=0.02)
+
+
+def test_affine_ranges_are_uniform_to_both_ends():
+    a0, a1, _, b0, b1, *_ = draw_affine_transforms(4000, 10, 0.1, 0, np.random.default_rng(0)).T
+    degrees = np.rad2deg(np.arctan2(a1, a0))
+    scale = 1 / np.hypot(a0, a1)
+    for values, low, high in ((degrees, -10, 10), (scale, 0.9, 1.1)):
+        assert low <= values.min() + 1e-5
+        assert values.max() - 1e-5 <= high
+        quartiles = (np.quantile(values, [0, 0.25, 0.5, 0.75, 1]) - low) / (high - low)
+        np.testing.assert_allclose(quartiles, [0, 0.25, 0.5, 0.75, 1], atol=0.03)
+    np.testing.assert_allclose([b1, -b0], [a0, a1])  # no shear, one scale for both axes
+
+
+def test_affine_shifts_are_uniform_to_both_ends():
+    transforms = draw_affine_transforms(4000, 0, 0, 0.1, np.random.default_rng(0))
+    for offset in (transforms[:, 2], transforms[:, 5]):
+        assert np.abs(offset).max() <= 2.8
+        np.testing.assert_allclose(np.quantile(offset, [0, 0.25, 0.5, 0.75, 1]), [-2.8, -1.4, 0, 1.4, 2.8], atol=0.15)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda rng: draw_shifts(20, 3, rng), lambda rng: draw_affine_transforms(20, 10, 0.1, 0.1, rng)]
+)
+def test_transforms_come_from_the_generator_alone(draw):
+    first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert (first.shape, first.dtype) == ((20, 8), np.float32)
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from mnist_flow.config.schema import FeatureMapsMeasure
+from mnist_flow.data.loading import DataSet, Images
+from mnist_flow.errors import RunError
+from mnist_flow.evaluation.measures import feature_maps
+from mnist_flow.evaluation.subject import LoadedModel, Subject
+from mnist_flow.models.cnn import Block, build_cnn
+
+
+@pytest.fixture
+def subject():
+    """A network whose one convolution copies the inner pixels; image number i has the pixels i/10 and shows i % 5."""
+    model = build_cnn([Block([1], 3, 2)], convolution_dropout=0.5)
+    copy = np.zeros((3, 3, 1, 1))
+    copy[1, 1] = 1
+    model.get_layer("conv_1").set_weights([copy, np.zeros(1)])
+    pixels = np.arange(10, dtype=np.float32) / 10
+    images = Images(np.broadcast_to(pixels[:, None, None, None], (10, 28, 28, 1)), np.arange(10) % 5)
+    return Subject(LoadedModel("a", "cnn", model, 0.5, 100), DataSet("digits", "here", "0", images, images), {})
+
+
+def measure(subject, digits, layers="all"):
+    return feature_maps.measure("feature_maps", FeatureMapsMeasure(digits=digits, layers=layers), subject)
+
+
+def test_outputs_of_all_layers_for_the_first_image_of_each_digit(subject):
+    outcome = measure(subject, [4, 0])
+    arrays = outcome.arrays["samples/feature_maps.npz"]
+    assert arrays["labels"].tolist() == [4, 0]
+    assert arrays["images"].shape == (2, 28, 28, 1)
+    assert arrays["images"][0].max() == np.float32(0.4)
+    assert arrays["layers"].tolist() == ["conv_1", "pool_1", "convolution_dropout", "flatten", "probabilities"]
+    assert arrays["kinds"].tolist() == ["Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense"]
+    # Halved, as the model was trained.
+    np.testing.assert_allclose(arrays["output_1"][0], np.full((26, 26, 1), 0.2))
+    np.testing.assert_allclose(arrays["output_3"][0], np.full((13, 13, 1), 0.2))
+    assert not arrays["output_1"][1].any()
+    assert arrays["output_4"].shape == (2, 169)
+    np.testing.assert_allclose(arrays["output_5"].sum(axis=1), 1, rtol=1e-6)
+    # One of the two images is black.
+    assert outcome.metrics["share_zero_conv_1"] == 0.5
+    table = outcome.tables["tables/feature_maps.json"]
+    assert table["layer"].tolist() == arrays["layers"].tolist()
+    assert table["max"].tolist()[:4] == pytest.approx([0.2] * 4)
+
+
+def test_only_the_chosen_layers_are_kept(subject):
+    arrays = measure(subject, [1], ["pool_1"]).arrays["samples/feature_maps.npz"]
+    assert arrays["layers"].tolist() == ["pool_1"]
+    assert arrays["output_1"].shape == (1, 13, 13, 1)
+    assert "output_2" not in arrays
+
+
+@pytest.mark.parametrize(
+    ("digits", "layers", "message"),
+    [
+        ([1, 7, 8], "all", r"measure.feature_maps.digits=\[1, 7, 8\]: no test image shows 7 8$"),
+        ([1], ["conv_9"], "measure.feature_maps.layers: no layer 'conv_9'; choose all, or from conv_1 pool_1"),
+    ],
+)
+def test_what_is_not_there_is_told(subject, digits, layers, message):
+    with pytest.raises(RunError, match=message):
+        measure(subject, digits, layers)

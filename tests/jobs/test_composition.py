@@ -1,0 +1,326 @@
+"""What a sweep's overrides multiply out to, beside what Hydra itself makes of each job."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.data.loading import load_data_set
+from mnist_flow.errors import ConfigError, DataError
+from mnist_flow.jobs.composition import choose_workers, compose_base, compose_jobs, count_workers, list_replicates
+from mnist_flow.jobs.identity import identify
+
+
+@pytest.fixture
+def hydra():
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture
+def compose_sweep(hydra):
+    """Overrides → what Hydra composes for the whole sweep on the digits."""
+
+    def compose(*overrides):
+        return hydra.load_configuration("config", ["data=digits", *overrides], run_mode=RunMode.MULTIRUN)
+
+    return compose
+
+
+@pytest.fixture
+def compose_by_hydra(hydra):
+    """The config of one job as Hydra's own launchers compose it."""
+
+    def compose(config, overrides):
+        cfg = hydra.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return validate_config(cfg, TrainConfig)
+
+    return compose
+
+
+@pytest.fixture
+def preset(tmp_path):
+    """Write a preset of an experiment; returns the override with which Hydra finds it."""
+
+    def write(text):
+        folder = tmp_path / "presets"
+        (folder / "experiment").mkdir(parents=True)
+        (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}")
+        return f"hydra.searchpath=[file://{folder}]"
+
+    return write
+
+
+def list_overrides(jobs):
+    return [list(job.overrides) for job in jobs]
+
+
+# The grid
+
+
+def test_a_grid_is_multiplied_out_in_order(compose_sweep):
+    jobs = compose_jobs(compose_sweep("reg=0,0.5", "seed=0,1,2"))
+    assert list_overrides(jobs) == [
+        ["data=digits", f"reg={reg}", f"seed={seed}"] for reg in ("0", "0.5") for seed in (0, 1, 2)
+    ]
+    assert [(job.config.reg, job.config.seed) for job in jobs] == [
+        *((0.0, 0), (0.0, 1), (0.0, 2)),
+        *((0.5, 0), (0.5, 1), (0.5, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "seeds"),
+    [
+        ("seed=3", [3]),
+        ("seed=choice(4,2)", [4, 2]),
+        ("seed=range(1,4)", [1, 2, 3]),
+        ("seed=range(0,10,4)", [0, 4, 8]),
+        ("seed=sort(3,1,2)", [1, 2, 3]),
+    ],
+)
+def test_hydras_ways_to_name_several_values(compose_sweep, override, seeds):
+    assert [job.config.seed for job in compose_jobs(compose_sweep(override))] == seeds
+
+
+def test_options_of_a_group_can_be_named_by_pattern(compose_sweep):
+    jobs = compose_jobs(compose_sweep("model=glob(mlp_1*)"))
+    assert [job.config.model.name for job in jobs] == ["mlp_100", "mlp_1000", "mlp_125_100_50"]
+
+
+def test_a_job_knows_its_names_and_params(compose_sweep):
+    (job,) = compose_jobs(compose_sweep("reg=1e-5", "model.hidden_units=[3,4]"))
+    assert job.identity == identify(job.config, load_data_set("digits").digest)
+    assert job.params == job.config.list_params()
+    assert (job.params["reg"], job.params["model.hidden_units"]) == (1e-5, [3, 4])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reg=0,-1"], "reg=-1: must be greater than or equal to 0"),
+        (["optimizer=sgd,adam", "epochs=0"], "epochs=0: must be greater than or equal to 1"),
+        (["model=mlp_100,autoencoder", "reg=0.1"], "reg=0.1: belongs to classifiers"),
+    ],
+)
+def test_a_job_that_can_not_be_is_told(compose_sweep, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        compose_jobs(compose_sweep(*overrides))
+
+
+def test_data_that_is_not_there_is_told(compose_sweep):
+    with pytest.raises(DataError, match=r"data\.path=nowhere\.npz: no such file"):
+        compose_jobs(compose_sweep("data=mnist", "data.path=nowhere.npz"))
+
+
+# As Hydra composes them
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["reg=0,1e-5", "optimizer.learning_rate=0.1,0.2", "epochs=3"],
+        ["optimizer=sgd,adam,adamw", "optimizer.learning_rate=0.1,0.01"],
+        ["optimizer.learning_rate=0.1,0.01", "optimizer=sgd,adam"],
+        ["model=lenet5,mlp_100,cnn_20_40", "seed=0,1"],
+        ["model=lenet5,mlp_100", "reg=0.5"],
+        ["model=mlp", "model.hidden_units=[3],[4,5],[]", "model.regularized_layers=[]"],
+        ["model=cnn", "model.blocks.1.pool_size=1,2"],
+        ["model=cnn", "model.blocks=[{filters:[4],kernel_size:3,pool_size:2}]"],
+        ["reg=1e-5", "optimizer.learning_rate=${reg}", "tracking.run_name='${model.name} ${seed}'", "seed=1,2"],
+        ["model=mlp_100,lenet5", "tracking.run_name='${model.name} ${reg}'"],
+        ["schedule=cosine,step,plateau", "noise=none,gaussian"],
+        ["++reg=0,1e-5", "++optimizer.nesterov=false", "++optimizer.momentum=0.9"],
+        ["~model.dropout", "+model.dropout=0.5,0.25"],
+        ["optimizer={momentum:0.9}", "optimizer.learning_rate=0.1,0.2"],
+        ["optimizer.momentum=0.5", "optimizer={momentum:0.9}", "seed=0,1"],
+        ["training.early_stopping_patience=null,3", "training.keep_best_epoch=true,false"],
+        ["tracking.run_name='a,b','c d'", "tracking.uri=null"],
+        ["seed=0,1", "seed=2,3"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_a_job_has_the_config_that_hydra_composes(compose_sweep, compose_by_hydra, overrides):
+    try:
+        config = compose_sweep(*overrides)
+        expected = [compose_by_hydra(config, job.overrides) for job in compose_jobs(config)]
+    except HydraException as error:
+        pytest.fail(f"Hydra refuses: {error}")
+    assert [job.config for job in compose_jobs(config)] == expected
+
+
+def test_values_that_only_a_job_has_are_left_to_it(compose_sweep):
+    typed = ["seed=0,1", "hydra.sweep.dir=jobs", "hydra.sweep.subdir=${hydra.job.num}", "tracking.run_name=a-${seed}"]
+    jobs = compose_jobs(compose_sweep(*typed))
+    assert [job.config.tracking.run_name for job in jobs] == ["a-0", "a-1"]
+
+
+def test_a_preset_brings_its_grid_and_values(compose_sweep, compose_by_hydra, preset):
+    search = preset(
+        "defaults:\n  - override /model: mlp_100\n  - override /optimizer: adam\n"
+        "epochs: 3\noptimizer:\n  learning_rate: 0.5\n"
+        "hydra:\n  sweeper:\n    params:\n      reg: 0,0.5\n      optimizer.beta_1: 0.8,0.9\n"
+    )
+    config = compose_sweep(search, "experiment=mine", "seed=7")
+    jobs = compose_jobs(config)
+    assert list_overrides(jobs) == [
+        [f"reg={reg}", f"optimizer.beta_1={beta}", "data=digits", "experiment=mine", "seed=7"]
+        for reg in ("0", "0.5")
+        for beta in ("0.8", "0.9")
+    ]
+    assert [job.config for job in jobs] == [compose_by_hydra(config, job.overrides) for job in jobs]
+    one = jobs[0].config
+    assert (one.model.name, one.optimizer.name, one.optimizer.learning_rate) == ("mlp_100", "adam", 0.5)
+    assert (one.epochs, one.seed) == (3, 7)
+
+
+def test_what_is_typed_wins_over_the_grid_of_a_preset(compose_sweep, preset):
+    search = preset("hydra:\n  sweeper:\n    params:\n      reg: 0,1e-5\n")
+    jobs = compose_jobs(compose_sweep(search, "experiment=mine", "reg=0.5"))
+    assert {job.config.reg for job in jobs} == {0.5}
+
+
+def test_a_preset_may_choose_groups_as_it_sweeps(compose_sweep, compose_by_hydra, preset):
+    search = preset("hydra:\n  sweeper:\n    params:\n      model: mlp_100,lenet5\n      optimizer.momentum: 0.5\n")
+    config = compose_sweep(search, "experiment=mine")
+    jobs = compose_jobs(config)
+    assert [job.config.model.name for job in jobs] == ["mlp_100", "lenet5"]
+    assert [job.config for job in jobs] == [compose_by_hydra(config, job.overrides) for job in jobs]
+
+
+def test_hundreds_of_jobs_are_composed_once_for_each_choice_of_groups(compose_sweep, monkeypatch):
+    config = compose_sweep("optimizer=sgd,adam", "seed=range(0,25)", "reg=" + ",".join(map(str, range(10))))
+    composed, repositories = [], []
+    load_sweep_config = ConfigLoaderImpl.load_sweep_config
+    create_repository = ConfigLoaderImpl._parse_overrides_and_create_caching_repo
+
+    def count_composed(self, master_config, sweep_overrides):
+        composed.append(sweep_overrides)
+        return load_sweep_config(self, master_config, sweep_overrides)
+
+    def count_repositories(self, *arguments, **options):
+        repositories.append(arguments)
+        return create_repository(self, *arguments, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", count_composed)
+    # Each copies the whole schema of Hydra, which takes 20 ms.
+    monkeypatch.setattr(ConfigLoaderImpl, "_parse_overrides_and_create_caching_repo", count_repositories)
+    jobs = compose_jobs(config)
+    assert len(jobs) == 500
+    assert len({job.identity.fingerprint for job in jobs}) == 500
+    assert composed == [["data=digits", "optimizer=sgd"], ["data=digits", "optimizer=adam"]]
+    assert len(repositories) < 10
+
+
+def test_one_job_does_not_change_the_next(compose_sweep):
+    jobs = compose_jobs(compose_sweep("model.hidden_units=[3],[4]", "epochs=1,2"))
+    assert [(job.config.model.hidden_units, job.config.epochs) for job in jobs] == [
+        ([3], 1),
+        ([3], 2),
+        ([4], 1),
+        ([4], 2),
+    ]
+
+
+# Replicates
+
+
+def test_replicates_are_jobs_with_the_seeds_from_the_first_on(compose_sweep):
+    jobs = compose_jobs(compose_sweep("reg=0,0.5", "seed=5", "replicates=3"))
+    assert list_overrides(jobs) == [
+        ["data=digits", f"reg={reg}", f"seed={seed}"] for reg in ("0", "0.5") for seed in (5, 6, 7)
+    ]
+    assert [job.config.seed for job in jobs] == [5, 6, 7, 5, 6, 7]
+    assert {job.config.replicates for job in jobs} == {1}
+    assert len({job.identity.group for job in jobs}) == 2
+    assert len({job.identity.fingerprint for job in jobs}) == 6
+
+
+def test_a_replicate_is_the_job_with_its_seed(compose_sweep):
+    replicates = compose_jobs(compose_sweep("seed=5", "replicates=2"))
+    alone = compose_jobs(compose_sweep("seed=5,6"))
+    assert [job.identity for job in replicates] == [job.identity for job in alone]
+    assert [job.config for job in replicates] == [job.config for job in alone]
+
+
+def test_one_replicate_leaves_the_overrides_as_they_are(compose_sweep):
+    (job,) = compose_jobs(compose_sweep("reg=0.5", "replicates=1"))
+    assert list(job.overrides) == ["data=digits", "reg=0.5"]
+
+
+def test_replicates_of_a_preset_are_multiplied_out_too(compose_sweep, preset):
+    jobs = compose_jobs(compose_sweep(preset("replicates: 2\nseed: 3\n"), "experiment=mine"))
+    assert list_overrides(jobs) == [["data=digits", "experiment=mine", f"seed={seed}"] for seed in (3, 4)]
+
+
+@pytest.mark.parametrize("forced", ["++replicates=2", "++seed=3"])
+def test_forced_overrides_are_multiplied_out_as_plain_ones(compose_sweep, compose_by_hydra, forced):
+    config = compose_sweep("replicates=2", forced)
+    jobs = compose_jobs(config)
+    first = 3 if "seed" in forced else 0
+    assert [job.config.seed for job in jobs] == [first, first + 1]
+    config.hydra.overrides.hydra.append("replicates=1")  # as the sweep does
+    assert [compose_by_hydra(config, job.overrides) for job in jobs] == [job.config for job in jobs]
+
+
+def test_the_replicates_of_a_config_that_no_sweep_composed(compose_config):
+    config = validate_config(compose_config("data=digits", "replicates=2", "seed=1"), TrainConfig)
+    jobs = list_replicates(["data=digits", "replicates=2", "seed=1"], config)
+    assert list_overrides(jobs) == [["data=digits", "seed=1"], ["data=digits", "seed=2"]]
+
+
+def test_the_base_of_a_sweep_is_what_all_jobs_share(compose_sweep):
+    base = compose_base(compose_sweep("reg=0,1e-5", "tracking.experiment_name=x", "hydra.sweep.subdir=y"))
+    assert isinstance(base, TrainConfig)
+    assert base.reg == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "cores", "gigabytes", "workers"),
+    [
+        (1, 4, 20, 4),
+        (4, 4, 20, 4),
+        (5, 4, 20, 5),
+        (7, 4, 20, 7),
+        (8, 4, 20, 4),
+        (24, 4, 20, 4),
+        (3, 2, 5, 3),
+        (3, 2, 4.7, 2),
+        (64, 64, 32, 20),
+        (9, 4, 1, 1),
+        (1, 1, 1, 1),
+        (1, 1, 2, 1),
+        (0, 2, 20, 2),
+    ],
+)
+def test_a_pool_has_a_process_a_core_or_a_few_more(monkeypatch, n_jobs, cores, gigabytes, workers):
+    monkeypatch.setattr("mnist_flow.jobs.composition.count_cores", lambda: cores)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
+    assert choose_workers(n_jobs) == workers
+
+
+@pytest.mark.parametrize(
+    ("overrides", "workers"),
+    [
+        ([], 1),
+        (["hydra/launcher=local_pool"], 3),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=5"], 5),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-2"], 1),
+        (["hydra/launcher=slurm"], None),
+    ],
+)
+def test_jobs_at_a_time(monkeypatch, compose_sweep, overrides, workers):
+    monkeypatch.setattr("mnist_flow.jobs.composition.count_cores", lambda: 2)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
+    assert count_workers(compose_sweep(*overrides), n_jobs=3) == workers

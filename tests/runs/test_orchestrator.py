@@ -1,0 +1,304 @@
+"""A whole run on the digits, read back through MLflow's client."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_flow.errors import DivergedError, TrackingError, UserError
+from mnist_flow.figures.plots import rendering
+from mnist_flow.runs.orchestrator import run_experiment
+from mnist_flow.tracking import delivery
+from mnist_flow.training import loop as training
+from support import QUICK, count_calls, watch_store
+
+ARTIFACTS = {
+    "config/config.yaml",
+    "confusion_matrix/confusion_matrix.json",
+    "confusion_matrix/counts.png",
+    "confusion_matrix/row_normalised.png",
+    "curves/epochs.png",
+    "curves/epochs.svg",
+    "environment/git.json",
+    "environment/machine.json",
+    "environment/packages.txt",
+    "model_diagram/diagram.png",
+    "model_diagram/summary.txt",
+    "predictions/test.npz",
+    "samples/misclassified.png",
+    "tables/per_class.json",
+}
+
+# Beginnings of the names of methods that write.
+WRITES = ("create_", "delete_", "finalize_", "log_", "record_", "set_", "update_")
+
+
+def only_run(client: mlflow.MlflowClient, name: str = "mnist_flow") -> mlflow.entities.Run:
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 1
+    return runs[0]
+
+
+def list_artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -> set[str]:
+    found: set[str] = set()
+    for entry in client.list_artifacts(run_id, folder):
+        found |= list_artifacts(client, run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+@pytest.fixture
+def finished(store, compose_config):
+    objective = run_experiment(compose_config(*QUICK, "reg=1e-4", "seed=3"))
+    return store, only_run(store), objective
+
+
+def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
+    client, run, objective = finished
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer.learning_rate"] == "0.1"
+    assert run.data.params["reg"] == "0.0001"
+    assert run.data.params["model.hidden_units"] == "[16]"
+    assert run.data.params["data.validation"] == "holdout"
+
+    tags = run.data.tags
+    assert tags["mnist_flow.kind"] == "train"
+    assert len(tags["mnist_flow.fingerprint"]) == len(tags["mnist_flow.group"]) == 16
+    assert tags["mnist_flow.fingerprint"] != tags["mnist_flow.group"]
+
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+        assert [point.step for point in client.get_metric_history(run.info.run_id, name)] == [1, 2]
+    metrics = run.data.metrics
+    assert metrics["test_loss"] == pytest.approx(metrics["test_cross_entropy"] + metrics["test_l2_penalty"])
+    assert metrics["test_l2_penalty"] > 0
+    assert metrics["n_parameters"] == 784 * 16 + 16 + 16 * 10 + 10
+    assert metrics["fit_seconds"] > 0
+    assert objective == metrics["val_accuracy"]
+
+    assert list_artifacts(client, run.info.run_id) >= ARTIFACTS
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    counts = np.array(json.loads((folder / "confusion_matrix/confusion_matrix.json").read_text())["counts"])
+    assert counts.sum() == 360
+    assert np.trace(counts) / 360 == pytest.approx(metrics["test_accuracy"])
+    saved = np.load(folder / "predictions/test.npz")
+    assert (saved["probabilities"].argmax(axis=1) == saved["labels"]).mean() == pytest.approx(metrics["test_accuracy"])
+    per_class = pd.read_json(folder / "tables/per_class.json", orient="split")
+    assert per_class["support"].sum() == 360
+    packages = (folder / "environment/packages.txt").read_text().splitlines()
+    assert "tensorflow==2.21.0" in packages
+    machine = json.loads((folder / "environment/machine.json").read_text())
+    assert machine["intra_op_threads"] == 1
+
+
+@pytest.mark.parametrize("epochs", [2, 12])
+def test_a_run_writes_to_the_store_once_an_epoch_and_eleven_times_besides(store, compose_config, monkeypatch, epochs):
+    """Counted, since a server may be far away."""
+    calls = watch_store(monkeypatch.setattr)
+    run_experiment(compose_config(*QUICK, f"epochs={epochs}"))
+    written = sum(number for name, number in calls.items() if name.startswith(WRITES))
+    assert calls["log_batch"] <= epochs + 4
+    assert written <= epochs + 11
+    assert calls.total() - written <= 8
+
+
+def test_each_job_of_a_process_is_traced_once(store, compose_config, monkeypatch):
+    """The gradient step, the validation step, and the prediction."""
+    learner = training._Learner
+    traced = count_calls(monkeypatch, (learner, "train_step"), (learner, "test_step"), (keras.Model, "predict_step"))
+    for reg in (0, 1e-4):
+        run_experiment(compose_config(*QUICK, f"reg={reg}"))
+    assert traced == {"train_step": 2, "test_step": 2, "predict_step": 2}
+
+
+def test_a_run_draws_six_pictures_and_makes_two_folders_of_artifacts(store, compose_config, monkeypatch):
+    drawn, sent = [], []
+    monkeypatch.setattr(rendering, "save_figure", lambda figure, file: drawn.append(file.name))
+    deliver = delivery.deliver
+    monkeypatch.setattr(
+        delivery, "deliver", lambda *arguments: (sent.append(arguments[3]["kind"]), deliver(*arguments))
+    )
+    run_experiment(compose_config(*QUICK))
+    assert len(drawn) == 6
+    assert Counter(sent)["artifacts"] == 2
+    assert len(sent) <= 10
+
+
+def test_the_second_job_of_a_process_trains_on_the_arrays_of_the_first(store, compose_config, monkeypatch):
+    trained_on = []
+    train = training.train_model
+
+    def note(model, train_images, validation, *arguments, **options):
+        trained_on.append((train_images, validation))
+        return train(model, train_images, validation, *arguments, **options)
+
+    monkeypatch.setattr(training, "train_model", note)
+    for seed in (0, 1):
+        run_experiment(compose_config(*QUICK, "epochs=1", f"seed={seed}"))
+    first, second = trained_on
+    assert all(one.images is other.images for one, other in zip(first, second, strict=True))
+
+
+def test_the_data_is_logged_as_inputs_with_digests(finished):
+    _, run, _ = finished
+    inputs = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(inputs) == {"training", "validation", "test"}
+    assert inputs["training"].name == "digits_training"
+    assert inputs["training"].digest.endswith("-training-1137")
+    assert len({dataset.digest for dataset in inputs.values()}) == 3
+
+
+def test_the_logged_model_classifies_like_the_run(finished, tmp_path):
+    client, run, _ = finished
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    saved = np.load(client.download_artifacts(run.info.run_id, "predictions/test.npz", str(tmp_path)))
+    from mnist_flow.data.loading import load_data_set
+
+    images = load_data_set("digits").test.images
+    np.testing.assert_allclose(model.predict(images), saved["probabilities"], atol=1e-6)
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 28, 28, 1)
+    assert model.metadata.get_input_schema().numpy_types() == [np.dtype("float32")]
+    assert model.input_example.shape == (5, 28, 28, 1)
+
+
+def test_the_same_config_gives_the_same_numbers_after_another_job(store, compose_config):
+    config = ["noise=salt_and_pepper", "noise.level=0.1", "augmentation=shift", "model.dropout=0.2"]
+    run_experiment(compose_config(*QUICK, *config, "tracking.experiment_name=first"))
+    run_experiment(compose_config("data=digits", "model=lenet5", "epochs=1", "tracking.experiment_name=between"))
+    run_experiment(compose_config(*QUICK, *config, "tracking.experiment_name=second"))
+    run_experiment(compose_config(*QUICK, *config, "seed=1", "tracking.experiment_name=other"))
+    histories = {
+        name: [
+            (metric, point.value)
+            for metric in ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss")
+            for point in store.get_metric_history(only_run(store, name).info.run_id, metric)
+        ]
+        for name in ("first", "second", "other")
+    }
+    assert histories["first"] == histories["second"]
+    assert histories["first"] != histories["other"]
+    fingerprints = {
+        name: only_run(store, name).data.tags["mnist_flow.fingerprint"] for name in ("first", "second", "other")
+    }
+    groups = {name: only_run(store, name).data.tags["mnist_flow.group"] for name in ("first", "second", "other")}
+    assert fingerprints["first"] == fingerprints["second"] != fingerprints["other"]
+    assert groups["first"] == groups["second"] == groups["other"]
+
+
+def test_a_diverged_run_is_failed_and_says_at_which_epoch(store, compose_config, tmp_path):
+    with pytest.raises(DivergedError, match=r"epoch 1.*smaller optimizer\.learning_rate"):
+        run_experiment(compose_config(*QUICK, "optimizer.learning_rate=1e30"))
+    run = only_run(store)
+    assert run.info.status == "FAILED"
+    trace = Path(store.download_artifacts(run.info.run_id, "traceback.txt", str(tmp_path))).read_text()
+    assert "DivergedError" in trace
+
+
+@pytest.mark.parametrize("override", ["reg=-1", "data.path=nowhere.npz", "data.holdout_size=5000"])
+def test_bad_input_leaves_no_run(store, compose_config, override):
+    data = [] if override.startswith("data.path") else ["data=digits"]
+    with pytest.raises(UserError, match=override.split("=")[0].replace(".", r"\.")):
+        run_experiment(compose_config(*data, override))
+    assert mlflow.search_runs(search_all_experiments=True).empty
+
+
+def test_a_deleted_experiment_is_a_clear_error(store, compose_config):
+    store.delete_experiment(store.create_experiment("gone"))
+    with pytest.raises(TrackingError, match=r"gone.*deleted"):
+        run_experiment(compose_config(*QUICK, "tracking.experiment_name=gone"))
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss", "test_accuracy", "test_loss"])
+def test_the_objective_can_be_chosen(store, compose_config, objective):
+    value = run_experiment(compose_config(*QUICK, "epochs=1", f"evaluation.objective={objective}"))
+    assert value == only_run(store).data.metrics[objective]
+
+
+def test_credentials_of_the_tracking_uri_stay_out_of_the_run(store, compose_config, tmp_path, monkeypatch):
+    # The variable wins over the config, so the run lands here while its config holds the credentials.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    run_experiment(compose_config(*QUICK, "epochs=1", "tracking.uri='http://ada:sesame@example.org'"))
+    run = only_run(store)
+    assert run.data.params["tracking.uri"] == "http://***@example.org"
+    folder = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    for file in folder.rglob("*"):
+        assert not file.is_file() or b"sesame" not in file.read_bytes()
+
+
+def test_system_metrics_are_logged_on_demand(store, compose_config):
+    run_experiment(compose_config(*QUICK, "epochs=100", "tracking.system_metrics=true"))
+    assert "system/cpu_utilization_percentage" in only_run(store).data.metrics
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adam", "schedule=plateau", "training.early_stopping_patience=1"],
+        ["optimizer=adamw", "schedule=step", "training.ema_momentum=0.9", "training.keep_best_epoch=true"],
+        ["optimizer=rmsprop", "training.precision=mixed_bfloat16", "training.label_smoothing=0.1"],
+        ["schedule=cosine", "schedule.warmup_epochs=1", "noise=gaussian", "augmentation=affine"],
+        ["data.validation=test", "model.batch_normalization=true", "model.activation=tanh"],
+    ],
+)
+def test_every_choice_trains(store, compose_config, overrides):
+    assert 0 <= run_experiment(compose_config(*QUICK, *overrides)) <= 1
+    assert only_run(store).info.status == "FINISHED"
+
+
+@pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ is not set")
+def test_the_real_mnist_is_learned(store, compose_config):
+    assert run_experiment(compose_config("model=mlp_64_64", "epochs=2")) > 0.92
+    run = only_run(store)
+    assert run.data.metrics["test_accuracy"] > 0.92
+    assert run.data.metrics["n_parameters"] == 55_050
+    assert {item.dataset.digest for item in run.inputs.dataset_inputs} == {
+        "06b0d1f124c4e5fa-training-50000",
+        "06b0d1f124c4e5fa-validation-10000",
+        "06b0d1f124c4e5fa-test-10000",
+    }
+
+
+DENOISER = ["data=digits", "model=autoencoder", "model.hidden_units=[16]", "model.latent_units=8", "epochs=2"]
+
+
+@pytest.mark.parametrize("noise", ["salt_and_pepper", "gaussian"])
+def test_a_denoiser_leaves_its_curves_pictures_and_qualities(store, compose_config, tmp_path, noise):
+    column = {"salt_and_pepper": "level", "gaussian": "stddev"}[noise]
+    shown = ["evaluation.noise_levels=[0.0,0.4]", "evaluation.quality_images=20", "evaluation.samples_every=1"]
+    objective = run_experiment(compose_config(*DENOISER, *shown, f"noise={noise}", f"noise.{column}=0.4"))
+    run = only_run(store)
+    metrics = run.data.metrics
+    for name in ("loss", "val_loss", "learning_rate"):
+        assert [point.step for point in store.get_metric_history(run.info.run_id, name)] == [1, 2]
+    assert "val_accuracy" not in metrics
+    assert objective == metrics["val_loss"] == metrics["selected_val_loss"]
+    assert store.get_metric_history(run.info.run_id, "val_loss")[0].value > objective
+    artifacts = list_artifacts(store, run.info.run_id)
+    pictures = {"levels", "reconstruction", "epochs/epoch_001", "epochs/epoch_002"}
+    assert {path for path in artifacts if path.startswith("samples/")} == {f"samples/{one}.png" for one in pictures}
+    assert artifacts >= {"curves/epochs.png", "model_diagram/diagram.png", "model_diagram/summary.txt"}
+    file = store.download_artifacts(run.info.run_id, "tables/reconstruction.json", str(tmp_path))
+    table = pd.read_json(file, orient="split")
+    assert table["method"].tolist() == ["noisy", "median_3x3", "denoised"] * 2
+    assert table[column].tolist() == [0.0] * 3 + [0.4] * 3
+    assert set(table["n"]) == {20}
+    denoised = table[(table[column] == 0.4) & (table["method"] == "denoised")].iloc[0]
+    assert metrics[f"test_psnr_at_{column}_0.4"] == pytest.approx(denoised["psnr"])
+    assert metrics[f"test_ssim_at_{column}_0.4"] == pytest.approx(denoised["ssim"])
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, 28, 28, 1)
+
+
+def test_a_finished_denoiser_is_not_trained_again(store, compose_config, capsys):
+    config = compose_config(*DENOISER, "epochs=1", "noise=salt_and_pepper")
+    first = run_experiment(config)
+    assert run_experiment(config) == first
+    only_run(store)
+    assert "has the same config and data and is finished" in capsys.readouterr().out

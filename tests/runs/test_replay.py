@@ -1,0 +1,221 @@
+"""python -m mnist_flow.rerun in a subprocess, and the config that it composes."""
+
+from __future__ import annotations
+
+import mlflow
+import pytest
+import yaml
+
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError, TrackingError
+from mnist_flow.runs.replay import write_config
+from support import QUICK
+
+RERUN = ("-m", "mnist_flow.rerun")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory, run_command):
+    """The folder of a run that was made with overrides, its client, and the run."""
+    folder = tmp_path_factory.mktemp("original")
+    overrides = ["reg=1e-4", "seed=3", "model.dropout=0.2", "noise=gaussian", "optimizer.momentum=0.5"]
+    done = run_command(folder, "-m", "mnist_flow.train", *QUICK, *overrides, "tracking.run_name=mine")
+    assert done.returncode == 0, done.stderr
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mnist_flow").experiment_id])
+    return folder, client, run
+
+
+@pytest.fixture
+def rerun(original, run_command):
+    """Run it again with these arguments; returns what the command said and the new run, if there is one."""
+    folder, client, first = original
+
+    def run(*arguments, run_id=first.info.run_id):
+        done = run_command(folder, *RERUN, f"run_id={run_id}", *arguments)
+        newest, *_ = client.search_runs([first.info.experiment_id], order_by=["attributes.start_time DESC"])
+        return done, newest if newest.info.run_id != first.info.run_id else None
+
+    return run
+
+
+def test_a_run_is_repeated_with_identical_metrics(original, rerun):
+    _, client, first = original
+    done, run = rerun()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"repeats run {first.info.run_id}: all " in done.stdout
+    assert "metrics are identical" in done.stdout
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mnist_flow.rerun_of"] == first.info.run_id
+    assert run.data.tags["mnist_flow.rerun_agrees"] == "identical"
+    assert run.data.tags["mnist_flow.fingerprint"] == first.data.tags["mnist_flow.fingerprint"]
+    for name in ("loss", "val_loss", "test_loss", "test_accuracy"):
+        assert run.data.metrics[name] == first.data.metrics[name]
+    different = {key for key, value in first.data.params.items() if run.data.params[key] != value}
+    assert different == {"resume", "tracking.run_name", "tracking.rerun_of"}
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 2
+
+
+def test_a_group_that_is_chosen_is_the_projects_own_and_differences_are_told(original, rerun):
+    _, _, first = original
+    done, run = rerun("optimizer=adam")
+    assert (done.returncode, done.stderr) == (0, "")
+    params = run.data.params
+    assert (params["optimizer.name"], params["optimizer.learning_rate"]) == ("adam", "0.001")
+    assert "optimizer.momentum" not in params
+    assert (params["reg"], params["seed"], params["noise.name"]) == ("0.0001", "3", "gaussian")
+    assert run.data.tags["mnist_flow.rerun_agrees"] == "differs"
+    assert f"has another config or other data than run {first.info.run_id}: " in done.stdout
+    metrics = run.data.metrics
+    assert f"  loss: {first.data.metrics['loss']:.6g} then, {metrics['loss']:.6g} now" in done.stdout
+
+
+def test_what_differs_in_code_data_and_packages_is_told(original, rerun):
+    _, client, first = original
+    run_id = first.info.run_id
+    packages = mlflow.artifacts.load_text(f"{first.info.artifact_uri}/environment/packages.txt")
+    tags = first.data.tags
+    client.set_tag(run_id, tracking.CODE_TAG, "code of then")
+    client.set_tag(run_id, tracking.DATA_TAG, "digest of then")
+    client.log_text(run_id, packages.replace("numpy==", "numpy==0."), "environment/packages.txt")
+    try:
+        done, _ = rerun("epochs=1")
+    finally:
+        client.set_tag(run_id, tracking.CODE_TAG, tags[tracking.CODE_TAG])
+        client.set_tag(run_id, tracking.DATA_TAG, tags[tracking.DATA_TAG])
+        client.log_text(run_id, packages, "environment/packages.txt")
+    assert done.returncode == 0, done.stderr
+    now = tags[tracking.DATA_TAG]
+    assert f"the code differs from that of run {run_id}" in done.stderr
+    assert f"the data differs from that of run {run_id}: digest digest of then then, {now} now" in done.stderr
+    assert f"1 packages differ from those of run {run_id}: numpy" in done.stderr
+    assert len(done.stderr.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "run_id: missing; python -m mnist_flow.rerun run_id=ID"),
+        (["run_id="], "run_id: missing"),
+        (["reg=0"], "run_id: missing"),
+        (["run_id=nowhere"], "nowhere"),
+    ],
+)
+def test_a_run_id_that_is_missing_or_unknown_is_one_line_status_2(original, run_command, arguments, message):
+    done = run_command(original[0], *RERUN, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_key_is_one_line_status_2(rerun):
+    done, _ = rerun("epoch=3")
+    assert (done.returncode, done.stderr) == (2, done.stderr.splitlines()[0] + "\n")
+    assert "epoch: unknown key; did you mean 'epochs'?" in done.stderr
+
+
+def test_help_says_how(tmp_path, run_command):
+    done = run_command(tmp_path, *RERUN, "--help")
+    assert done.returncode == 0
+    assert "python -m mnist_flow.rerun run_id=ID" in done.stdout
+
+
+# The config alone
+
+
+HYDRA = {
+    "hydra": {
+        "runtime": {"choices": {"model": "cnn_20_40", "data": "digits", "experiment": None, "hydra/launcher": "basic"}}
+    }
+}
+LOGGED = {
+    "reg": 0.5,
+    "resume": True,
+    "data": {"name": "digits", "path": "/then/mnist.npz"},
+    "model": {"name": "cnn_20_40", "hidden_units": [7]},
+    "training": {"threads": 2, "checkpoint_dir": "/then"},
+    "tracking": {"uri": "http://then:5000", "run_name": "then", "experiment_name": "then"},
+}
+
+
+@pytest.fixture
+def logged_run(store):
+    """Create a run with these configs as its artifacts; returns its id."""
+
+    def create(kind="train", **texts):
+        run_id = store.create_run(tracking.get_or_create_experiment("x"), tags={tracking.KIND_TAG: kind}).info.run_id
+        for name, text in texts.items():
+            store.log_text(run_id, text if isinstance(text, str) else yaml.safe_dump(text), f"config/{name}.yaml")
+        return run_id
+
+    return create
+
+
+def test_the_logged_config_extends_the_projects_own(logged_run, tmp_path):
+    run_id = logged_run(config=LOGGED, hydra=HYDRA)
+    assert write_config([f"run_id={run_id}", "reg=0", "-m"], str(tmp_path)) == ["reg=0", "-m"]
+    text = (tmp_path / "rerun.yaml").read_text()
+    assert text.startswith("# @package _global_\n")
+    assert yaml.safe_load(text) == {
+        "defaults": ["config", {"override data": "digits"}, {"override model": "cnn_20_40"}, "_self_"],
+        "reg": 0.5,
+        "resume": False,
+        "data": {"name": "digits"},
+        "model": {"name": "cnn_20_40", "hidden_units": [7]},
+        "training": {"threads": 2},
+        "tracking": {"rerun_of": run_id, "experiment_name": "then"},
+    }
+
+
+def test_a_group_that_is_chosen_is_not_the_runs(logged_run, tmp_path):
+    run_id = logged_run(config=LOGGED, hydra=HYDRA)
+    assert write_config([f"run_id={run_id}", "model=mlp_100"], str(tmp_path)) == ["model=mlp_100"]
+    config = yaml.safe_load((tmp_path / "rerun.yaml").read_text())
+    assert config["defaults"] == ["config", {"override data": "digits"}, "_self_"]
+    assert "model" not in config
+    assert config["reg"] == 0.5
+
+
+@pytest.mark.parametrize("missing", ["config", "hydra"])
+def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path, missing):
+    texts = {"config": LOGGED, "hydra": HYDRA}
+    del texts[missing]
+    run_id = logged_run(**texts)
+    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/{missing}.yaml can't be had"):
+        write_config([f"run_id={run_id}"], str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "- a list\n", "a text", "a: [1\n"])
+@pytest.mark.parametrize("damaged", ["config", "hydra"])
+def test_a_config_that_is_damaged_is_told(logged_run, tmp_path, damaged, text):
+    run_id = logged_run(**{"config": LOGGED, "hydra": HYDRA, damaged: text})
+    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/{damaged}.yaml is no config"):
+        write_config([f"run_id={run_id}"], str(tmp_path))
+
+
+def test_a_hydra_config_without_choices_is_told(logged_run, tmp_path):
+    run_id = logged_run(config=LOGGED, hydra={"hydra": {}})
+    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/hydra.yaml is no config"):
+        write_config([f"run_id={run_id}"], str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["sweep", "analysis"])
+def test_only_a_training_run_can_be_repeated(logged_run, tmp_path, kind):
+    run_id = logged_run(kind, config=LOGGED, hydra=HYDRA)
+    with pytest.raises(TrackingError, match=f"run_id={run_id}: is no training run"):
+        write_config([f"run_id={run_id}"], str(tmp_path))
+
+
+def test_the_server_can_be_named(logged_run, tmp_path, tmp_path_factory, monkeypatch):
+    run_id = logged_run(config=LOGGED, hydra=HYDRA)
+    uri = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(None)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    write_config([f"run_id={run_id}", f"tracking.uri='{uri}'"], str(tmp_path))
+    assert (tmp_path / "rerun.yaml").exists()
+
+
+def test_a_run_id_is_needed(tmp_path):
+    with pytest.raises(ConfigError, match="run_id: missing"):
+        write_config(["reg=0"], str(tmp_path))

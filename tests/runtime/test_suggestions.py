@@ -1,0 +1,35 @@
+import pytest
+
+from mnist_flow.runtime.suggestions import did_you_mean
+
+KNOWN = ["epochs", "seed", "reg", "batch_size", "optimizer.name", "optimizer.learning_rate", "evaluation.batch_size"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("epoch", "; did you mean 'epochs'?"),
+        ("optimiser.name", "; did you mean 'optimizer.name'?"),
+        ("learning_rate", "; did you mean 'optimizer.learning_rate'?"),
+        ("training.learning_rate", "; did you mean 'optimizer.learning_rate'?"),
+        ("lerning_rate", "; did you mean 'optimizer.learning_rate'?"),
+        ("training.batch_size", "; did you mean 'batch_size' or 'evaluation.batch_size'?"),
+        ("zzz", "."),
+    ],
+)
+def test_close_names_are_found(name, expected):
+    assert did_you_mean(name, KNOWN) == expected
+
+
+def test_at_most_three_names():
+    assert did_you_mean("a.level", [f"{group}.level" for group in "bcdef"]) == (
+        "; did you mean 'b.level' or 'c.level' or 'd.level'?"
+    )
+
+
+def test_nothing_is_known():
+    assert did_you_mean("epochs", []) == "."
+
+
+def test_names_may_come_from_an_iterator():
+    assert did_you_mean("epoch", iter(["seed", "epochs"])) == "; did you mean 'epochs'?"

@@ -1,0 +1,266 @@
+"""A sweep typed once, and again: its parent, its tables, and what it skips."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from support import DEAD_PROCESS, QUICK, command_environment, count_store_calls, list_imports, wait_until
+
+SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
+GRID = ("reg=0,1e-4", "replicates=2")
+
+
+def connect(folder) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def fetch(folder, kind) -> list[mlflow.entities.Run]:
+    client = connect(folder)
+    experiment = client.get_experiment_by_name("x")
+    return list(client.search_runs([experiment.experiment_id], f"tags.`mnist_flow.kind` = '{kind}'"))
+
+
+def load_table(folder, run, name) -> pd.DataFrame:
+    path = connect(folder).download_artifacts(run.info.run_id, f"sweep/{name}.csv")
+    return pd.read_csv(path)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, run_command):
+    folder = tmp_path_factory.mktemp("swept")
+    return folder, run_command(folder, *SWEEP, *GRID)
+
+
+@pytest.fixture
+def again(swept, tmp_path):
+    """A copy of the swept folder; its store's artifacts stay where they were."""
+    folder = tmp_path / "again"
+    shutil.copytree(swept[0], folder)
+    return folder
+
+
+def test_a_sweep_tells_what_it_does_job_by_job(swept):
+    _, done = swept
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "4 jobs: 0 skipped, 0 resumed, 4 new"
+    ended = [line for line in lines if "FINISHED" in line]
+    assert len(ended) == 4
+    assert ended[0].startswith("reg=0.0 seed=0  FINISHED  val_accuracy 0.")
+    assert "[4/4 done, 0 running, 0 failed]" in ended[3]
+    assert "best val_accuracy first: mean ± sample standard deviation over n seeds" in lines
+    assert "epoch 1/" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_parent_holds_grid_counts_and_overrides(swept, tmp_path):
+    folder, _ = swept
+    (parent,) = fetch(folder, "sweep")
+    assert parent.info.status == "FINISHED"
+    counts = {name: value for name, value in parent.data.metrics.items() if name.startswith(("jobs", "workers"))}
+    assert counts == {
+        "jobs": 4,
+        "jobs_finished": 4,
+        "jobs_new": 4,
+        "jobs_resumed": 0,
+        "jobs_skipped": 0,
+        "jobs_elsewhere": 0,
+        "jobs_failed": 0,
+        "jobs_missing": 0,
+        "workers": 1,
+    }
+    grid = load_table(folder, parent, "grid")
+    assert grid.drop(columns="fingerprint").to_dict("list") == {
+        "job": [0, 1, 2, 3],
+        "reg": [0, 0, 1e-4, 1e-4],
+        "seed": [0, 1, 0, 1],
+    }
+    overrides = connect(folder).download_artifacts(parent.info.run_id, "sweep/overrides.yaml", str(tmp_path))
+    assert "- replicates=2\n" in Path(overrides).read_text()
+
+
+def test_the_summary_has_a_row_a_job_and_the_replicates_their_mean(swept):
+    folder, _ = swept
+    (parent,) = fetch(folder, "sweep")
+    summary = load_table(folder, parent, "summary")
+    assert list(summary.columns[:3]) == ["reg", "seed", "outcome"]
+    assert list(summary["outcome"]) == ["new"] * 4
+    runs = {run.info.run_id: run.data for run in fetch(folder, "train")}
+    for row in summary.itertuples():
+        assert row.test_accuracy == runs[row.run_id].metrics["test_accuracy"]
+        assert (str(row.reg), str(row.seed)) == (
+            str(float(runs[row.run_id].params["reg"])),
+            runs[row.run_id].params["seed"],
+        )
+    replicates = load_table(folder, parent, "replicates")
+    assert list(replicates["n"]) == [2, 2]
+    first, second = summary["test_accuracy"][:2]
+    assert replicates["test_accuracy_mean"][0] == pytest.approx((first + second) / 2)
+    # ddof = 1
+    assert replicates["test_accuracy_std"][0] == pytest.approx(abs(first - second) / math.sqrt(2))
+    assert parent.data.metrics["best_val_accuracy_mean"] == pytest.approx(replicates["val_accuracy_mean"].max())
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    try:
+        mlflow.set_experiment("x")
+        loaded = mlflow.load_table("sweep/summary.json", run_ids=[parent.info.run_id])
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert list(loaded["run_id"]) == list(summary["run_id"])
+
+
+def test_replicates_share_a_group_and_runs_are_named_by_what_varies(swept):
+    runs = fetch(swept[0], "train")
+    assert sorted(run.info.run_name for run in runs) == [
+        f"reg={reg} seed={seed} mlp" for reg in ("0.0", "0.0001") for seed in (0, 1)
+    ]
+    groups = {}
+    for run in runs:
+        groups.setdefault(run.data.tags["mnist_flow.group"], []).append(run.data.params["seed"])
+    assert sorted(sorted(seeds) for seeds in groups.values()) == [["0", "1"], ["0", "1"]]
+
+
+def test_the_same_command_again_trains_nothing_and_leaves_the_parent_alone(again, run_command):
+    (before,) = fetch(again, "sweep")
+    done = run_command(again, *(argument.replace("replicates=2", "seed=range(2)") for argument in (*SWEEP, *GRID)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("4 jobs: 4 skipped, 0 resumed, 0 new\n")
+    (after,) = fetch(again, "sweep")
+    assert after.info.end_time == before.info.end_time
+    assert len(fetch(again, "train")) == 4
+
+
+def test_a_finished_sweep_asks_the_store_few_questions_however_many_jobs_it_has(again):
+    """Counted, since a server may be far away."""
+    calls = count_store_calls(again, *SWEEP[1:], *GRID)
+    assert calls.total() <= 5
+
+
+def test_a_parent_that_was_killed_after_its_last_job_is_ended_with_its_tables(again, run_command):
+    client = connect(again)
+    (killed,) = fetch(again, "sweep")
+    client.update_run(killed.info.run_id, status="RUNNING")
+    client.set_tag(killed.info.run_id, "mnist_flow.process", DEAD_PROCESS)
+    done = run_command(again, *SWEEP, *GRID)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("4 jobs: 4 skipped, 0 resumed, 0 new\n")
+    assert "marked KILLED, since their processes are gone: sweep run: 1" in done.stderr
+    (parent,) = fetch(again, "sweep")
+    assert (parent.info.run_id, parent.info.status) == (killed.info.run_id, "FINISHED")
+    assert (parent.data.metrics["jobs_finished"], parent.data.metrics["jobs_skipped"]) == (4, 4)
+    assert list(load_table(again, parent, "summary")["outcome"]) == ["skipped"] * 4
+    assert len(fetch(again, "train")) == 4
+
+
+def test_a_larger_grid_trains_only_what_is_new(again, run_command):
+    done = run_command(again, *SWEEP, "reg=0,1e-4,1e-3", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("6 jobs: 4 skipped, 0 resumed, 2 new\n")
+    parents = fetch(again, "sweep")
+    assert len(parents) == 2
+    newest = max(parents, key=lambda run: run.info.start_time)
+    assert newest.data.metrics["jobs_skipped"] == 4
+    assert list(load_table(again, newest, "summary")["outcome"]) == ["skipped"] * 4 + ["new"] * 2
+    assert len(fetch(again, "train")) == 6
+
+
+def test_resume_false_trains_all_anew(again, run_command):
+    done = run_command(again, *SWEEP, "reg=0,1e-4", "resume=false")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 jobs: 0 skipped, 0 resumed, 2 new\n")
+    assert len(fetch(again, "train")) == 6
+    newest = max(fetch(again, "sweep"), key=lambda run: run.info.start_time)
+    assert newest.data.metrics["jobs_new"] == newest.data.metrics["jobs_finished"] == 2
+
+
+def test_a_changed_code_version_is_said_aloud_and_by_config_trained_anew(again, run_command):
+    client = connect(again)
+    for run in fetch(again, "train"):
+        client.set_tag(run.info.run_id, "mnist_flow.code", "0123456789abcdef")
+    kept = run_command(again, *SWEEP, "reg=0,1e-4")
+    assert kept.stdout.startswith("2 jobs: 2 skipped, 0 resumed, 0 new\n")
+    assert "2 of them were made by another version of the code; tracking.changed_code=retrain" in kept.stderr
+    anew = run_command(again, *SWEEP, "reg=0", "tracking.changed_code=retrain")
+    assert anew.returncode == 0, anew.stderr
+    assert anew.stdout.startswith("1 job: 0 skipped, 0 resumed, 1 new\n")
+    assert len(fetch(again, "train")) == 5
+
+
+def test_changed_data_is_said_aloud_and_trained_anew(again, run_command):
+    client = connect(again)
+    for run in fetch(again, "train"):
+        client.set_tag(run.info.run_id, "mnist_flow.fingerprint", f"other{run.data.params['seed']}")
+    done = run_command(again, *SWEEP, "reg=0", "seed=0,1")
+    assert done.stdout.startswith("2 jobs: 0 skipped, 0 resumed, 2 new\n")
+    assert "2 of them are finished on other data (its digest changed), and are trained anew" in done.stderr
+
+
+@pytest.mark.parametrize("multirun", [True, False])
+def test_a_plan_tells_what_is_done_and_how_long_the_rest_takes(again, run_command, multirun):
+    command = SWEEP if multirun else ("-m", "mnist_flow.train", *QUICK, "tracking.experiment_name=x")
+    done = run_command(again, "-X", "importtime", *command, "reg=0,1e-4,1e-3" if multirun else "reg=1e-3", "plan=true")
+    assert done.returncode == 0, done.stderr
+    assert not list_imports(done.stderr) & {"tensorflow", "keras"}
+    assert f"{2 if multirun else 0} done or running, 1 to train" in done.stdout
+    assert "by the finished runs of these models" in done.stdout
+    assert len(fetch(again, "train")) == 4
+
+
+def test_a_plan_on_an_empty_folder_leaves_it_empty(tmp_path, run_command):
+    done = run_command(tmp_path, *SWEEP, *GRID, "plan=true")
+    assert done.returncode == 0, done.stderr
+    assert "time: unknown; no finished run of such a model yet" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_that_runs_already_is_refused(tmp_path, run_command):
+    arguments = (*SWEEP, "reg=0,1e-4", "epochs=100000")
+    with (tmp_path / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=tmp_path, env=command_environment(), stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
+        second = run_command(tmp_path, *arguments)
+        assert second.returncode == 2
+        assert second.stderr.startswith(f"error: this sweep is running already, in process {process.pid} on ")
+        single = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, *arguments[-2:], "tracking.experiment_name=x")
+        assert single.returncode == 2
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("launcher", "started"),
+    [
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"], ["fork server for 2"]),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=1"], []),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2", "+hydra.job.env_set.TF_CPP_MIN_LOG_LEVEL='0'"], []),
+        ([], []),
+    ],
+    ids=["pool", "pool of one", "variables of the user", "one process"],
+)
+def test_a_pools_processes_are_forked_from_a_server(tmp_path, run_command, launcher, started):
+    # The store cannot be, so that the sweep ends where its pool has begun to start.
+    script = (
+        "import runpy, mnist_flow.sweeps.sweep as sweep; "
+        "sweep.start_fork_server = lambda n_workers: print('fork server for', n_workers); "
+        "runpy.run_module('mnist_flow.train', run_name='__main__', alter_sys=True)"
+    )
+    store = "sqlite:////nowhere/mlflow.db"
+    done = run_command(tmp_path, "-c", script, *SWEEP[2:], *GRID, *launcher, MLFLOW_TRACKING_URI=store)
+    assert "/nowhere: no such folder" in done.stderr
+    assert done.stdout.splitlines() == started
+
+
+def test_replicates_need_a_sweep(tmp_path, run_command):
+    done = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, "replicates=3")
+    assert (done.returncode, done.stderr) == (2, "error: replicates=3: is for sweeps; add -m\n")
