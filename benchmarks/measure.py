@@ -145,7 +145,8 @@ def _count_gflop(training: Training, epochs: int, of_epoch: bool) -> float:
 
     from benchmarks.flops import count_training, list_costs
     from mnist_flow import CONF_DIR
-    from mnist_flow.config.schema import TrainConfig, validate_config
+    from mnist_flow.config.train import TrainConfig
+    from mnist_flow.config.validation import validate_config
     from mnist_flow.runs.orchestrator import build_model
     from mnist_flow.runtime.native_output import native_stderr_hidden
 

@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.identity import compute_fingerprint
 
 METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")

@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_splits
 from mnist_flow.metrics.classification import evaluate_predictions
 from mnist_flow.models.prediction import predict

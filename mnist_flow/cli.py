@@ -27,7 +27,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import flatten
+from mnist_flow.config.section import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.runtime.credentials import HidingStream
 from mnist_flow.runtime.garbage import collect_rarely

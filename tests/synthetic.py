@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from mlflow.entities import Metric, Param, RunTag
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.identity import compute_fingerprint
 
 TEST_IMAGES = 10_000

@@ -14,8 +14,8 @@ import yaml
 
 from mnist_flow import tracking
 from mnist_flow.analysis.runs import build_run_table, label_panels
+from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.presets import list_presets, load_preset
-from mnist_flow.config.schema import AnalyzeConfig
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.suggestions import did_you_mean
 

@@ -8,7 +8,7 @@ from numbers import Real
 
 import pandas as pd
 
-from mnist_flow.config.schema import INCIDENTAL
+from mnist_flow.config.train import INCIDENTAL
 
 # The last is a param that `mlflow run` logs.
 _INCIDENTAL = (*INCIDENTAL, "overrides")

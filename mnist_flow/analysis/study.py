@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -16,45 +14,14 @@ from mnist_flow import tracking
 from mnist_flow.analysis.drawing import Drawing, save_drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
-from mnist_flow.analysis.studies import (
-    cnn,
-    compare,
-    confusion,
-    curves,
-    denoising,
-    feature_maps,
-    latent,
-    learning_rate,
-    noise_layer,
-    regularization,
-    shift,
-    synthesis,
-    width,
-)
 from mnist_flow.analysis.style import is_accuracy
-from mnist_flow.config.schema import AnalyzeConfig, validate_config
+from mnist_flow.config.analyze import AnalyzeConfig
+from mnist_flow.config.options import find_module
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.terminal import print_table
 
 log = logging.getLogger(__name__)
-
-# A study is a module with `draw`, a schema in config.py and a file in conf/study, all by this name.
-_STUDIES: dict[str, Callable[[StudyRuns, Any], Drawing]] = {
-    "cnn": cnn.draw,
-    "compare": compare.draw,
-    "confusion": confusion.draw,
-    "curves": curves.draw,
-    "denoising": denoising.draw,
-    "feature_maps": feature_maps.draw,
-    "latent": latent.draw,
-    "learning_rate": learning_rate.draw,
-    "noise_layer": noise_layer.draw,
-    "regularization": regularization.draw,
-    "shift": shift.draw,
-    "synthesis": synthesis.draw,
-    "width": width.draw,
-}
-
 
 # Of a table that is printed; the others are for reading from its file.
 _MAX_ROWS = 20
@@ -89,7 +56,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     study = config.study
     tracking.configure(config.tracking.uri)
     runs = fetch_study_runs(config)
-    drawing = _STUDIES[study.name](runs, study)
+    drawing: Drawing = find_module(study).draw(runs, study)
     selection = build_selection(runs.table)
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})

@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import Published
+from mnist_flow.config.published import Published
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 

@@ -77,7 +77,7 @@ class Splits:
     test: Images
 
 
-def load_origin(name: Literal["mnist", "digits"], path: str | None = None) -> Origin:
+def load_origin(name: str, path: str | None = None) -> Origin:
     """What there is to know of a data set without scaling its images.
 
     Args:
@@ -90,7 +90,7 @@ def load_origin(name: Literal["mnist", "digits"], path: str | None = None) -> Or
     return _load(name, path)
 
 
-def load_data_set(name: Literal["mnist", "digits"], path: str | None = None) -> DataSet:
+def load_data_set(name: str, path: str | None = None) -> DataSet:
     """Load a data set; the last two stay in memory, so that a process reads each once.
 
     Args:
@@ -104,7 +104,7 @@ def load_data_set(name: Literal["mnist", "digits"], path: str | None = None) -> 
 
 
 def load_splits(
-    name: Literal["mnist", "digits"],
+    name: str,
     path: str | None,
     validation: Literal["holdout", "test"],
     holdout_size: int,
@@ -195,7 +195,7 @@ def _scale(part: _Bytes, factor: float = 1.0) -> Images:
     return Images(images, part.labels)
 
 
-def _load(name: Literal["mnist", "digits"], path: str | None) -> _Published:
+def _load(name: str, path: str | None) -> _Published:
     if name == "digits":
         return _load_digits()
     if path is None:

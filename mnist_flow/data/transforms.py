@@ -13,6 +13,7 @@ from scipy import ndimage
 from mnist_flow.data.arrays import FloatArray
 
 Fill = Literal["wrap", "zero"]
+Direction = Literal["right", "left", "up", "down", "up_right", "up_left", "down_right", "down_left"]
 
 # (dx, dy) of one step: x grows to the right and y downwards, as the columns and rows of an image do.
 DIRECTIONS = {

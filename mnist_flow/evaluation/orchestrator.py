@@ -15,24 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_flow.config.evaluate import EvaluateConfig, OptionalPartnerConfig, PartnerConfig
+from mnist_flow.config.options import find_module
 from mnist_flow.config.presets import describe_remedy
-from mnist_flow.config.schema import (
-    INCIDENTAL,
-    EvaluateConfig,
-    Measure,
-    OptionalPartnerConfig,
-    PartnerConfig,
-    Task,
-    flatten,
-    validate_config,
-)
+from mnist_flow.config.section import OptionSection, flatten
+from mnist_flow.config.train import INCIDENTAL, Task
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES, DataSet, load_data_set
+from mnist_flow.data.noise import describe_level
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
-from mnist_flow.evaluation.measures import conditions, denoising, feature_maps, latent, synthesis
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.tables import read_results
-from mnist_flow.metrics.corruption import describe_strength
 from mnist_flow.runtime.environment import count_cores, digest_code
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.processes import name_process
@@ -44,32 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a measure is done."""
-
-    takes: tuple[Task, ...]  # what the measured model may be for
-    measure: Callable[[str, Any, Subject], Outcome]
-    summarise: Callable[[str, Mapping[str, float]], dict[str, float]]
-
-
-_CONDITIONS = _Kind(("classification",), conditions.measure, conditions.summarise)
-_KINDS = {
-    "shift": _CONDITIONS,
-    "gaussian": _CONDITIONS,
-    "salt_and_pepper": _CONDITIONS,
-    "rotation": _CONDITIONS,
-    "denoising": _Kind(("classification",), denoising.measure, denoising.summarise),
-    "feature_maps": _Kind(("classification", "reconstruction"), feature_maps.measure, feature_maps.summarise),
-    "latent": _Kind(("reconstruction",), latent.measure, latent.summarise),
-    "synthesis": _Kind(("reconstruction", "generation"), synthesis.measure, synthesis.summarise),
-}
-# What the partners of a measure are for, by their key in its config.
-_PARTNER_TASKS: dict[str, Task] = {
-    "denoiser": "reconstruction",
-    "judge": "classification",
-    "sharpener": "reconstruction",
-}
 # Shapes that a model of a task takes, one an input, and gives.
 _SHAPES: dict[Task, tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]] = {
     "classification": ((IMAGE_SHAPE,), (N_CLASSES,)),
@@ -90,7 +58,7 @@ class Evaluation:
     run: LoggedRun
     data_set: DataSet
     name: str  # of the measure
-    measure: Measure
+    measure: OptionSection
     # Other runs whose models take part, by their key in the measure's config.
     partners: Mapping[str, LoggedRun]
     fingerprint: str
@@ -244,7 +212,7 @@ def _fetch_earlier(config: EvaluateConfig, experiment_ids: set[str]) -> dict[str
     }
 
 
-def _list_partners(measure: Measure) -> dict[str, Callable[[LoggedRun], LoggedRun]]:
+def _list_partners(measure: OptionSection) -> dict[str, Callable[[LoggedRun], LoggedRun]]:
     """Who takes part in a measure, by the key of its config: measured run → partner.
 
     Raises:
@@ -300,7 +268,9 @@ def _rank(run: LoggedRun) -> float:
     return -results["val_accuracy"] if "val_accuracy" in results else results.get("val_loss", math.inf)
 
 
-def _identify(run: LoggedRun, name: str, measure: Measure, partners: Mapping[str, LoggedRun], data_set: DataSet) -> str:
+def _identify(
+    run: LoggedRun, name: str, measure: OptionSection, partners: Mapping[str, LoggedRun], data_set: DataSet
+) -> str:
     """What makes two evaluations the same: runs, measure and data; neither the batch size nor threads."""
     return compute_fingerprint(
         {
@@ -383,7 +353,7 @@ def _label(experiment: str, params: Mapping[str, str]) -> str:
     if strength is None:
         return experiment
     lowest = params.get(f"noise.min_{strength}", "None")
-    described = describe_strength(
+    described = describe_level(
         strength, float(params[f"noise.{strength}"]), None if lowest == "None" else float(lowest)
     )
     return f"{experiment}, {described}"
@@ -417,11 +387,11 @@ def _measure(
     """Do one task, as a run of MLflow; returns its row of the summary."""
     from mnist_flow import tracking
 
-    run, kind = task.run, _KINDS[task.name]
-    _check_shapes(measured, kind.takes, f"measure={task.name}")
+    run, module = task.run, find_module(task.measure)
+    _check_shapes(measured, module.TASKS, f"measure={task.name}")
     partners = {key: _load(partner, config.batch_size) for key, partner in task.partners.items()}
     for key, partner in partners.items():
-        _check_shapes(partner, [_PARTNER_TASKS[key]], f"measure.{task.name}.{key}")
+        _check_shapes(partner, [module.PARTNER_TASKS[key]], f"measure.{task.name}.{key}")
     tags = {
         tracking.KIND_TAG: "evaluation",
         tracking.MEASURE_TAG: task.name,
@@ -446,7 +416,7 @@ def _measure(
         for one in (run, *task.partners.values()):
             tracked.link_model(one.model_id)
         tracked.log_data_set(task.data_set, {"test": task.data_set.test})
-        outcome = kind.measure(task.name, task.measure, Subject(measured, task.data_set, partners))
+        outcome: Outcome = module.measure(task.name, task.measure, Subject(measured, task.data_set, partners))
         for table in outcome.tables.values():
             table.insert(0, "run_id", run.run_id)
         tracked.log_metrics(outcome.metrics, model_id=run.model_id)
@@ -465,7 +435,7 @@ def _describe(task: Evaluation, evaluation: str, metrics: Mapping[str, float], s
         "run_id": task.run.run_id,
         "seed": int(task.run.params["seed"]),
         "measure": task.name,
-        **_KINDS[task.name].summarise(task.name, metrics),
+        **find_module(task.measure).summarise(task.name, metrics),
         "evaluation": evaluation,
         "state": state,
     }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_flow.config.schema import INCIDENTAL, TrainConfig
+from mnist_flow.config.train import INCIDENTAL, TrainConfig
 from mnist_flow.runtime.environment import count_cores
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from mnist_flow.config.schema import INCIDENTAL
+from mnist_flow.config.train import INCIDENTAL
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.plan import PlannedJob
 

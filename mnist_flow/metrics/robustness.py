@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mnist_flow.data import noise
+from mnist_flow.config.train import NoiseSection
 from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.noise import AddNoise, find_noise
 from mnist_flow.data.transforms import DIRECTIONS, Fill, rotate_images, shift_images
 from mnist_flow.metrics.classification import evaluate_predictions
 
 Transform = Callable[[FloatArray], FloatArray]
-# images, strength → images
-AddNoise = Callable[[FloatArray, float, np.random.Generator], FloatArray]
 # images → class probabilities (n, 10)
 Predict = Callable[[FloatArray], FloatArray]
 
@@ -71,7 +70,7 @@ def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condi
     Returns:
         Conditions with the columns stddev, draw.
     """
-    return _list_noise(noise.add_gaussian, "stddev", stddevs, draws, seed)
+    return _list_noise(find_noise("gaussian"), "stddev", stddevs, draws, seed)
 
 
 def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
@@ -80,7 +79,18 @@ def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list
     Returns:
         Conditions with the columns level, draw.
     """
-    return _list_noise(noise.add_salt_and_pepper, "level", levels, draws, seed)
+    return _list_noise(find_noise("salt_and_pepper"), "level", levels, draws, seed)
+
+
+def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple[list[Condition], str]:
+    """List one draw of a config's kind of noise at each level, salt and pepper where it has none.
+
+    Returns:
+        The conditions, and the column that holds their level: level or stddev.
+    """
+    if noise.level_key is None:
+        return list_salt_and_pepper(levels, draws=1, seed=0), "level"
+    return _list_noise(find_noise(noise.name, noise.module), noise.level_key, levels, 1, 0), noise.level_key
 
 
 def list_rotations(degrees: Sequence[float]) -> list[Condition]:

@@ -1,12 +1,24 @@
 """Conditional variational autoencoder: report 002-4D-4 asks for a network from a class and chance to an image."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import ClassVar
 
-import keras
 import numpy as np
-from keras import layers
 
+from mnist_flow.config.section import Activation, Count
+from mnist_flow.config.train import ModelSection, Task
 from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES
+from mnist_flow.runtime.lazy import keras
+
+
+class Config(ModelSection):
+    task: ClassVar[Task] = "generation"
+
+    hidden_units: list[Count]
+    latent_units: Count
+    activation: Activation
 
 
 def build_cvae(
@@ -34,12 +46,12 @@ def build_cvae(
     decoder = _build_decoder(hidden_units, latent_units, activation)
     mean, log_stddev = encoder([images, classes])
     # In float32 whatever the precision of the hidden layers: small deviations count.
-    stddev = layers.Activation("exponential", dtype="float32", name="stddev")(log_stddev)
+    stddev = keras.layers.Activation("exponential", dtype="float32", name="stddev")(log_stddev)
     # Noise on zeros is N(0, I) in training, and nothing otherwise.
-    zeros = layers.Rescaling(0.0, dtype="float32", name="zeros")(mean)
-    noise = layers.GaussianNoise(1.0, dtype="float32", name="noise")(zeros)
-    spread = layers.Multiply(dtype="float32", name="spread")([stddev, noise])
-    code = layers.Add(dtype="float32", name="code")([mean, spread])
+    zeros = keras.layers.Rescaling(0.0, dtype="float32", name="zeros")(mean)
+    noise = keras.layers.GaussianNoise(1.0, dtype="float32", name="noise")(zeros)
+    spread = keras.layers.Multiply(dtype="float32", name="spread")([stddev, noise])
+    code = keras.layers.Add(dtype="float32", name="code")([mean, spread])
     return keras.Model([images, classes], decoder([code, classes]), name=name)
 
 
@@ -51,19 +63,21 @@ def read_code_distribution(model: keras.Model) -> tuple[keras.KerasTensor, keras
 def _build_encoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
     images = keras.Input(IMAGE_SHAPE, name="images")
     classes = keras.Input((N_CLASSES,), name="classes")
-    hidden = layers.Concatenate(name="images_and_classes")([layers.Flatten(name="flatten")(images), classes])
+    hidden = keras.layers.Concatenate(name="images_and_classes")(
+        [keras.layers.Flatten(name="flatten")(images), classes]
+    )
     for number, units in enumerate(hidden_units, start=1):
-        hidden = layers.Dense(units, activation, name=f"encode_{number}")(hidden)
-    mean = layers.Dense(latent_units, dtype="float32", name="mean")(hidden)
-    log_stddev = layers.Dense(latent_units, dtype="float32", name="log_stddev")(hidden)
+        hidden = keras.layers.Dense(units, activation, name=f"encode_{number}")(hidden)
+    mean = keras.layers.Dense(latent_units, dtype="float32", name="mean")(hidden)
+    log_stddev = keras.layers.Dense(latent_units, dtype="float32", name="log_stddev")(hidden)
     return keras.Model([images, classes], [mean, log_stddev], name="encoder")
 
 
 def _build_decoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
     codes = keras.Input((latent_units,), name="codes")
     classes = keras.Input((N_CLASSES,), name="classes")
-    hidden = layers.Concatenate(name="codes_and_classes")([codes, classes])
+    hidden = keras.layers.Concatenate(name="codes_and_classes")([codes, classes])
     for number, units in enumerate(reversed(hidden_units), start=1):
-        hidden = layers.Dense(units, activation, name=f"decode_{number}")(hidden)
-    pixels = layers.Dense(int(np.prod(IMAGE_SHAPE)), "sigmoid", dtype="float32", name="pixels")(hidden)
-    return keras.Model([codes, classes], layers.Reshape(IMAGE_SHAPE, name="reshape")(pixels), name="decoder")
+        hidden = keras.layers.Dense(units, activation, name=f"decode_{number}")(hidden)
+    pixels = keras.layers.Dense(int(np.prod(IMAGE_SHAPE)), "sigmoid", dtype="float32", name="pixels")(hidden)
+    return keras.Model([codes, classes], keras.layers.Reshape(IMAGE_SHAPE, name="reshape")(pixels), name="decoder")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.models.activations import Activation
+from mnist_flow.runtime.lazy import keras
 
 _LAYER_BYTES = 16_000_000
 

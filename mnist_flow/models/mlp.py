@@ -1,10 +1,29 @@
 """Fully connected networks: reports 000-1B to 3B, 001-2, 002-2, 003-2, 004-2."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import model_validator
+
+from mnist_flow.config.section import Activation, Count, ProperFraction
+from mnist_flow.config.train import ModelSection
 from mnist_flow.data.loading import IMAGE_SHAPE
-from mnist_flow.models.layers import class_probabilities, regularizer
+from mnist_flow.models.layers import check_regularized_layers, class_probabilities, number_layers, regularizer
+from mnist_flow.runtime.lazy import keras
+
+
+class Config(ModelSection):
+    hidden_units: list[Count]
+    activation: Activation
+    dropout: ProperFraction
+    batch_normalization: bool
+    regularized_layers: Literal["all"] | list[str]
+
+    @model_validator(mode="after")
+    def check_layers(self) -> Config:
+        check_regularized_layers(self.regularized_layers, number_layers("dense", len(self.hidden_units)))
+        return self
 
 
 def build_mlp(
@@ -30,13 +49,13 @@ def build_mlp(
     Returns:
         (batch, 28, 28, 1) float32 in [0, 1] → (batch, 10) float32 class probabilities.
     """
-    stack: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, name="images"), layers.Flatten(name="flatten")]
+    stack: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten(name="flatten")]
     for number, units in enumerate(hidden_units, start=1):
         dense = f"dense_{number}"
         penalty = regularizer(dense, reg, regularized_layers)
-        stack.append(layers.Dense(units, activation=activation, kernel_regularizer=penalty, name=dense))
+        stack.append(keras.layers.Dense(units, activation=activation, kernel_regularizer=penalty, name=dense))
         if batch_normalization:
-            stack.append(layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
+            stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
         if dropout > 0:
-            stack.append(layers.Dropout(dropout, name=f"dense_dropout_{number}"))
+            stack.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
     return keras.Sequential([*stack, class_probabilities()], name=name)

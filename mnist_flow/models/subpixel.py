@@ -1,10 +1,11 @@
 """Between the sizes of an image: blocks of 2×2 pixels as channels, and back."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-from keras import layers
-
 from mnist_flow.data.loading import IMAGE_SHAPE
+from mnist_flow.runtime.lazy import keras
 
 
 def halve_image(filters: Sequence[int]) -> int:
@@ -23,12 +24,12 @@ def halve_image(filters: Sequence[int]) -> int:
 _MOVES = ("_split", "_interleave", "_double", "_halve")
 
 
-def moves_pixels(layer: layers.Layer) -> bool:
+def moves_pixels(layer: keras.layers.Layer) -> bool:
     """Whether a layer is one of those that `build_pixel_shuffle` and `build_pixel_unshuffle` build."""
-    return layer.name.endswith(_MOVES) and isinstance(layer, layers.Reshape | layers.Permute)
+    return layer.name.endswith(_MOVES) and isinstance(layer, keras.layers.Reshape | keras.layers.Permute)
 
 
-def build_pixel_shuffle(size: int, filters: int, name: str) -> list[layers.Layer]:
+def build_pixel_shuffle(size: int, filters: int, name: str) -> list[keras.layers.Layer]:
     """What follows a convolution of four times the filters to make it a sub-pixel one (Shi et al., 2016).
 
     On a CPU the two train in two thirds of the time of a transposed convolution.
@@ -37,17 +38,17 @@ def build_pixel_shuffle(size: int, filters: int, name: str) -> list[layers.Layer
         Layers (size, size, 4·filters) → (2·size, 2·size, filters): each four channels become a block of 2×2 pixels.
     """
     return [
-        layers.Reshape((size, size, 2, 2, filters), name=f"{name}_split"),
-        layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
-        layers.Reshape((2 * size, 2 * size, filters), name=f"{name}_double"),
+        keras.layers.Reshape((size, size, 2, 2, filters), name=f"{name}_split"),
+        keras.layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
+        keras.layers.Reshape((2 * size, 2 * size, filters), name=f"{name}_double"),
     ]
 
 
-def build_pixel_unshuffle(size: int, name: str) -> list[layers.Layer]:
+def build_pixel_unshuffle(size: int, name: str) -> list[keras.layers.Layer]:
     """The inverse of `build_pixel_shuffle` for one channel: (size, size, 1) → (size / 2, size / 2, 4)."""
     half = size // 2
     return [
-        layers.Reshape((half, 2, half, 2, 1), name=f"{name}_split"),
-        layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
-        layers.Reshape((half, half, 4), name=f"{name}_halve"),
+        keras.layers.Reshape((half, 2, half, 2, 1), name=f"{name}_split"),
+        keras.layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
+        keras.layers.Reshape((half, half, 4), name=f"{name}_halve"),
     ]

@@ -1,12 +1,27 @@
 """A U-Net for denoising: what was seen at each size on the way down is handed over at that size on the way up."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
-import keras
-from keras import layers
+from pydantic import Field
 
+from mnist_flow.config.section import Activation, Count
+from mnist_flow.config.train import ModelSection, Task
 from mnist_flow.data.loading import IMAGE_SHAPE
 from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
+from mnist_flow.runtime.lazy import keras
+
+
+class Config(ModelSection):
+    task: ClassVar[Task] = "reconstruction"
+
+    # A third halving would leave no whole number of pixels.
+    filters: Annotated[list[Count], Field(min_length=1, max_length=2)]
+    bottleneck_filters: Count
+    kernel_size: Count
+    activation: Activation
 
 
 def build_unet(
@@ -40,25 +55,25 @@ def build_unet(
     options = {"kernel_size": kernel_size, "padding": "same", "activation": activation}
     images = keras.Input(IMAGE_SHAPE, name="images")
     blocks = _apply(build_pixel_unshuffle(IMAGE_SHAPE[0], "images"), images)
-    x = layers.Conv2D(filters[0], name="down_1", **options)(blocks)
+    x = keras.layers.Conv2D(filters[0], name="down_1", **options)(blocks)
     skips = [x]
     for number, n in enumerate(filters[1:], start=2):
-        x = layers.Conv2D(n, strides=2, name=f"down_{number}", **options)(x)
+        x = keras.layers.Conv2D(n, strides=2, name=f"down_{number}", **options)(x)
         skips.append(x)
-    x = layers.Conv2D(bottleneck_filters, name="bottleneck", **options)(x)
+    x = keras.layers.Conv2D(bottleneck_filters, name="bottleneck", **options)(x)
     for number in range(len(filters) - 1, 0, -1):
         n = filters[number - 1]
-        x = layers.Conv2D(4 * n, name=f"up_{number}", **options)(x)
+        x = keras.layers.Conv2D(4 * n, name=f"up_{number}", **options)(x)
         x = _apply(build_pixel_shuffle(size, n, f"up_{number}"), x)
-        x = layers.Concatenate(name=f"skip_{number}")([x, skips[number - 1]])
-        x = layers.Conv2D(n, name=f"merge_{number}", **options)(x)
+        x = keras.layers.Concatenate(name=f"skip_{number}")([x, skips[number - 1]])
+        x = keras.layers.Conv2D(n, name=f"merge_{number}", **options)(x)
         size *= 2
-    x = layers.Concatenate(name="skip_image")([x, blocks])
-    x = layers.Conv2D(4, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
+    x = keras.layers.Concatenate(name="skip_image")([x, blocks])
+    x = keras.layers.Conv2D(4, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
     return keras.Model(images, _apply(build_pixel_shuffle(size, 1, "pixels"), x), name=name)
 
 
-def _apply(chain: Sequence[layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:
+def _apply(chain: Sequence[keras.layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:
     for layer in chain:
         x = layer(x)
     return x

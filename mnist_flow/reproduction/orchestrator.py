@@ -21,7 +21,8 @@ from mnist_flow import tracking
 from mnist_flow.analysis.selection import build_selection
 from mnist_flow.analysis.study import StudyResult, run_study
 from mnist_flow.config.presets import Preset, load_preset
-from mnist_flow.config.schema import EvaluationStep, ReproduceConfig, StudyStep, validate_config
+from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig, StudyStep
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, RunError, UserError
 from mnist_flow.jobs.composition import Job, compose_jobs, count_workers
 from mnist_flow.jobs.lookup import look_up

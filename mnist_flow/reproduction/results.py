@@ -13,7 +13,7 @@ from scipy import stats
 from mnist_flow.analysis.runs import is_same_value
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW, CONFIDENCE
 from mnist_flow.config.presets import Preset
-from mnist_flow.config.schema import PublishedResult
+from mnist_flow.config.published import PublishedResult
 
 # Images behind every published accuracy.
 _N_IMAGES = 10_000

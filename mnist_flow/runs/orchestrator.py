@@ -16,29 +16,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.config.schema import (
-    AffineConfig,
-    AugmentationConfig,
-    AutoencoderConfig,
-    CNNConfig,
-    ConvAutoencoderConfig,
-    CVAEConfig,
-    MLPConfig,
-    ModelConfig,
-    PlateauConfig,
-    ShiftConfig,
-    TrainConfig,
-    UNetConfig,
-    validate_config,
-)
-from mnist_flow.data import augmentation
-from mnist_flow.data.loading import Origin, Splits, load_origin, load_splits
+from mnist_flow.config.options import find_module
+from mnist_flow.config.train import ModelSection, TrainConfig
+from mnist_flow.config.validation import validate_config
+from mnist_flow.data.augmentation import choose_transforms
+from mnist_flow.data.loading import IMAGE_SHAPE, Origin, Splits, load_origin, load_splits
+from mnist_flow.data.noise import choose_corruption, describe_noise
 from mnist_flow.errors import BusyError, ConfigError, RunError, UndeliveredError
 from mnist_flow.jobs.composition import Job, list_replicates
 from mnist_flow.jobs.lookup import look_up, show_plan
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import read_results
-from mnist_flow.metrics.corruption import choose_corruption, describe_noise
 from mnist_flow.runtime.environment import count_cores, digest_code
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.processes import name_process
@@ -49,7 +37,7 @@ if TYPE_CHECKING:
     import keras
 
     from mnist_flow.tracking import PastRun, TrackedRun
-    from mnist_flow.training.loop import DrawTransforms, TrainingResult
+    from mnist_flow.training.loop import TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -215,38 +203,14 @@ def _train_and_measure(
     return read_results(metrics)[config.objective]
 
 
-def build_model(model: ModelConfig, reg: float) -> keras.Model:
+def build_model(model: ModelSection, reg: float) -> keras.Model:
     """The network that a model config describes, its weights drawn from the current Keras seed."""
-    from mnist_flow.models.autoencoder import build_autoencoder, build_conv_autoencoder
-    from mnist_flow.models.cnn import Block, build_cnn
-    from mnist_flow.models.cvae import build_cvae
-    from mnist_flow.models.mlp import build_mlp
-    from mnist_flow.models.unet import build_unet
-
-    options = model.model_dump(exclude={"family", "blocks"})
-    match model:
-        case MLPConfig():
-            return build_mlp(**options, reg=reg)
-        case CNNConfig():
-            return build_cnn([Block(**block.model_dump()) for block in model.blocks], **options, reg=reg)
-        case AutoencoderConfig():
-            return build_autoencoder(**options)
-        case ConvAutoencoderConfig():
-            return build_conv_autoencoder(**options)
-        case UNetConfig():
-            return build_unet(**options)
-        case CVAEConfig():
-            return build_cvae(**options)
-
-
-def choose_transforms(config: AugmentationConfig) -> DrawTransforms | None:
-    """The function that draws geometric transforms for training images, or None."""
-    match config:
-        case ShiftConfig(max_pixels=pixels):
-            return lambda n, rng: augmentation.draw_shifts(n, pixels, rng)
-        case AffineConfig(rotation=rotation, zoom=zoom, shift=shift):
-            return lambda n, rng: augmentation.draw_affine_transforms(n, rotation, zoom, shift, rng)
-    return None
+    module = find_module(model)
+    options = model.model_dump(exclude={"family"})
+    if model.task == "classification":
+        options["reg"] = reg
+    network: keras.Model = getattr(module, f"build_{model.family}")(**options)
+    return network
 
 
 def _train(
@@ -261,7 +225,7 @@ def _train(
     from mnist_flow.training.loop import Plateau, build_learning_rate, build_optimizer, count_steps, train_model
 
     schedule = config.schedule.model_dump(exclude={"name"})
-    plateau = Plateau(**schedule) if isinstance(config.schedule, PlateauConfig) else None
+    plateau = Plateau(**schedule) if config.schedule.name == "plateau" else None
     learning_rate = build_learning_rate(
         config.optimizer.learning_rate,
         steps_per_epoch=count_steps(len(splits.train), config.batch_size),
@@ -273,7 +237,7 @@ def _train(
         config.optimizer.name,
         learning_rate,
         config.training.ema_momentum,
-        **config.optimizer.model_dump(exclude={"name", "learning_rate"}),
+        **config.optimizer.list_options(),
     )
     if state is not None and not _in_sweep():
         print_line(f"run {run.run_id} goes on after epoch {state.epoch} of {config.epochs}")
@@ -306,7 +270,7 @@ def _train(
             task=config.task,
             corrupt=choose_corruption(config.noise),
             redraw=getattr(config.noise, "redraw", True),
-            draw_transforms=choose_transforms(config.augmentation),
+            draw_transforms=choose_transforms(config.augmentation, IMAGE_SHAPE[0]),
             label_smoothing=config.training.label_smoothing,
             plateau=plateau,
             monitor=config.training.monitor,

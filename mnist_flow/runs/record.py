@@ -8,8 +8,9 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.config.schema import TrainConfig
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.loading import N_CLASSES, Origin, Splits
+from mnist_flow.data.noise import choose_corruption, describe_noise
 from mnist_flow.figures import plots as figures
 from mnist_flow.metrics.classification import (
     choose_one_of_each,
@@ -17,7 +18,6 @@ from mnist_flow.metrics.classification import (
     evaluate_predictions,
     find_misclassified,
 )
-from mnist_flow.metrics.corruption import choose_corruption, describe_noise, list_conditions
 from mnist_flow.metrics.reconstruction import (
     compute_binary_cross_entropy,
     compute_psnr,
@@ -25,6 +25,7 @@ from mnist_flow.metrics.reconstruction import (
     compute_ssim,
     measure_reconstruction,
 )
+from mnist_flow.metrics.robustness import list_noise_conditions
 from mnist_flow.models.inspection import list_layers
 from mnist_flow.models.prediction import predict
 from mnist_flow.models.subpixel import moves_pixels
@@ -148,7 +149,7 @@ def log_denoiser(
     noisy = corrupt_measured(clean, choose_corruption(config.noise), "test")
     denoised = predict(model, noisy, options.batch_size)
     few = slice(options.quality_images)
-    conditions, column = list_conditions(config.noise, options.noise_levels)
+    conditions, column = list_noise_conditions(config.noise, options.noise_levels)
     table = measure_reconstruction(conditions, clean[few], lambda images: predict(model, images, options.batch_size))
     metrics = {
         "test_loss": compute_binary_cross_entropy(clean, denoised),

@@ -8,7 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
-from mnist_flow.config.schema import SyncConfig, validate_config
+from mnist_flow.config.sync import SyncConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import RunError
 from mnist_flow.runtime.terminal import print_line
 

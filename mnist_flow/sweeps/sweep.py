@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.config.schema import TrainConfig
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, TrackingError, UserError
 from mnist_flow.jobs.composition import Job, compose_base, compose_jobs, count_workers, read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint

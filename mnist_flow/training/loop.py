@@ -138,7 +138,7 @@ def build_learning_rate(
     learning_rate: float,
     steps_per_epoch: int,
     epochs: int,
-    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant",
+    schedule: str = "constant",
     warmup_epochs: float = 0.0,
     final_fraction: float = 0.0,
     step_epochs: int = 1,
@@ -173,7 +173,7 @@ def build_learning_rate(
 
 
 def build_optimizer(
-    name: Literal["sgd", "adam", "adamw", "rmsprop"],
+    name: str,
     learning_rate: LearningRate,
     ema_momentum: float | None = None,
     **options: Any,

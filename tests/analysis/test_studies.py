@@ -20,7 +20,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.studies import curves
 from mnist_flow.analysis.study import run_study
-from mnist_flow.config.schema import AnalyzeConfig
+from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.errors import ConfigError, TrackingError
 from synthetic import SyntheticSweep
 

@@ -4,7 +4,8 @@ from hydra import compose, initialize_config_dir
 from benchmarks.flops import LayerCost, count_forward, count_step, count_training, list_costs
 from benchmarks.peers import keras_loop
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.runs.orchestrator import build_model
 
 # Preset, the loop's arguments, parameters, multiply-adds of each layer.

@@ -10,7 +10,9 @@ from omegaconf import OmegaConf, open_dict
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.presets import list_presets, load_preset
-from mnist_flow.config.schema import ReproduceConfig, TrainConfig, validate_config
+from mnist_flow.config.reproduce import ReproduceConfig
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
 from mnist_flow.reproduction import report
 

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from mnist_flow.data.augmentation import draw_affine_transforms, draw_shifts
+from mnist_flow.data.augmentation.affine import draw_affine_transforms
+from mnist_flow.data.augmentation.shift import draw_shifts
 
 
 class Highest(np.random.Generator):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mnist_flow.data.noise import add_gaussian, add_salt_and_pepper
+from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
+from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 
 SHAPE = (100, 28, 28, 1)
 

@@ -13,7 +13,8 @@ from hydra.types import RunMode
 from omegaconf import open_dict
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import ConfigError, DataError
 from mnist_flow.jobs.composition import choose_workers, compose_base, compose_jobs, count_workers, list_replicates

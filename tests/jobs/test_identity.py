@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.identity import Identity, compute_fingerprint, identify
 from mnist_flow.runtime.environment import count_cores
 from support import command_environment

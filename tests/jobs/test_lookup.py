@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mnist_flow import tracking
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import look_up, show_plan
 from mnist_flow.runtime.environment import digest_code

@@ -1,6 +1,7 @@
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.jobs.plan import estimate_seconds, plan_jobs

@@ -3,7 +3,8 @@ import math
 import pandas as pd
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.plan import PlannedJob

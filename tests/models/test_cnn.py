@@ -5,7 +5,8 @@ from hydra import compose, initialize_config_dir
 from keras import layers
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.runs.orchestrator import build_model
 

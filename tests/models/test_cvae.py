@@ -3,7 +3,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.models.cvae import build_cvae, read_code_distribution
 from mnist_flow.models.prediction import predict
 from mnist_flow.runs.orchestrator import build_model

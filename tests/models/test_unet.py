@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.models.unet import build_unet
 from mnist_flow.runs.orchestrator import build_model
 

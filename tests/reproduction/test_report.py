@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.schema import PublishedResult
+from mnist_flow.config.published import PublishedResult
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.report import Page, condense, format_difference, format_measure, write_report
 from mnist_flow.reproduction.results import Comparison, judge

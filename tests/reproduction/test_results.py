@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mnist_flow.config.presets import Preset
-from mnist_flow.config.schema import Published, PublishedResult
+from mnist_flow.config.published import Published, PublishedResult
 from mnist_flow.reproduction.results import compare_with_published, judge, judge_sum
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnist_flow.data.augmentation import draw_affine_transforms, draw_shifts
+from mnist_flow.data.augmentation.affine import draw_affine_transforms
+from mnist_flow.data.augmentation.shift import draw_shifts
 from mnist_flow.data.loading import Images, load_data_set
-from mnist_flow.data.noise import add_gaussian, add_salt_and_pepper
+from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
+from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import DivergedError, RunError
 from mnist_flow.metrics.reconstruction import compute_binary_cross_entropy
 from mnist_flow.models.autoencoder import build_autoencoder

@@ -11,13 +11,17 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.config.schema import CNNStudy
+from mnist_flow.config.analyze import StudyMetric, StudySection
 
 # What is known of an accuracy from one test has an error of its own, however many runs there are.
 _BINOMIAL = "± binomial standard error of one test"
 
 
-def draw(runs: StudyRuns, study: CNNStudy) -> Drawing:
+class Config(StudySection):
+    metric: StudyMetric
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A row a network: every run, what was published, and both kinds of uncertainty."""
     metric = choose_metric(runs.table, study.metric)
     table = runs.table.assign(network=label_panels(runs.table))

@@ -9,12 +9,24 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_settings, list_metrics, list_params
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, list_tables, plot_trend
-from mnist_flow.config.schema import CompareStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 
 
-def draw(runs: StudyRuns, study: CompareStudy) -> Drawing:
+class Config(StudySection):
+    """Any runs, any metric, by any param."""
+
+    # Any metric that the runs have.
+    metric: str
+    # Params: the horizontal axis, and what tells lines apart; None: whatever else varies.
+    x: str
+    by: str | None
+    # Value of `by`, or of `x` where nothing tells lines apart, that others are compared with; None: the first.
+    reference: str | float | bool | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """`study.metric` over `study.x`; `study.by` tells lines apart, or whatever varies beside x and the seed.
 
     Raises:

@@ -15,11 +15,17 @@ from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.style import build_title, make_panels
-from mnist_flow.config.schema import ConfusionStudy
+from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.section import Count
 from mnist_flow.data.arrays import IntArray
 
 
-def draw(runs: StudyRuns, study: ConfusionStudy) -> Drawing:
+class Config(StudySection):
+    # Rows of the table of confused pairs, for each setting.
+    pairs: Count
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A matrix a setting, the mean of its runs, and the pairs most often confused."""
     shares = build_shares(label_panels(runs.table), runs.table["run_id"], fetch_confusions(runs.table))
     summary = summarise(shares, ["panel", "true", "predicted"], "share")

@@ -19,7 +19,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import is_same_value, label_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.config.schema import CurvesStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures.plots import TRAINING_COLOR, VALIDATION_COLOR
 
@@ -33,7 +33,11 @@ _HEADING_LETTERS = 42
 _MAX_VECTOR_LINES = 200
 
 
-def draw(runs: StudyRuns, study: CurvesStudy) -> Drawing:
+class Config(StudySection):
+    """The study has no keys of its own."""
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Accuracy of classifiers in one figure, loss in the other, a panel a setting.
 
     Raises:

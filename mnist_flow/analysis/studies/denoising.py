@@ -17,7 +17,7 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW, compute_half_widths, summarise
-from mnist_flow.config.schema import DenoisingStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures.plots import plot_image_rows
 
@@ -32,7 +32,11 @@ _DIGITS = range(10)
 _TABULATED = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8)
 
 
-def draw(runs: StudyRuns, study: DenoisingStudy) -> Drawing:
+class Config(StudySection):
+    """The study has no keys of its own."""
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Macro recall, each digit's recall and image quality over the noise, crossing points, and pictures.
 
     Raises:

@@ -16,7 +16,7 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.matrices import N_DIGITS
 from mnist_flow.analysis.query import StudyRuns, describe_unmeasured
-from mnist_flow.config.schema import FeatureMapsStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.errors import TrackingError
 from mnist_flow.models.activations import Activation, summarise_activations
@@ -34,6 +34,10 @@ _WIDTH, _CELL, _SINGLE, _BARS, _HEADING, _MARGIN = 10.2, 0.6, 1.4, 0.9, 0.42, 0.
 _STRIP_ROW = 0.04
 
 
+class Config(StudySection):
+    """The study has no keys of its own."""
+
+
 @dataclass(frozen=True)
 class _Block:
     """A layer's part of the figure."""
@@ -47,7 +51,7 @@ class _Block:
     height: float
 
 
-def draw(runs: StudyRuns, study: FeatureMapsStudy) -> Drawing:
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """The maps of the measured run with the lowest seed, the first experiment's first; a figure a digit.
 
     Raises:

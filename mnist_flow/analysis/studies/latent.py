@@ -18,7 +18,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.matrices import N_DIGITS
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.config.schema import LatentStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray, IntArray
 
 _MEASURE = "latent"
@@ -33,6 +33,10 @@ _SHOWN_SHARE = 0.995
 _LABEL_GAP = 0.045
 
 
+class Config(StudySection):
+    """The study has no keys of its own."""
+
+
 class LatentPanel(NamedTuple):
     """The codes of one run."""
 
@@ -42,7 +46,7 @@ class LatentPanel(NamedTuple):
     axis_labels: tuple[str, str]
 
 
-def draw(runs: StudyRuns, study: LatentStudy) -> Drawing:
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Of each setting the codes of the run with the lowest seed, and the accuracy of nearest neighbours over all.
 
     Raises:

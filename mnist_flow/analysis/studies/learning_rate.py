@@ -5,10 +5,17 @@ from __future__ import annotations
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.schema import LearningRateStudy
+from mnist_flow.config.analyze import StudyMetric, StudySection
+from mnist_flow.config.section import Positive
 
 
-def draw(runs: StudyRuns, study: LearningRateStudy) -> Drawing:
+class Config(StudySection):
+    metric: StudyMetric
+    # The learning rate that others are compared with, seed by seed; None: the smallest.
+    reference: Positive | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Every learning rate, and what it is worth against that of the other reports."""
     return draw_over_param(
         runs,

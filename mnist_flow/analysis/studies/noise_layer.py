@@ -18,7 +18,8 @@ from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.studies import curves
 from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.schema import NoiseLayerStudy
+from mnist_flow.config.analyze import StudyMetric, StudySection
+from mnist_flow.config.section import NonNegative
 from mnist_flow.data.arrays import IntArray
 
 _PARAM = "noise.stddev"
@@ -26,7 +27,13 @@ _PARAM = "noise.stddev"
 _ONE_ANSWER = 0.99
 
 
-def draw(runs: StudyRuns, study: NoiseLayerStudy) -> Drawing:
+class Config(StudySection):
+    metric: StudyMetric
+    # The standard deviation that others are compared with, seed by seed; None: the smallest.
+    reference: NonNegative | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Accuracy over the noise, the digits that the runs answer, and their epoch curves.
 
     Raises:

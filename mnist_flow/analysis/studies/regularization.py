@@ -5,10 +5,17 @@ from __future__ import annotations
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.schema import RegularizationStudy
+from mnist_flow.config.analyze import StudyMetric, StudySection
+from mnist_flow.config.section import NonNegative
 
 
-def draw(runs: StudyRuns, study: RegularizationStudy) -> Drawing:
+class Config(StudySection):
+    metric: StudyMetric
+    # The λ that others are compared with, seed by seed; None: the smallest.
+    reference: NonNegative | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Every λ, and what it is worth against no penalty or the smallest."""
     return draw_over_param(
         runs,

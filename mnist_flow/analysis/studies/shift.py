@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from pydantic import Field
 
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import compare_paired, summarise
-from mnist_flow.config.schema import ShiftStudy
-from mnist_flow.data.transforms import Fill
+from mnist_flow.config.analyze import StudySection
+from mnist_flow.data.transforms import Direction, Fill
 
 _STRAIGHT = ("right", "left", "up", "down")
 # Columns that tell apart how images were moved.
 _CONDITION = ("fill", "direction", "pixels")
 _FILLS = {"wrap": "wrap-around", "zero": "zero fill"}
+
+
+class Config(StudySection):
+    directions: Annotated[list[Direction], Field(min_length=1)]
+    # The model that others are compared with, seed by seed, as the figure's legend names it; None: no comparison.
+    reference: str | None
 
 
 class PublishedPoint(NamedTuple):
@@ -35,7 +42,7 @@ class PublishedPoint(NamedTuple):
     accuracy: float
 
 
-def draw(runs: StudyRuns, study: ShiftStudy) -> Drawing:
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Accuracy over the shift, from the evaluations of the runs.
 
     Raises:

@@ -11,7 +11,7 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.config.schema import SynthesisStudy
+from mnist_flow.config.analyze import StudySection
 from mnist_flow.metrics.synthesis import ALL, TEST_IMAGES, WAYS
 
 _MEASURES = {
@@ -22,7 +22,11 @@ _MEASURES = {
 _SHARPENED = {0: "", 1: ", sharpened once", 2: ", sharpened twice"}
 
 
-def draw(runs: StudyRuns, study: SynthesisStudy) -> Drawing:
+class Config(StudySection):
+    """The study has no keys of its own."""
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A panel a measure, a row a way, from the evaluations of the runs.
 
     Raises:

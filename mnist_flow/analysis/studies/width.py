@@ -9,13 +9,20 @@ from matplotlib.ticker import NullLocator
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.schema import WidthStudy
+from mnist_flow.config.analyze import StudyMetric, StudySection
+from mnist_flow.config.section import Count
 from mnist_flow.errors import ConfigError
 
 _PARAM = "model.hidden_units"
 
 
-def draw(runs: StudyRuns, study: WidthStudy) -> Drawing:
+class Config(StudySection):
+    metric: StudyMetric
+    # Units that others are compared with, seed by seed; None: the fewest.
+    reference: Count | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A line a learning rate over the hidden units, with the numbers of parameters above.
 
     Raises:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import Field
 
-from mnist_flow.config.schema import DenoisingMeasure
+from mnist_flow.config.evaluate import PartnerConfig
+from mnist_flow.config.section import Count, Fraction, OptionSection, Seed
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.evaluation.subject import Outcome, Subject
 from mnist_flow.figures.plots import plot_image_rows
@@ -19,7 +22,23 @@ from mnist_flow.metrics.robustness import list_gaussian, list_salt_and_pepper
 _NOISES = {"salt_and_pepper": ("level", list_salt_and_pepper), "gaussian": ("stddev", list_gaussian)}
 
 
-def measure(name: str, settings: DenoisingMeasure, subject: Subject) -> Outcome:
+# What the measured model may be for.
+TASKS = ("classification",)
+# What the other models that take part are for, by their key in the config.
+PARTNER_TASKS = {"denoiser": "reconstruction"}
+
+
+class Config(OptionSection):
+    noise: Literal["salt_and_pepper", "gaussian"]
+    levels: Annotated[list[Fraction], Field(min_length=1)]
+    draws: Count
+    seed: Seed
+    quality_images: Count
+    shown_levels: Annotated[list[Fraction], Field(min_length=1)]
+    denoiser: PartnerConfig
+
+
+def measure(name: str, settings: Config, subject: Subject) -> Outcome:
     """Measure the classifier on noisy, median-filtered and denoised test images, and the images themselves.
 
     Returns:
@@ -58,9 +77,7 @@ def measure(name: str, settings: DenoisingMeasure, subject: Subject) -> Outcome:
     return Outcome(metrics, {f"tables/{name}.json": table}, *_draw_strip(settings, subject))
 
 
-def _draw_strip(
-    settings: DenoisingMeasure, subject: Subject
-) -> tuple[dict[str, Figure], dict[str, Mapping[str, np.ndarray]]]:
+def _draw_strip(settings: Config, subject: Subject) -> tuple[dict[str, Figure], dict[str, Mapping[str, np.ndarray]]]:
     """One test image of each digit at the levels to be shown: a figure, and the images themselves."""
     column, list_noise = _NOISES[settings.noise]
     denoiser, test = subject.partners["denoiser"], subject.data_set.test

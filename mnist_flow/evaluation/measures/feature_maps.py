@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from mnist_flow.config.schema import FeatureMapsMeasure
+from mnist_flow.config.section import OptionSection
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import Outcome, Subject
 from mnist_flow.metrics.classification import choose_one_of_each
 from mnist_flow.models.activations import summarise_activations
 
+# What the measured model may be for.
+TASKS = ("classification", "reconstruction")
 
-def measure(name: str, settings: FeatureMapsMeasure, subject: Subject) -> Outcome:
+
+class Config(OptionSection):
+    digits: Annotated[list[Annotated[int, Field(ge=0, le=9)]], Field(min_length=1)]
+    layers: Literal["all"] | Annotated[list[str], Field(min_length=1)]
+
+
+def measure(name: str, settings: Config, subject: Subject) -> Outcome:
     """Keep the outputs of the chosen layers for the first test image of each chosen digit.
 
     Returns:

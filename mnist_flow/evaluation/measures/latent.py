@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
-from mnist_flow.config.schema import LatentMeasure
+from mnist_flow.config.section import Count, OptionSection
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import Outcome, Subject
@@ -19,7 +19,16 @@ from mnist_flow.metrics.classification import compute_standard_error
 _SMALL = 128
 
 
-def measure(name: str, settings: LatentMeasure, subject: Subject) -> Outcome:
+# What the measured model may be for.
+TASKS = ("reconstruction",)
+
+
+class Config(OptionSection):
+    k: Count
+    neighbours_from: Count
+
+
+def measure(name: str, settings: Config, subject: Subject) -> Outcome:
     """Classify the clean test images by their neighbours among the codes of training images, and draw codes in 2-D.
 
     The training images are the first ones of the data set, whichever of them the run held out.

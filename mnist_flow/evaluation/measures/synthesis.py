@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
-from mnist_flow.config.schema import SynthesisMeasure
+from mnist_flow.config.evaluate import OptionalPartnerConfig, PartnerConfig
+from mnist_flow.config.section import Count, Fraction, OptionSection, Section, Seed
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.data.loading import N_CLASSES, Images
-from mnist_flow.data.noise import add_salt_and_pepper
+from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject
 from mnist_flow.figures.plots import plot_beside_nearest
@@ -41,6 +43,32 @@ _COLUMNS = 12
 _OF_TEST_IMAGES = 2**16
 
 
+Way = Literal["interpolation", "salted_codes", "random_codes", "noise_codes", "gaussian_mixture", "conditional_decoder"]
+
+
+# What the measured model may be for.
+TASKS = ("reconstruction", "generation")
+# What the other models that take part are for, by their key in the config.
+PARTNER_TASKS = {"judge": "classification", "sharpener": "reconstruction"}
+
+
+class MixtureConfig(Section):
+    components: Count
+    max_dimensions: Count
+    keep: Annotated[float, Field(gt=0, le=1)]
+
+
+class Config(OptionSection):
+    ways: Literal["all"] | Annotated[list[Way], Field(min_length=1)]
+    samples: Count
+    seed: Seed
+    salt_level: Fraction
+    noise_level: Fraction
+    mixture: MixtureConfig
+    judge: PartnerConfig
+    sharpener: OptionalPartnerConfig
+
+
 @dataclass(frozen=True)
 class _Samples:
     """What one way made."""
@@ -56,7 +84,7 @@ class _Samples:
 class _Workshop:
     """What the ways need: an autoencoder, and the codes of the training images."""
 
-    settings: SynthesisMeasure
+    settings: Config
     autoencoder: LoadedModel
     sharpener: LoadedModel
     codes: FloatArray  # float32 (m, d)
@@ -84,7 +112,7 @@ class _Workshop:
         )
 
 
-def measure(name: str, settings: SynthesisMeasure, subject: Subject) -> Outcome:
+def measure(name: str, settings: Config, subject: Subject) -> Outcome:
     """Make digits in every way that the model can do, and measure them.
 
     Returns:
@@ -156,7 +184,7 @@ def _list_possible(measured: LoadedModel) -> list[str]:
     return [way for way in _WAYS if way != "random_codes" or flat == (2,)]
 
 
-def _make(ways: Sequence[str], settings: SynthesisMeasure, subject: Subject) -> list[_Samples]:
+def _make(ways: Sequence[str], settings: Config, subject: Subject) -> list[_Samples]:
     measured, train = subject.measured, subject.data_set.train
     if ways == ["conditional_decoder"]:
         return [_decode_classes(settings, measured)]
@@ -175,7 +203,7 @@ def _make(ways: Sequence[str], settings: SynthesisMeasure, subject: Subject) -> 
     ]
 
 
-def _decode_classes(settings: SynthesisMeasure, measured: LoadedModel) -> _Samples:
+def _decode_classes(settings: Config, measured: LoadedModel) -> _Samples:
     """4D-4: a class and N(0, I) to an image."""
     decoder = measured.get_half("decoder")
     intended = np.repeat(np.arange(N_CLASSES), settings.samples)
@@ -240,7 +268,7 @@ _WAYS: dict[str, Callable[[_Workshop, np.random.Generator], list[_Samples]]] = {
 }
 
 
-def _choose_real(test: Images, settings: SynthesisMeasure) -> Images:
+def _choose_real(test: Images, settings: Config) -> Images:
     """Test images, as many of each digit as samples are wanted, or all there are."""
     rng = np.random.default_rng([settings.seed, _OF_TEST_IMAGES])
     chosen = np.concatenate(

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import DenoisingMeasure
 from mnist_flow.data.loading import DataSet, Images
 from mnist_flow.evaluation.measures import denoising
 from mnist_flow.evaluation.subject import Subject
@@ -36,7 +35,7 @@ def count_rows(images):
 
 def measure(data_set, denoise, **settings):
     options = {"noise": "salt_and_pepper", "levels": [0.0, 0.5], "draws": 2, "seed": 0, "quality_images": 20}
-    config = DenoisingMeasure(**options | {"shown_levels": [0.0, 0.32], "denoiser": PARTNER} | settings)
+    config = denoising.Config(**options | {"shown_levels": [0.0, 0.32], "denoiser": PARTNER} | settings)
     classifier = SimpleNamespace(predict=count_rows, label="counter")
     denoiser = SimpleNamespace(predict=denoise, label="perfect")
     return denoising.measure("denoising", config, Subject(classifier, data_set, {"denoiser": denoiser}))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import FeatureMapsMeasure
 from mnist_flow.data.loading import DataSet, Images
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measures import feature_maps
@@ -22,7 +21,7 @@ def subject():
 
 
 def measure(subject, digits, layers="all"):
-    return feature_maps.measure("feature_maps", FeatureMapsMeasure(digits=digits, layers=layers), subject)
+    return feature_maps.measure("feature_maps", feature_maps.Config(digits=digits, layers=layers), subject)
 
 
 def test_outputs_of_all_layers_for_the_first_image_of_each_digit(subject):

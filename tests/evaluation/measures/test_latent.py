@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import LatentMeasure
 from mnist_flow.data.loading import DataSet, Images
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measures import latent
@@ -37,7 +36,7 @@ def make_subject(latent_units: int) -> Subject:
 
 
 def test_accuracy_of_neighbours_and_codes_against_literals():
-    outcome = latent.measure("latent", LatentMeasure(k=3, neighbours_from=100), make_subject(2))
+    outcome = latent.measure("latent", latent.Config(k=3, neighbours_from=100), make_subject(2))
     assert outcome.metrics == {"knn_accuracy": 0.75}
     (row,) = outcome.tables["tables/latent.json"].to_dict("records")
     assert row == {
@@ -58,13 +57,13 @@ def test_accuracy_of_neighbours_and_codes_against_literals():
 
 def test_only_the_first_training_images_are_neighbours():
     # One of each digit: three neighbours are of three digits, and the least wins.
-    outcome = latent.measure("latent", LatentMeasure(k=4, neighbours_from=4), make_subject(2))
+    outcome = latent.measure("latent", latent.Config(k=4, neighbours_from=4), make_subject(2))
     assert outcome.tables["tables/latent.json"]["neighbours_from"].tolist() == [4]
     assert outcome.metrics["knn_accuracy"] == 0.5
 
 
 def test_long_codes_are_projected_and_not_kept():
-    outcome = latent.measure("latent", LatentMeasure(k=1, neighbours_from=16), make_subject(200))
+    outcome = latent.measure("latent", latent.Config(k=1, neighbours_from=16), make_subject(200))
     arrays = outcome.arrays["samples/latent.npz"]
     assert "codes" not in arrays
     assert arrays["points"].shape == (4, 2)
@@ -95,9 +94,9 @@ def test_codes_of_one_number_lie_on_a_line():
 def test_codes_of_a_model_without_encoder_are_told():
     measured = LoadedModel("a", "unet", build_unet([2], 2), 1.0, 1)
     with pytest.raises(RunError, match=r"^run a: its model has no layer 'encoder', but images images_split .*_double$"):
-        latent.measure("latent", LatentMeasure(k=3, neighbours_from=100), replace(make_subject(2), measured=measured))
+        latent.measure("latent", latent.Config(k=3, neighbours_from=100), replace(make_subject(2), measured=measured))
 
 
 def test_more_neighbours_than_images_are_told():
     with pytest.raises(RunError, match=r"measure\.latent\.k=17: must be at most the 16 training images taken"):
-        latent.measure("latent", LatentMeasure(k=17, neighbours_from=100), make_subject(2))
+        latent.measure("latent", latent.Config(k=17, neighbours_from=100), make_subject(2))

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.analysis.study import run_study
-from mnist_flow.config.schema import EvaluateConfig, validate_config
+from mnist_flow.config.evaluate import EvaluateConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import DataSet, Images
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.evaluation.measures import synthesis

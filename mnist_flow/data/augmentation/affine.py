@@ -1,25 +1,26 @@
-"""Random geometric transforms of images.
+"""Rotation, zoom and shift together (report 004-3.1-2)."""
 
-Drawing a transform is pure NumPy with a passed generator; applying it is one Keras operation on the whole batch.
-"""
+from __future__ import annotations
+
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from mnist_flow.config.section import Fraction, ProperFraction
+from mnist_flow.config.train import AugmentationSection
 from mnist_flow.data.arrays import FloatArray
 
 
-def draw_shifts(n: int, max_pixels: int, rng: np.random.Generator) -> FloatArray:
-    """Shifts by whole pixels, uniform over -max_pixels … max_pixels along each axis.
+class Config(AugmentationSection):
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    zoom: ProperFraction
+    shift: Fraction
 
-    Returns:
-        float32 (n, 8): rows a0 a1 a2 b0 b1 b2 c0 c1 as `keras.ops.image.affine_transform` takes them. An output pixel
-        (x, y) is read at (a0 x + a1 y + a2, b0 x + b1 y + b2) of the input.
-    """
-    dx, dy = rng.integers(-max_pixels, max_pixels, size=(2, n), endpoint=True)
-    transforms = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], dtype=np.float32), (n, 1))
-    transforms[:, 2] = -dx
-    transforms[:, 5] = -dy
-    return transforms
+
+def draw_transforms(config: Config, n: int, size: int, rng: np.random.Generator) -> FloatArray:
+    """Draw a transform for each of n images of `size` pixels a side: see `draw_affine_transforms`."""
+    return draw_affine_transforms(n, config.rotation, config.zoom, config.shift, rng, size)
 
 
 def draw_affine_transforms(

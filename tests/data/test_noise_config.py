@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from mnist_flow.config.schema import TrainConfig, validate_config
-from mnist_flow.data.noise import add_gaussian, add_salt_and_pepper
-from mnist_flow.metrics.corruption import choose_corruption, describe_noise, list_conditions
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
+from mnist_flow.data.noise import choose_corruption, describe_noise
+from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
+from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
+from mnist_flow.metrics.robustness import list_noise_conditions
 
 IMAGES = np.full((200, 28, 28, 1), 0.5, dtype=np.float32)
 
@@ -49,8 +52,8 @@ def test_a_range_of_gaussian_noise(noise_of):
 
 
 def test_conditions_are_of_the_configs_kind(noise_of):
-    salt, column = list_conditions(noise_of("noise=none"), [0.0, 0.4])
+    salt, column = list_noise_conditions(noise_of("noise=none"), [0.0, 0.4])
     assert ([one.columns for one in salt], column) == ([{"level": 0.0, "draw": 0}, {"level": 0.4, "draw": 0}], "level")
-    gaussian, column = list_conditions(noise_of("noise=gaussian"), [0.4])
+    gaussian, column = list_noise_conditions(noise_of("noise=gaussian"), [0.4])
     assert ([one.columns for one in gaussian], column) == ([{"stddev": 0.4, "draw": 0}], "stddev")
     assert np.std(gaussian[0].transform(IMAGES)) == pytest.approx(0.4, abs=0.01)

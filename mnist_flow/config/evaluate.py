@@ -1,0 +1,77 @@
+"""A measurement of logged models, as conf/evaluate.yaml and conf/measure/ describe it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mnist_flow.config.options import Option, list_options
+from mnist_flow.config.section import Count, ExperimentName, OptionSection, Section
+from mnist_flow.config.tracking import EvaluateTrackingConfig
+
+_MEASURES = "mnist_flow.evaluation.measures"
+
+
+class _PartnerKeys(Section):
+    # Of a training run; None: chosen among the runs of experiment_name.
+    run_id: Annotated[str, Field(pattern=r"^\w+$")] | None
+    filter: str | None
+    choose: Literal["same_seed", "best"]
+
+
+class PartnerConfig(_PartnerKeys):
+    """Another trained model that takes part in a measure."""
+
+    experiment_name: ExperimentName
+
+
+class OptionalPartnerConfig(_PartnerKeys):
+    """The same, or with neither run nor experiment the measured model itself."""
+
+    experiment_name: ExperimentName | None
+
+
+class MeasureConfig(Section):
+    """What is measured: the options of conf/measure that were chosen, by name."""
+
+    @model_validator(mode="after")
+    def check_lists(self) -> MeasureConfig:
+        chosen = self.list_chosen()
+        if not chosen:
+            raise ValueError(f"measure: nothing is chosen; choose from {' '.join(list_options(_MEASURES))}")
+        for name, section in chosen.items():
+            for key, values in section:
+                if isinstance(values, list) and len(set(values)) < len(values):
+                    raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
+        return self
+
+    def list_chosen(self) -> dict[str, OptionSection]:
+        """The chosen measures by name."""
+        return dict(self)
+
+
+class MeasuredDataConfig(Section):
+    path: str | None
+
+
+class EvaluateConfig(Section):
+    """A measurement of runs, as `conf/evaluate.yaml` and its groups describe it."""
+
+    run_ids: list[Annotated[str, Field(pattern=r"^\w+$")]]
+    filter: str | None
+    choose: Literal["all", "best"]
+    resume: bool
+    batch_size: Count
+    threads: Count | None
+    data: MeasuredDataConfig
+    measure: Annotated[MeasureConfig, Option(_MEASURES, several=True)]
+    tracking: EvaluateTrackingConfig
+
+    @model_validator(mode="after")
+    def check_choice(self) -> EvaluateConfig:
+        if self.run_ids and self.filter is not None:
+            raise ValueError(f"filter={self.filter}: chooses among the runs of an experiment; leave out run_ids")
+        if self.run_ids and self.choose == "best":
+            raise ValueError("choose=best: chooses among the runs of an experiment; leave out run_ids")
+        return self

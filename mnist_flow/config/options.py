@@ -1,0 +1,122 @@
+"""Finds the Python module of an option by its name, so that a new option is one file there and one in conf/.
+
+The option `noise=gaussian` is the file conf/noise/gaussian.yaml and the module `mnist_flow.data.noise.gaussian`, which
+holds `Config`, the schema of the file, beside the function that does what it says. An option whose file has the key
+`module` is that module instead, `module: my_package.my_noise`. A module is imported when a config names it, not before.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from pydantic import create_model
+
+from mnist_flow.config.section import OptionSection, Section
+from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.suggestions import did_you_mean
+
+
+@dataclass(frozen=True)
+class Option:
+    """Marks a field of a schema that a config group fills: its type is the chosen option's `Config`.
+
+    Args:
+        package: holds the options of this project, a module each.
+        key: the key of the option's file that names its module.
+        several: the field is a mapping from the names of options to what each says.
+    """
+
+    package: str
+    key: str = "name"
+    several: bool = False
+
+
+def find_option(package: str, name: str, module: str | None = None) -> ModuleType:
+    """Import the module of an option.
+
+    Args:
+        package: of this project's own options.
+        name: of the option.
+        module: a full name of a module instead.
+
+    Raises:
+        ConfigError: there is no such module, or it holds no `Config`.
+    """
+    path = module or f"{package}.{name}"
+    try:
+        found = path.rpartition(".")[2].isidentifier() and find_spec(path) is not None
+    except ModuleNotFoundError:
+        found = False
+    if found:
+        option = import_module(path)
+        if isinstance(getattr(option, "Config", None), type) and issubclass(option.Config, OptionSection):
+            return option
+        if module is not None:
+            raise ConfigError(f"module={module}: holds no class Config, a mnist_flow.config.OptionSection")
+    if module is not None:
+        raise ConfigError(f"module={module}: no such module; it must be importable from here, say with PYTHONPATH=.")
+    known = list_options(package)
+    raise ConfigError(f"{name}: must be one of {' '.join(known)}{did_you_mean(name, known)}")
+
+
+def find_module(config: OptionSection) -> ModuleType:
+    """The module of an option that has been chosen: what stands beside its `Config`."""
+    return import_module(type(config).__module__)
+
+
+def list_options(package: str) -> list[str]:
+    """Names of this project's own options of a package, sorted."""
+    modules = pkgutil.iter_modules(import_module(package).__path__)
+    return sorted(one.name for one in modules if hasattr(import_module(f"{package}.{one.name}"), "Config"))
+
+
+def specialise(schema: type[Section], plain: Any) -> type[Section]:
+    """Give the fields of a schema that are options the types of the options that a config chooses.
+
+    Args:
+        schema: has fields that are marked with `Option`.
+        plain: the config, not validated yet.
+
+    Returns:
+        A subclass of the schema, or the schema itself where there is nothing to choose.
+
+    Raises:
+        ConfigError: an option has no module.
+    """
+    fields: dict[str, type[Section]] = {}
+    for field, info in schema.model_fields.items():
+        option = next((mark for mark in info.metadata if isinstance(mark, Option)), None)
+        chosen = plain.get(field) if isinstance(plain, dict) else None
+        if option is None or not isinstance(chosen, dict):
+            continue
+        if option.several:
+            members = {name: _find_config(f"{field}.{name}", option, name, one) for name, one in chosen.items()}
+            base: Any = info.annotation
+            fields[field] = _extend(base, tuple(members.items()))
+        elif isinstance(chosen.get(option.key), str):
+            fields[field] = _find_config(f"{field}.{option.key}", option, chosen[option.key], chosen)
+    return _extend(schema, tuple(fields.items())) if fields else schema
+
+
+@lru_cache
+def _extend(schema: type[Section], types: tuple[tuple[str, type[Section]], ...]) -> type[Section]:
+    """A subclass whose fields have these types; always the same one, so that equal configs are equal."""
+    fields: dict[str, Any] = {name: (one, ...) for name, one in types}
+    extended: type[Section] = create_model(schema.__name__, __base__=schema, **fields)
+    return extended
+
+
+def _find_config(path: str, option: Option, name: str, chosen: Any) -> type[OptionSection]:
+    module = chosen.get("module") if isinstance(chosen, dict) else None
+    try:
+        config: type[OptionSection] = find_option(option.package, name, module).Config
+    except ConfigError as error:
+        key = path if module is None else path.rpartition(".")[0] + "."
+        raise ConfigError(f"{path}={error}" if module is None else f"{key}{error}") from error
+    return config

@@ -1,0 +1,212 @@
+"""One training run, as conf/config.yaml and its groups describe it.
+
+What the options of a group say beyond what all of them have stands beside the code of each option.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from mnist_flow.config.options import Option
+from mnist_flow.config.published import Published
+from mnist_flow.config.section import (
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    OptionSection,
+    Positive,
+    ProperFraction,
+    Section,
+    Seed,
+    flatten,
+)
+from mnist_flow.config.tracking import TrackingConfig
+
+# Key prefixes excluded from a run's identity: how often, where and how fast it runs, not what comes out of it.
+INCIDENTAL = (
+    "replicates",
+    "resume",
+    "plan",
+    "published",
+    "tracking.",
+    "evaluation.",
+    "data.path",
+    "training.steps_per_execution",
+    "training.checkpoint_dir",
+)
+# What a network is trained for: to tell classes apart, to restore the clean image, or to make images of a class.
+Task = Literal["classification", "reconstruction", "generation"]
+
+
+class DataSection(OptionSection):
+    """What all data sets have."""
+
+    name: Name
+    path: str | None
+    validation: Literal["holdout", "test"]
+    holdout_size: Count
+    split_seed: Seed
+    scale: Positive
+
+
+class ModelSection(OptionSection):
+    """What all model families have."""
+
+    task: ClassVar[Task] = "classification"
+
+    name: Name
+    # The module that builds the model.
+    family: Name
+
+
+class NoiseSection(OptionSection):
+    """What all kinds of noise have."""
+
+    # The key that says how strong the noise is; None: there is no noise.
+    level_key: ClassVar[str | None] = None
+
+    name: Name
+
+    @property
+    def is_redrawn(self) -> bool:
+        """Whether the noise differs from epoch to epoch."""
+        return getattr(self, "redraw", True)
+
+
+class AugmentationSection(OptionSection):
+    """What all augmentations have."""
+
+    name: Name
+
+
+class ScheduleSection(OptionSection):
+    """What all schedules of the learning rate have."""
+
+    name: Name
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raise ValueError where the schedule does not fit into so many epochs."""
+
+
+def _optional(**limits: Any) -> Any:
+    """A field that is no param where it is not set, so that optimizers without it keep their params."""
+    return Field(default=None, exclude_if=lambda value: value is None, **limits)
+
+
+class OptimizerConfig(Section):
+    """Any optimizer of Keras: its name for `keras.optimizers.get`, and its own options as its file lists them."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | float | str | None] = Field(init=False)
+
+    name: Name
+    learning_rate: Positive
+    momentum: float | None = _optional(ge=0, lt=1)
+    beta_1: float | None = _optional(ge=0, lt=1)
+    beta_2: float | None = _optional(ge=0, lt=1)
+    rho: float | None = _optional(ge=0, lt=1)
+    weight_decay: float | None = _optional(ge=0)
+    nesterov: bool | None = _optional()
+
+    @model_validator(mode="after")
+    def check_nesterov(self) -> OptimizerConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("optimizer.nesterov=true: needs momentum; set optimizer.momentum=0.9, say")
+        return self
+
+    def list_options(self) -> dict[str, Any]:
+        """What the optimizer takes beside the learning rate."""
+        return self.model_dump(exclude={"name", "learning_rate"})
+
+
+class TrainingConfig(Section):
+    monitor: Literal["val_loss", "val_accuracy"]
+    early_stopping_patience: Count | None
+    keep_best_epoch: bool
+    ema_momentum: ProperFraction | None
+    label_smoothing: ProperFraction
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    threads: Count | None
+    steps_per_execution: Count
+    checkpoint_dir: Annotated[str, Field(min_length=1)] | None
+
+
+class EvaluationConfig(Section):
+    batch_size: Count
+    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] | None
+    misclassified: Annotated[int, Field(ge=0, le=100)]
+    noise_levels: Annotated[list[Fraction], Field(min_length=1, max_length=21)]
+    quality_images: Count
+    samples_every: Count
+
+
+class TrainConfig(Section):
+    """One training run, as `conf/config.yaml` and its groups describe it."""
+
+    reg: NonNegative
+    seed: Seed
+    epochs: Count
+    batch_size: Count
+    replicates: Count
+    resume: bool
+    plan: bool
+    published: Published | None
+    data: Annotated[DataSection, Option("mnist_flow.data.sets")]
+    model: Annotated[ModelSection, Option("mnist_flow.models", key="family")]
+    optimizer: OptimizerConfig
+    schedule: Annotated[ScheduleSection, Option("mnist_flow.training.schedules")]
+    noise: Annotated[NoiseSection, Option("mnist_flow.data.noise")]
+    augmentation: Annotated[AugmentationSection, Option("mnist_flow.data.augmentation")]
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    tracking: TrackingConfig
+
+    def list_params(self) -> dict[str, Any]:
+        """Flat config paths, as MLflow's params have them."""
+        return flatten(self.model_dump(exclude={"published"}))
+
+    @property
+    def task(self) -> Task:
+        """What the model is for; it follows from the model."""
+        return self.model.task
+
+    @property
+    def objective(self) -> str:
+        """The metric that the command returns to a sweeper."""
+        return self.evaluation.objective or ("val_accuracy" if self.task == "classification" else "val_loss")
+
+    @model_validator(mode="after")
+    def check_combinations(self) -> TrainConfig:
+        if self.task != "classification":
+            self._check_drawing()
+        if self.task == "generation" and self.noise.name != "none":
+            raise ValueError(
+                f"noise={self.noise.name}: model={self.model.name} learns from clean images; leave it out, or choose "
+                "an autoencoder"
+            )
+        if not self.noise.is_redrawn and self.augmentation.name != "none":
+            raise ValueError(
+                f"noise.redraw=false: fixes the noise of images that stay the same; leave out augmentation="
+                f"{self.augmentation.name}"
+            )
+        if self.seed + self.replicates > 2**32:
+            raise ValueError(
+                f"replicates={self.replicates}: seeds end at {2**32 - 1}, and seed={self.seed} is the first"
+            )
+        self.schedule.check_epochs(self.epochs)
+        return self
+
+    def _check_drawing(self) -> None:
+        """Refuse what only a classifier has."""
+        why = f"belongs to classifiers, and model={self.model.name} draws images"
+        if self.reg > 0:
+            raise ValueError(f"reg={self.reg}: {why}; leave it out")
+        if self.training.label_smoothing > 0:
+            raise ValueError(f"training.label_smoothing={self.training.label_smoothing}: {why}; leave it out")
+        if self.training.monitor == "val_accuracy":
+            raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
+        if self.evaluation.objective in ("val_accuracy", "test_accuracy"):
+            raise ValueError(f"evaluation.objective={self.evaluation.objective}: {why}; choose val_loss or test_loss")

@@ -1,0 +1,25 @@
+"""Random changes of training images, one a file: the schema of the option and `draw_transforms`, which draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mnist_flow.config.options import find_module
+from mnist_flow.config.train import AugmentationSection
+from mnist_flow.data.arrays import FloatArray
+
+# number of images, generator → (n, 8) transforms as `keras.ops.image.affine_transform` takes them
+DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
+
+
+def choose_transforms(config: AugmentationSection, size: int) -> DrawTransforms | None:
+    """Choose the function that draws geometric transforms of training images; None where they stay as they are.
+
+    Args:
+        config: one of conf/augmentation.
+        size: width and height of the images, pixels.
+    """
+    draw = getattr(find_module(config), "draw_transforms", None)
+    return None if draw is None else lambda n, rng: draw(config, n, size, rng)

@@ -1,0 +1,16 @@
+"""Down by a factor when the validation stalls."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mnist_flow.config.section import Count, NonNegative
+from mnist_flow.config.train import ScheduleSection
+
+
+class Config(ScheduleSection):
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Count
+    min_learning_rate: NonNegative
