@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.arrays import IntArray
+from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Splits
 from mnist_flow.errors import DataError
 from mnist_flow.runtime.native_output import native_stderr_hidden
 
@@ -27,57 +28,20 @@ _REMEDIES = (
 )
 
 
-@dataclass(frozen=True)
-class Images:
-    """Scaled images with their labels; read-only where they are loaded, since all jobs of a process share them."""
-
-    images: FloatArray  # float32 (n, 28, 28, 1), 0 black to 1 white
-    labels: IntArray  # int64 (n,), 0 to 9
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """Which data set it is, without its images."""
-
-    name: str  # mnist or digits
-    source: str  # the file it was read from, or where it came from
-    digest: str  # the first 16 hex digits of the SHA-256 of all its bytes
-
-
-@dataclass(frozen=True, eq=False)
-class DataSet(Origin):
-    """A data set as published: a training and a test part."""
-
-    train: Images
-    test: Images
-
-
 class _Bytes(NamedTuple):
     images: NDArray[np.uint8]  # (n, 28, 28, 1)
     labels: IntArray  # (n,), 0 to 9
 
 
 @dataclass(frozen=True, eq=False)
-class _Published(Origin):
+class _Published(DatasetInfo):
     """A data set in its bytes, a quarter of the size: what stays in memory, whatever is made of it."""
 
     train: _Bytes
     test: _Bytes
 
 
-@dataclass(frozen=True)
-class Splits:
-    """What a run trains on, chooses on and is measured on."""
-
-    train: Images
-    validation: Images
-    test: Images
-
-
-def load_origin(name: str, path: str | None = None) -> Origin:
+def load_info(name: str, path: str | None = None) -> DatasetInfo:
     """What there is to know of a data set without scaling its images.
 
     Args:
@@ -129,11 +93,13 @@ def load_splits(
     return _make_splits(_load(name, path), validation, holdout_size, split_seed, factor)
 
 
-def choose_holdout(origin: Origin, labels: IntArray, holdout_size: int, split_seed: int) -> tuple[IntArray, IntArray]:
+def choose_holdout(
+    info: DatasetInfo, labels: IntArray, holdout_size: int, split_seed: int
+) -> tuple[IntArray, IntArray]:
     """Take out the same share of each digit, by chance.
 
     Args:
-        origin: for the message.
+        info: for the message.
         labels: int64 (n,) of the training images.
         holdout_size: images to take out.
         split_seed: of the choice.
@@ -147,7 +113,7 @@ def choose_holdout(origin: Origin, labels: IntArray, holdout_size: int, split_se
     if not N_CLASSES <= holdout_size <= len(labels) - N_CLASSES:
         raise DataError(
             f"data.holdout_size={holdout_size}: must be from {N_CLASSES} to {len(labels) - N_CLASSES} "
-            f"for the {len(labels)} training images of {origin.name}"
+            f"for the {len(labels)} training images of {info.name}"
         )
     # Takes seconds to import, and a sweep's main process splits nothing.
     from sklearn.model_selection import train_test_split
@@ -180,7 +146,8 @@ def _make_splits(
 @lru_cache(maxsize=2)
 def _scale_data_set(published: _Published) -> DataSet:
     train, test = _scale(published.train), _scale(published.test)
-    return DataSet(published.name, published.source, published.digest, train, test)
+    info = published.name, published.source, published.digest, published.input_shape, published.class_names
+    return DataSet(*info, train, test)
 
 
 def _scale(part: _Bytes, factor: float = 1.0) -> Images:
@@ -267,7 +234,15 @@ def _publish(
     digest = hashlib.sha256()
     for part in (x_train, y_train, x_test, y_test):
         digest.update(np.ascontiguousarray(part).data)
-    return _Published(name=name, source=source, digest=digest.hexdigest()[:16], train=train, test=test)
+    return _Published(
+        name=name,
+        source=source,
+        digest=digest.hexdigest()[:16],
+        input_shape=IMAGE_SHAPE,
+        class_names=tuple(str(digit) for digit in range(N_CLASSES)),
+        train=train,
+        test=test,
+    )
 
 
 def _check(source: str, part: str, x: np.ndarray, y: np.ndarray) -> _Bytes:

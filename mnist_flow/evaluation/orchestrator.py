@@ -21,7 +21,8 @@ from mnist_flow.config.presets import describe_remedy
 from mnist_flow.config.section import OptionSection, flatten
 from mnist_flow.config.train import INCIDENTAL, Task
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES, DataSet, load_data_set
+from mnist_flow.data.dataset import DataSet
+from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES, load_data_set
 from mnist_flow.data.noise import describe_level
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject

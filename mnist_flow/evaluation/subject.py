@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.loading import DataSet
+from mnist_flow.data.dataset import DataSet
 from mnist_flow.errors import RunError
 from mnist_flow.models.prediction import predict
 

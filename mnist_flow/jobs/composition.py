@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.loading import load_origin
+from mnist_flow.data.loading import load_info
 from mnist_flow.jobs.identity import Identity, identify
 from mnist_flow.runtime.environment import count_cores
 
@@ -73,7 +73,7 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
     Raises:
         DataError: the data, whose digest is part of a job's identity, can't be had.
     """
-    digest = load_origin(config.data.name, config.data.path).digest
+    digest = load_info(config.data.name, config.data.path).digest
     jobs = []
     for seed in range(config.seed, config.seed + config.replicates):
         kept = [text for text in overrides if _name_key(text) != "replicates"]

@@ -20,7 +20,8 @@ from mnist_flow.config.options import find_module
 from mnist_flow.config.train import ModelSection, TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.augmentation import choose_transforms
-from mnist_flow.data.loading import IMAGE_SHAPE, Origin, Splits, load_origin, load_splits
+from mnist_flow.data.dataset import DatasetInfo, Splits
+from mnist_flow.data.loading import IMAGE_SHAPE, load_info, load_splits
 from mnist_flow.data.noise import choose_corruption, describe_noise
 from mnist_flow.errors import BusyError, ConfigError, RunError, UndeliveredError
 from mnist_flow.jobs.composition import Job, list_replicates
@@ -65,13 +66,13 @@ def run_experiment(cfg: DictConfig) -> float:
         show_plan(jobs, n_workers=1)
         return math.nan
     data = config.data
-    origin = load_origin(data.name, data.path)
+    info = load_info(data.name, data.path)
     splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
-    objectives = [_run_job(cfg, job, origin, splits) for job in jobs]
+    objectives = [_run_job(cfg, job, info, splits) for job in jobs]
     return float(np.mean(objectives))
 
 
-def _run_job(cfg: DictConfig, job: Job, origin: Origin, splits: Splits) -> float:
+def _run_job(cfg: DictConfig, job: Job, info: DatasetInfo, splits: Splits) -> float:
     config = job.config
     cfg = OmegaConf.create({**cfg, "seed": config.seed, "replicates": 1})
     if config.training.checkpoint_dir is not None:
@@ -88,7 +89,7 @@ def _run_job(cfg: DictConfig, job: Job, origin: Origin, splits: Splits) -> float
     original = None
     if config.tracking.rerun_of is not None:
         original = tracking.fetch_run(config.tracking.rerun_of)
-        warn_of_differences(original, origin.digest)
+        warn_of_differences(original, info.digest)
     looked_at = time.time()
     earlier = _find_earlier(job, experiment_id)
     if earlier.state == "finished" and earlier.run is not None:
@@ -106,7 +107,7 @@ def _run_job(cfg: DictConfig, job: Job, origin: Origin, splits: Splits) -> float
             with tracking.start_run(
                 experiment_id,
                 config.tracking.run_name or _build_run_name(job),
-                _build_tags(job, origin),
+                _build_tags(job, info),
                 parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
                 take_up=earlier.run.run_id if earlier.run is not None and state is not None else None,
                 alone_since=looked_at if config.resume else None,
@@ -116,7 +117,7 @@ def _run_job(cfg: DictConfig, job: Job, origin: Origin, splits: Splits) -> float
             ) as run:
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
-                objective = _train_and_measure(cfg, job, origin, splits, run, checkpoints, state, original)
+                objective = _train_and_measure(cfg, job, info, splits, run, checkpoints, state, original)
         except UndeliveredError:
             # The record is kept, and whole.
             if checkpoints is not None:
@@ -175,7 +176,7 @@ def _open_checkpoint(
 def _train_and_measure(
     cfg: DictConfig,
     job: Job,
-    origin: Origin,
+    info: DatasetInfo,
     splits: Splits,
     run: TrackedRun,
     checkpoints: CheckpointFolder | None,
@@ -189,7 +190,7 @@ def _train_and_measure(
 
     config = job.config
     reset_keras(config.seed, config.training.precision)
-    log_inputs(cfg, config, origin, splits, run)
+    log_inputs(cfg, config, info, splits, run)
     model = build_model(config.model, config.reg)
     result = _train(config, model, splits, run, checkpoints, state)
     finish = {"classification": log_classifier, "reconstruction": log_denoiser, "generation": log_generator}
@@ -337,7 +338,7 @@ def _print_result(
     )
 
 
-def _build_tags(job: Job, origin: Origin) -> dict[str, str]:
+def _build_tags(job: Job, info: DatasetInfo) -> dict[str, str]:
     from mnist_flow import tracking
 
     return {
@@ -346,7 +347,7 @@ def _build_tags(job: Job, origin: Origin) -> dict[str, str]:
         tracking.GROUP_TAG: job.identity.group,
         tracking.RECIPE_TAG: job.identity.recipe,
         tracking.CODE_TAG: digest_code(),
-        tracking.DATA_TAG: origin.digest,
+        tracking.DATA_TAG: info.digest,
     }
 
 

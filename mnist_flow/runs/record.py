@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config.train import TrainConfig
-from mnist_flow.data.loading import N_CLASSES, Origin, Splits
+from mnist_flow.data.dataset import DatasetInfo, Splits
+from mnist_flow.data.loading import N_CLASSES
 from mnist_flow.data.noise import choose_corruption, describe_noise
 from mnist_flow.figures import plots as figures
 from mnist_flow.metrics.classification import (
@@ -54,7 +55,7 @@ _LOSS_NAMES = {
 _VALIDATION_NAMES = {"holdout": "validation (held out)", "test": "validation (= test set)"}
 
 
-def log_inputs(cfg: DictConfig, config: TrainConfig, origin: Origin, splits: Splits, run: TrackedRun) -> None:
+def log_inputs(cfg: DictConfig, config: TrainConfig, info: DatasetInfo, splits: Splits, run: TrackedRun) -> None:
     """What the run starts from: params, config, environment, code and data."""
     run.log_params(config.list_params())
     code = environment.describe_code()
@@ -75,7 +76,7 @@ def log_inputs(cfg: DictConfig, config: TrainConfig, origin: Origin, splits: Spl
             "environment/git.json": {key: value for key, value in code.items() if key != "diff"},
         },
     )
-    run.log_data_set(origin, {"training": splits.train, "validation": splits.validation, "test": splits.test})
+    run.log_data_set(info, {"training": splits.train, "validation": splits.validation, "test": splits.test})
 
 
 def log_classifier(

@@ -16,7 +16,7 @@ import psutil
 
 # Packages whose code the numbers of a run of each kind come from.
 _NUMERICAL_PACKAGES = {
-    "train": ("data", "models", "training", "metrics", "runs"),
+    "train": ("data", "models", "training", "metrics", "tasks", "runs"),
     "evaluation": ("data", "models", "metrics", "evaluation"),
 }
 _PACKAGE_DIR = Path(__file__).resolve().parent.parent

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mnist_flow.data.arrays import FloatArray
-    from mnist_flow.data.loading import Images, Origin
+    from mnist_flow.data.dataset import DatasetInfo, Images
 
 log = logging.getLogger(__name__)
 
@@ -180,12 +180,12 @@ class TrackedRun:
             listed = json.dumps([{"path": path, "type": "table"} for path in self._tables])
             self._put(kind="batch", tags={names.TABLES_TAG: listed})
 
-    def log_data_set(self, origin: Origin, parts: Mapping[str, Images]) -> None:
+    def log_data_set(self, info: DatasetInfo, parts: Mapping[str, Images]) -> None:
         """Log the parts of a data set (training, validation, test) as MLflow dataset inputs with their digests."""
         source = (
-            LocalArtifactDatasetSource(origin.source)
-            if Path(origin.source).is_file()
-            else CodeDatasetSource({"source": origin.source})
+            LocalArtifactDatasetSource(info.source)
+            if Path(info.source).is_file()
+            else CodeDatasetSource({"source": info.source})
         )
         datasets = {}
         for context, part in parts.items():
@@ -193,8 +193,8 @@ class TrackedRun:
                 part.images,
                 targets=part.labels,
                 source=source,
-                name=f"{origin.name}_{context}",
-                digest=f"{origin.digest}-{context}-{len(part)}"[:36],
+                name=f"{info.name}_{context}",
+                digest=f"{info.digest}-{context}-{len(part)}"[:36],
             ).to_dict()
             datasets[context] = described
         self._put(kind="inputs", datasets=datasets)

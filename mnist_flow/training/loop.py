@@ -19,7 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.loading import N_CLASSES, Images
+from mnist_flow.data.dataset import Images
+from mnist_flow.data.loading import N_CLASSES
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.errors import DivergedError, RunError
 from mnist_flow.models.cvae import read_code_distribution

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_flow.data.loading import DataSet, Images, Splits, load_data_set, load_origin, load_splits
+from mnist_flow.data.dataset import DataSet, Images, Splits
+from mnist_flow.data.loading import load_data_set, load_info, load_splits
 from mnist_flow.errors import DataError
 
 REMEDIES = ("data.path=", "MNIST_NPZ", "download", "data=digits")
@@ -140,9 +141,9 @@ def test_pixels_are_scaled_by_a_factor_in_every_part(numbered):
 
 
 def test_the_origin_of_a_data_set_is_known_without_its_floats(numbered):
-    origin, data_set = load_origin("mnist", str(numbered)), load_data_set("mnist", str(numbered))
-    assert (origin.name, origin.source, origin.digest) == (data_set.name, data_set.source, data_set.digest)
-    assert origin.source == str(numbered)
+    info, data_set = load_info("mnist", str(numbered)), load_data_set("mnist", str(numbered))
+    assert (info.name, info.source, info.digest) == (data_set.name, data_set.source, data_set.digest)
+    assert info.source == str(numbered)
 
 
 @pytest.mark.parametrize("size", [1, 9, 51, 60])

@@ -131,7 +131,7 @@ def test_the_code_version_changes_with_files_that_numbers_depend_on_and_nothing_
     terminal.write_text(terminal.read_text() + "#\n")
     (folder / "analysis" / "new.py").touch()
     assert digest() == first
-    seen, noise = {first}, folder / "data" / "noise.py"
+    seen, noise = {first}, folder / "data" / "noise" / "gaussian.py"
     for change in (
         lambda: noise.write_text(noise.read_text() + "#\n"),
         lambda: (folder / "models" / "new.py").touch(),

@@ -20,7 +20,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from mnist_flow import tracking
-from mnist_flow.data.loading import Images, load_data_set
+from mnist_flow.data.dataset import Images
+from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import BusyError, RunError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names

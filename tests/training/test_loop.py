@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from mnist_flow.data.augmentation.affine import draw_affine_transforms
 from mnist_flow.data.augmentation.shift import draw_shifts
-from mnist_flow.data.loading import Images, load_data_set
+from mnist_flow.data.dataset import Images
+from mnist_flow.data.loading import load_data_set
 from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
 from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import DivergedError, RunError

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 from mnist_flow.config.evaluate import OptionalPartnerConfig, PartnerConfig
 from mnist_flow.config.section import Count, Fraction, OptionSection, Section, Seed
 from mnist_flow.data.arrays import FloatArray, IntArray
-from mnist_flow.data.loading import N_CLASSES, Images
+from mnist_flow.data.dataset import Images
+from mnist_flow.data.loading import N_CLASSES
 from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mnist_flow.data.loading import DataSet, Images
+from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.evaluation.measures import denoising
 from mnist_flow.evaluation.subject import Subject
 

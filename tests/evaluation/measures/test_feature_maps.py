@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnist_flow.data.loading import DataSet, Images
+from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measures import feature_maps
 from mnist_flow.evaluation.subject import LoadedModel, Subject

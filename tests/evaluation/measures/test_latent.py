@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnist_flow.data.loading import DataSet, Images
+from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measures import latent
 from mnist_flow.evaluation.measures.latent import project_codes

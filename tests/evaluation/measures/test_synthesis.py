@@ -14,7 +14,7 @@ from mnist_flow import CONF_DIR, tracking
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config.evaluate import EvaluateConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.loading import DataSet, Images
+from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.evaluation.measures import synthesis
 from mnist_flow.evaluation.orchestrator import evaluate_runs

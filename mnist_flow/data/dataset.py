@@ -1,0 +1,57 @@
+"""What a data set is: what there is to know of it, its images with their labels, and its splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_flow.data.arrays import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Scaled images with their labels; read-only where they are loaded, since all jobs of a process share them."""
+
+    images: FloatArray  # float32 (n, 28, 28, 1), 0 black to 1 white
+    labels: IntArray  # int64 (n,), 0 to 9
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def one_hot(self, n_classes: int) -> FloatArray:
+        """The labels as float32 (n, n_classes), 1 at the label and 0 elsewhere."""
+        return np.eye(n_classes, dtype=np.float32)[self.labels]
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetInfo:
+    """What there is to know of a data set without its images."""
+
+    name: str  # of the option: mnist, digits, …
+    source: str  # the file it was read from, or where it came from
+    digest: str  # the first 16 hex digits of the SHA-256 of all its bytes
+    input_shape: tuple[int, int, int]  # height, width and channels of an image
+    class_names: tuple[str, ...]  # of the labels 0, 1, …
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet(DatasetInfo):
+    """A data set as published: a training and a test part."""
+
+    train: Images
+    test: Images
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run trains on, chooses on and is measured on."""
+
+    train: Images
+    validation: Images
+    test: Images

@@ -1,0 +1,29 @@
+"""Restoring the clean image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnist_flow.data.arrays import FloatArray
+from mnist_flow.data.dataset import Images
+from mnist_flow.data.noise import Corrupt
+from mnist_flow.runtime.lazy import keras
+from mnist_flow.training.objective import Objective
+from mnist_flow.training.streams import corrupt_measured
+
+
+class Reconstruction(Objective):
+    """Minimises the binary cross-entropy of the clean pixels, mean over the pixels."""
+
+    def build_loss(self, label_smoothing: float) -> keras.losses.Loss:
+        return keras.losses.BinaryCrossentropy()
+
+    def build_targets(self, images: Images, n_classes: int) -> FloatArray:
+        return images.images
+
+    def build_validation(self, images: Images, n_classes: int, corrupt: Corrupt | None) -> tuple[Any, FloatArray]:
+        # A denoiser is validated on corrupted images, too.
+        return corrupt_measured(images.images, corrupt, "validation"), images.images
+
+
+TASK = Reconstruction()
