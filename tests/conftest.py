@@ -17,11 +17,22 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+import commands
 from mnist_flow import CONF_DIR
 from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
 ServerT = TypeVar("ServerT", bound=MlflowServer)
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_processes_end() -> Iterator[None]:
+    """What tests start must not outlive them."""
+    commands.mark_processes()
+    yield
+    leftovers = commands.end_leftovers()
+    commands.stop_fork_server()
+    assert not leftovers, f"the tests left processes behind, which are killed now: {leftovers}"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -136,17 +147,5 @@ def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture(scope="session")
 def run_command() -> RunCommand:
-    """Run `python ARGUMENTS` in a folder, as a user would, and return what it printed."""
-
-    def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=command_environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    """Run `python ARGUMENTS` in a folder, as a user would, and return what it printed; see `commands.run_command`."""
+    return commands.run_command

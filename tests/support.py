@@ -23,9 +23,8 @@ import pytest
 import requests
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from commands import PROJECT_DIR, command_environment, run_command
 from mnist_flow.runtime.processes import describe_process
-
-PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 # One run on the digits in a second or two of training.
 QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
@@ -36,19 +35,12 @@ DEAD_PROCESS = "/".join([*describe_process().split("/")[:2], "4194305", "0.00"])
 PROCESS_ELSEWHERE = "elsewhere/0a1b2c3d-4026531836/4242/1763720000.51"
 
 
-def command_environment(**variables: str) -> dict[str, str]:
-    """The environment of a subprocess: this one's without tracking variables, with the project importable."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "COLUMNS"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-    return {**kept, "PATH": path, "PYTHONPATH": str(PROJECT_DIR), **variables}
-
-
 def list_imports(importtime: str) -> set[str]:
     """Top-level packages in what `python -X importtime` wrote to stderr."""
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in importtime.splitlines() if "|" in line}
 
 
-def ask_at_exit(folder: Path, question: str, *arguments: str, setup: str = "") -> Any:
+def ask_at_exit(folder: Path, question: str, *arguments: str, setup: str = "", fresh: bool = False) -> Any:
     """What a command's main process answers when it ends, which must be well.
 
     Args:
@@ -56,29 +48,21 @@ def ask_at_exit(folder: Path, question: str, *arguments: str, setup: str = "") -
         question: a Python expression whose value JSON can hold.
         arguments: of `python -m`.
         setup: Python statements before the command begins.
+        fresh: start from nothing, not from a process that has imported everything.
     """
     program = (
-        f"import atexit, gc, json, pathlib, runpy, sys; {setup}\n"
+        f"import atexit, gc, json, pathlib, runpy, sys; sys.path.append({str(PROJECT_DIR / 'tests')!r}); {setup}\n"
         f"atexit.register(lambda: pathlib.Path('answer.json').write_text(json.dumps({question})))\n"
         "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    importable = os.pathsep.join([str(PROJECT_DIR), str(PROJECT_DIR / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=folder,
-        env=command_environment(PYTHONPATH=importable),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_command(folder, "-c", program, *arguments, fresh=fresh)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "answer.json").read_text())
 
 
 def list_modules(folder: Path, *arguments: str) -> set[str]:
-    """Names of all modules that a command's main process has imported at its end; as `ask_at_exit`."""
-    return set(ask_at_exit(folder, "list(sys.modules)", *arguments))
+    """Names of all modules that a command's main process has imported at its end, started from nothing."""
+    return set(ask_at_exit(folder, "list(sys.modules)", *arguments, fresh=True))
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, *methods: tuple[type, str]) -> Counter[str]:

@@ -6,12 +6,12 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 
 import mlflow
 import pandas as pd
 import pytest
 
+from commands import start_command
 from support import PROJECT_DIR, QUICK, command_environment, list_imports, list_modules, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
@@ -228,23 +228,13 @@ def test_a_failing_job_fails_the_sweep_and_not_its_siblings(tmp_path, run_comman
     ],
 )
 def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep):
-    command = [sys.executable, *TRAIN, *sweep, *QUICK, "epochs=100000"]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=command_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background jobs with SIGINT ignored, and the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        # In a sweep, wait for both jobs.
-        wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) > bool(sweep))
-        process.send_signal(sent)
-        _, stderr = process.communicate(timeout=120)
-    assert process.returncode == status
-    assert "Traceback" not in stderr
+    with (tmp_path / "errors.txt").open("w") as errors:
+        process = start_command(tmp_path, *TRAIN, *sweep, *QUICK, "epochs=100000", stderr=errors)
+    # In a sweep, wait for both jobs.
+    wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) > bool(sweep))
+    process.send_signal(sent)
+    assert process.wait(timeout=120) == status
+    assert "Traceback" not in (tmp_path / "errors.txt").read_text()
     assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
 
 
@@ -273,13 +263,8 @@ def test_credentials_of_a_server_that_is_away_are_not_printed(tmp_path, run_comm
 
 def test_a_terminal_gets_a_live_bar(tmp_path):
     main, side = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, *TRAIN, *QUICK, "epochs=30"],
-        cwd=tmp_path,
-        env=command_environment(TERM="xterm-256color", COLUMNS="160"),
-        stdout=side,
-        stderr=side,
-    )
+    terminal = {"TERM": "xterm-256color", "COLUMNS": "160"}
+    process = start_command(tmp_path, *TRAIN, *QUICK, "epochs=30", stdout=side, stderr=side, **terminal)
     os.close(side)
     shown = b""
     try:

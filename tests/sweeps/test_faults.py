@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -14,26 +13,20 @@ import numpy as np
 import psutil
 import pytest
 
-from support import QUICK, MlflowServer, command_environment, mount_disk, wait_until
+from commands import Command, start_command
+from support import QUICK, MlflowServer, mount_disk, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *arguments: str, **variables: str) -> Command:
     """A command in the background; what it says is in output.txt."""
-    # No pipe: workers may outlive their main process, and would hold it open.
     with (folder / "output.txt").open("w") as output:
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=command_environment(**variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        return start_command(folder, *arguments, stdout=output, stderr=output, **variables)
 
 
-def find_workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def find_workers(process: Command) -> list[psutil.Process]:
     """The pool's processes that train: on Linux children of the one that they are forked from, elsewhere joblib's."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 
-from support import DEAD_PROCESS, QUICK, command_environment, count_store_calls, list_imports, wait_until
+from commands import start_command
+from support import DEAD_PROCESS, QUICK, count_store_calls, list_imports, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
 GRID = ("reg=0,1e-4", "replicates=2")
@@ -223,9 +222,7 @@ def test_a_plan_on_an_empty_folder_leaves_it_empty(tmp_path, run_command):
 def test_a_sweep_that_runs_already_is_refused(tmp_path, run_command):
     arguments = (*SWEEP, "reg=0,1e-4", "epochs=100000")
     with (tmp_path / "output.txt").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=tmp_path, env=command_environment(), stdout=output, stderr=output
-        )
+        process = start_command(tmp_path, *arguments, stdout=output, stderr=output)
     try:
         wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
         second = run_command(tmp_path, *arguments)
