@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mnist_flow.errors import DivergedError, TrackingError, UserError
-from mnist_flow.figures.plots import rendering
+from mnist_flow.figures import rendering
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery
 from mnist_flow.training import loop as training

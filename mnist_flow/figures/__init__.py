@@ -1,0 +1,1 @@
+"""The figures of one run, and how a figure becomes a file."""
