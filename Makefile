@@ -22,7 +22,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 CLUSTER_EXTRAS = --extra parallel --extra ray --extra slurm --extra server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench lint format lock clean
+.PHONY: help demo test test-launchers test-slow bench lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,10 +35,13 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$(CURDIR)/mlflow.db}"
 	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
 
-test: $(TEST_READY) lint ## everything that CI runs: lint, types, layers, tests
+test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 6 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: $(TEST_READY) ## the long tests: many kills, lost servers, Ray, Slurm's stand-in, PostgreSQL (about 40 minutes on 2 cores)
+test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, a killed sweep (about 8 minutes)
+	$(BIN)/python -m pytest -m launchers
+
+test-slow: $(TEST_READY) ## all slow tests, those of test-launchers too: many kills, lost servers, clusters (about 40 minutes)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 2 hours on 2 cores; BENCH="--work d" for a part)

@@ -98,7 +98,7 @@ def test_a_killed_sweep_of_few_jobs_is_finished_by_the_same_command(tmp_path, se
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.launchers), *range(1, 20)])
 def test_a_killed_sweep_of_thirty_jobs_is_finished_by_the_same_command(tmp_path, seed):
     kill_and_finish(tmp_path, 30, 100 + seed)
 

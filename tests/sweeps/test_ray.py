@@ -85,6 +85,7 @@ def count_jobs(folder: Path) -> int:
     return len(list(folder.glob("jobs/*")))
 
 
+@pytest.mark.launchers
 def test_a_sweep_runs_on_two_nodes_and_logs_to_a_server_that_asks_for_a_password(
     tmp_path, run_command, cluster, ray_folder, authenticated_server, monkeypatch
 ):

@@ -22,6 +22,7 @@ def test_the_keys_of_slurm_are_the_plugins():
 
 
 @pytest.mark.slow
+@pytest.mark.launchers
 def test_a_sweep_through_submitit_logs_to_a_server_that_asks_for_a_password(
     tmp_path, run_command, authenticated_server, monkeypatch
 ):

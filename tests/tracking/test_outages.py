@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from support import QUICK, AuthenticatedServer, assert_is_a_finished_sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.launchers]
 
 TRAIN = ("-m", "mnist_flow.train")
 POSTGRES = os.environ.get("MNIST_FLOW_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
