@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mnist_flow.figures import plots as figures
-
 from mnist_flow.figures import rendering
 from mnist_flow.figures.rendering import save_figure
 
