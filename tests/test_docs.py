@@ -1,0 +1,117 @@
+"""The pages that people read: their length, their links, and the commands that they name."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mnist_flow import CONF_DIR
+from support import PROJECT_DIR
+
+PAGES = [PROJECT_DIR / "README.md", PROJECT_DIR / "CONTRIBUTING.md", *sorted((PROJECT_DIR / "docs").glob("*.md"))]
+# Stands for something that only the reader knows, or for a part of a command that may be left out.
+PLACEHOLDER = re.compile(r"\b(ID|N|NAME|OTHER|FILE|FOLDER|RUN_ID|URI)\b|…|\[overrides\]|\[tracking\.")
+# Entry points of MLproject that call a command by another name, and configs that are not called as their command is.
+ENTRY_POINTS = {"main": "train", "sweep": "train"}
+CONFIGS = {"train": "config"}
+RESULT_PAGES = ("RESULTS", "HOLDOUT", "HOLDOUT_REGULARIZATION", "HOLDOUT_WIDTH", "DENOISING", "BEYOND")
+
+
+def strip_code(text: str) -> str:
+    """The page without its fenced blocks and code spans, in which no link is a link."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def list_anchors(page: Path) -> set[str]:
+    """The fragments that GitHub makes of the page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def list_commands(page: Path) -> list[tuple[str, list[str]]]:
+    """Each `python -m mnist_flow.MODULE …` and `mlflow run . …` on the page, once, as its module and arguments."""
+    text = page.read_text().replace("\\\n", " ")
+    found = []
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    for line in [*(line.strip() for block in blocks for line in block.splitlines()), *spans]:
+        if PLACEHOLDER.search(line.partition(" #")[0]):
+            continue
+        if match := re.match(r"python -m mnist_flow\.(\w+)", line):
+            found.append((match[1], shlex.split(line, comments=True)[3:]))
+        elif match := re.match(r"mlflow run \. .*-P overrides=", line):
+            words = shlex.split(line, comments=True)
+            entry = words[words.index("-e") + 1] if "-e" in words else "main"
+            overrides = next(word for word in words if word.startswith("overrides=")).removeprefix("overrides=")
+            found.append((ENTRY_POINTS.get(entry, entry), shlex.split(overrides)))
+    return [command for number, command in enumerate(found) if command not in found[:number]]
+
+
+def list_jobs(overrides: list[str]) -> list[list[str]]:
+    """Few jobs of the sweep that have each choice of each key at least once."""
+    choices = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
+        choices.append([f"{override.key_or_group}={value}" for value in values] if values else [override.input_line])
+    count = max(map(len, choices), default=1)
+    return [[values[number % len(values)] for values in choices] for number in range(count)]
+
+
+@pytest.mark.parametrize(("name", "most"), [("README.md", 180), ("CONTRIBUTING.md", 70)])
+def test_the_first_pages_are_short(name, most):
+    assert len((PROJECT_DIR / name).read_text().splitlines()) <= most
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT_DIR)))
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", strip_code(page.read_text())):
+        if re.match(r"https?://", target):
+            continue
+        path, _, fragment = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not fragment or fragment in list_anchors(file), f"{page.name}: {target}"
+
+
+def test_the_index_lists_every_page():
+    index = (PROJECT_DIR / "docs" / "README.md").read_text()
+    for page in sorted((PROJECT_DIR / "docs").glob("*.md")):
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT_DIR)))
+def test_commands_name_modules_and_compose(page):
+    for module, arguments in list_commands(page):
+        assert importlib.util.find_spec(f"mnist_flow.{module}"), module
+        words = [word for word in arguments if "=" in word]
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            for overrides in list_jobs(words):
+                compose(CONFIGS.get(module, module), overrides)
+
+
+def test_the_readme_has_commands_to_compose():
+    """Otherwise the test above would pass on a page that it does not understand."""
+    commands = list_commands(PROJECT_DIR / "README.md")
+    assert ("train", ["-m", "reg=1e-6,1e-5,1e-4"]) in commands
+    assert ("train", ["model=lenet5", "epochs=2", "reg=1e-5"]) in commands
+    assert list_jobs(["a=1,2", "b=range(3)", "c=[x,y]"]) == [
+        ["a=1", "b=0", "c=[x,y]"],
+        ["a=2", "b=1", "c=[x,y]"],
+        ["a=1", "b=2", "c=[x,y]"],
+    ]
+
+
+def test_results_in_the_readme_are_those_of_the_pages_made_from_runs():
+    written = "".join((PROJECT_DIR / "docs" / f"{name}.md").read_text() for name in RESULT_PAGES)
+    # A mean with its spread, with or without the number of runs, or a single run.
+    pattern = r"[\d.]+ ± [\d.]+ %(?: \(\d+\))?|[\d.]+ % \(\d+\)"
+    results = re.findall(pattern, (PROJECT_DIR / "README.md").read_text())
+    assert len(results) >= 10
+    assert [result for result in results if result not in written] == []
