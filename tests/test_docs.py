@@ -115,3 +115,14 @@ def test_results_in_the_readme_are_those_of_the_pages_made_from_runs():
     results = re.findall(pattern, (PROJECT_DIR / "README.md").read_text())
     assert len(results) >= 10
     assert [result for result in results if result not in written] == []
+
+
+def test_contributing_names_every_package_and_files_that_exist():
+    text = (PROJECT_DIR / "CONTRIBUTING.md").read_text()
+    packages = {file.parent.name for file in (PROJECT_DIR / "mnist_flow").glob("*/*.py")}
+    assert {name for name in packages if f"| `{name}/` |" not in text} == set()
+    paths = re.findall(r"`((?:mnist_flow|conf|docs|benchmarks)/[\w/.]+)`", text)
+    assert len(paths) > 5
+    # NAME and FAMILY stand for what is added.
+    folders = [re.sub(r"/(?:NAME|FAMILY)\.\w+$", "", path) for path in paths]
+    assert [path for path in folders if not (PROJECT_DIR / path).exists()] == []
