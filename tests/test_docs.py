@@ -126,3 +126,11 @@ def test_contributing_names_every_package_and_files_that_exist():
     # NAME and FAMILY stand for what is added.
     folders = [re.sub(r"/(?:NAME|FAMILY)\.\w+$", "", path) for path in paths]
     assert [path for path in folders if not (PROJECT_DIR / path).exists()] == []
+
+
+def test_contributing_names_functions_where_they_are():
+    rows = re.findall(r"`(mnist_flow/[\w/]+\.py)`: `(\w+)`", (PROJECT_DIR / "CONTRIBUTING.md").read_text())
+    named = [(path, name) for path, name in rows if not re.search(r"NAME|FAMILY", path)]
+    assert len(named) == 5
+    for path, name in named:
+        assert re.search(rf"^(?:def|class) {name}\b", (PROJECT_DIR / path).read_text(), re.MULTILINE), f"{path}: {name}"
