@@ -134,3 +134,11 @@ def test_contributing_names_functions_where_they_are():
     assert len(named) == 5
     for path, name in named:
         assert re.search(rf"^(?:def|class) {name}\b", (PROJECT_DIR / path).read_text(), re.MULTILINE), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml"])
+def test_make_has_the_targets_that_are_named(name):
+    targets = re.findall(r"^([a-z-]+):", (PROJECT_DIR / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`|^|run: )make ([a-z-]+)", (PROJECT_DIR / name).read_text(), re.MULTILINE)
+    assert named
+    assert set(named) - set(targets) == set()
