@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.dataset import Images
+from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.runtime.lazy import keras
-from mnist_flow.training.objective import Objective
+from mnist_flow.tasks.task import Shape, Task
 
 
-class Classification(Objective):
+class Classification(Task):
     """Minimises the cross-entropy of the labels."""
+
+    title = "a classifier"
+
+    def output_shape(self, info: DatasetInfo) -> Shape:
+        return (info.n_classes,)
 
     def build_loss(self, label_smoothing: float) -> keras.losses.Loss:
         return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)

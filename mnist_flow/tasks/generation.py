@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.dataset import Images
+from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.models.cvae import read_code_distribution
 from mnist_flow.runtime.lazy import keras, tf
-from mnist_flow.training.objective import Objective
+from mnist_flow.tasks.task import Shape, Task
 
 
-class Generation(Objective):
+class Generation(Task):
     """Minimises the negative evidence lower bound in nats an image, and validates with the means of the latents."""
+
+    title = "a conditional autoencoder"
+
+    def input_shapes(self, info: DatasetInfo) -> tuple[Shape, ...]:
+        return info.input_shape, (info.n_classes,)
+
+    def output_shape(self, info: DatasetInfo) -> Shape:
+        return info.input_shape
 
     def build_loss(self, label_smoothing: float) -> None:
         return None

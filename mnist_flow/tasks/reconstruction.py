@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.dataset import Images
+from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.runtime.lazy import keras
-from mnist_flow.training.objective import Objective
+from mnist_flow.tasks.task import Shape, Task
 from mnist_flow.training.streams import corrupt_measured
 
 
-class Reconstruction(Objective):
+class Reconstruction(Task):
     """Minimises the binary cross-entropy of the clean pixels, mean over the pixels."""
+
+    title = "an autoencoder"
+
+    def output_shape(self, info: DatasetInfo) -> Shape:
+        return info.input_shape
 
     def build_loss(self, label_smoothing: float) -> keras.losses.Loss:
         return keras.losses.BinaryCrossentropy()
