@@ -5,6 +5,7 @@ What the options of a group say beyond what all of them have stands beside the c
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -176,17 +177,15 @@ class TrainConfig(Section):
     @property
     def objective(self) -> str:
         """The metric that the command returns to a sweeper."""
-        return self.evaluation.objective or ("val_accuracy" if self.task == "classification" else "val_loss")
+        return self.evaluation.objective or str(self._find_task().default_objective)
+
+    def _find_task(self) -> Any:
+        # Tasks are above the config, and are found by their names as options are.
+        return import_module("mnist_flow.tasks").find_task(self.task)
 
     @model_validator(mode="after")
     def check_combinations(self) -> TrainConfig:
-        if self.task != "classification":
-            self._check_drawing()
-        if self.task == "generation" and self.noise.name != "none":
-            raise ValueError(
-                f"noise={self.noise.name}: model={self.model.name} learns from clean images; leave it out, or choose "
-                "an autoencoder"
-            )
+        self._find_task().check_config(self)
         if not self.noise.is_redrawn and self.augmentation.name != "none":
             raise ValueError(
                 f"noise.redraw=false: fixes the noise of images that stay the same; leave out augmentation="
@@ -198,15 +197,3 @@ class TrainConfig(Section):
             )
         self.schedule.check_epochs(self.epochs)
         return self
-
-    def _check_drawing(self) -> None:
-        """Refuse what only a classifier has."""
-        why = f"belongs to classifiers, and model={self.model.name} draws images"
-        if self.reg > 0:
-            raise ValueError(f"reg={self.reg}: {why}; leave it out")
-        if self.training.label_smoothing > 0:
-            raise ValueError(f"training.label_smoothing={self.training.label_smoothing}: {why}; leave it out")
-        if self.training.monitor == "val_accuracy":
-            raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
-        if self.evaluation.objective in ("val_accuracy", "test_accuracy"):
-            raise ValueError(f"evaluation.objective={self.evaluation.objective}: {why}; choose val_loss or test_loss")

@@ -62,8 +62,15 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
     return [argument for argument in arguments if not argument.startswith("run_id=")]
 
 
-def warn_of_differences(original: tracking.PastRun, data_digest: str) -> None:
-    """Say what is different now from when a run was made: code, data, packages."""
+def fetch_original(run_id: str | None, data_digest: str) -> tracking.PastRun | None:
+    """Fetch the run that is to be repeated, if any, and warn of what is different now: code, data, packages.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such run.
+    """
+    if run_id is None:
+        return None
+    original = tracking.fetch_run(run_id)
     if original.code != digest_code():
         log.warning("the code differs from that of run %s", original.run_id)
     if original.data_digest != data_digest:
@@ -79,6 +86,7 @@ def warn_of_differences(original: tracking.PastRun, data_digest: str) -> None:
     if names:
         shown = ", ".join(names[:_MAX_PACKAGES_SHOWN]) + (" …" if len(names) > _MAX_PACKAGES_SHOWN else "")
         log.warning("%d packages differ from those of run %s: %s", len(names), original.run_id, shown)
+    return original
 
 
 def compare_with_original(

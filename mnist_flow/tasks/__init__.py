@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
-from mnist_flow.tasks.task import Task
+from mnist_flow.tasks.task import Report, Task, TrainedModel
 
-__all__ = ["Task", "find_task"]
+__all__ = ["Report", "Task", "TrainedModel", "find_task"]
 
 
 def find_task(name: str) -> Task:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from mnist_flow.config.train import NoiseSection, TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
+from mnist_flow.metrics.classification import compute_per_class, evaluate_predictions, find_misclassified
+from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
-from mnist_flow.tasks.task import Shape, Task
+from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
 
 
 class Classification(Task):
     """Minimises the cross-entropy of the labels."""
 
     title = "a classifier"
+    loss_name = "loss (cross-entropy + L2 penalty)"
+    default_objective = "val_accuracy"
 
     def output_shape(self, info: DatasetInfo) -> Shape:
         return (info.n_classes,)
+
+    def check_config(self, config: TrainConfig) -> None:
+        pass  # Every key of the config is for classifiers, too.
 
     def build_loss(self, label_smoothing: float) -> keras.losses.Loss:
         return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
@@ -31,6 +42,60 @@ class Classification(Task):
     def build_validation(self, images: Images, n_classes: int, corrupt: Corrupt | None) -> tuple[Any, FloatArray]:
         # Classifiers are measured on clean images, whatever noise they learn with.
         return images.images, images.one_hot(n_classes)
+
+    def measure(self, trained: TrainedModel, epoch: int) -> Report:
+        """Measure accuracy, and the loss in its parts; log predictions, the confusion matrix and the worst mistakes."""
+        from mnist_flow.figures import plots
+
+        test = trained.splits.test
+        probabilities = predict(trained.model, test.images, trained.evaluation.batch_size)
+        predicted = probabilities.argmax(axis=1)
+        l2_penalty = float(sum(np.asarray(penalty) for penalty in trained.model.losses))
+        measures = evaluate_predictions(probabilities, test.labels, l2_penalty)
+        wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
+        n_wrong = int(np.sum(predicted != test.labels))
+        score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
+        mistakes = f"{score}\nthe {len(wrong)} most confident mistakes: digit, prediction and its probability"
+        confidence = probabilities[wrong, predicted[wrong]]
+        return Report(
+            metrics={
+                "test_loss": measures.loss,
+                "test_cross_entropy": measures.cross_entropy,
+                "test_l2_penalty": measures.l2_penalty,
+                "test_accuracy": measures.accuracy,
+                "test_accuracy_standard_error": measures.standard_error,
+            },
+            input_example=test.images[:5],
+            output_example=probabilities[:5],
+            figures={
+                "confusion_matrix/counts.png": plots.plot_confusion_matrix(measures.confusion, score),
+                "confusion_matrix/row_normalised.png": plots.plot_confusion_matrix(
+                    measures.confusion, score, normalize=True
+                ),
+                "samples/misclassified.png": plots.plot_misclassified(
+                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, mistakes
+                ),
+            },
+            records={
+                "confusion_matrix/confusion_matrix.json": {
+                    "rows": "true digit",
+                    "columns": "predicted digit",
+                    "counts": measures.confusion.tolist(),
+                }
+            },
+            arrays={"predictions/test.npz": {"probabilities": probabilities, "labels": test.labels}},
+            tables={"tables/per_class.json": compute_per_class(test.labels, predicted)},
+        )
+
+    def describe_result(
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+    ) -> dict[str, str]:
+        error = results["test_accuracy_standard_error"]
+        return {
+            "test accuracy": f"{results['test_accuracy']:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
+            "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {results['test_cross_entropy']:.5f} without",
+            "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
+        }
 
 
 TASK = Classification()

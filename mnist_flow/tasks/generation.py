@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mnist_flow.config.train import NoiseSection, TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.models.cvae import read_code_distribution
+from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras, tf
-from mnist_flow.tasks.task import Shape, Task
+from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Images of each class in a figure of samples.
+_SAMPLES = 10
 
 
 class Generation(Task):
     """Minimises the negative evidence lower bound in nats an image, and validates with the means of the latents."""
 
     title = "a conditional autoencoder"
+    loss_name = "loss (cross-entropy + KL divergence, nats an image)"
 
     def input_shapes(self, info: DatasetInfo) -> tuple[Shape, ...]:
         return info.input_shape, (info.n_classes,)
 
     def output_shape(self, info: DatasetInfo) -> Shape:
         return info.input_shape
+
+    def check_config(self, config: TrainConfig) -> None:
+        super().check_config(config)
+        if config.noise.level_key is not None:
+            raise ValueError(
+                f"noise={config.noise.name}: model={config.model.name} learns from clean images; leave it out, or "
+                "choose an autoencoder"
+            )
 
     def build_loss(self, label_smoothing: float) -> None:
         return None
@@ -37,6 +57,53 @@ class Generation(Task):
 
     def build_learner(self, model: keras.Model) -> keras.Model:
         return _build_learner_class()(model.inputs, [model.output, *read_code_distribution(model)], name=model.name)
+
+    def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure:
+        """Draw new images, a row a class; the latent of a column is the same for all, in every run and epoch."""
+        from mnist_flow.figures import plots
+
+        decoder = trained.model.get_layer("decoder")
+        latents = np.random.default_rng(0).standard_normal((_SAMPLES, decoder.input_shape[0][1]), dtype=np.float32)
+        one_hot = np.eye(trained.info.n_classes, dtype=np.float32)
+        rows = [
+            (f"class {name}", predict(decoder, (latents, np.tile(one_hot[label], (_SAMPLES, 1)))))
+            for label, name in enumerate(trained.info.class_names)
+        ]
+        return plots.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: one random input a column")
+
+    def measure(self, trained: TrainedModel, epoch: int) -> Report:
+        """Measure the loss, the mean over the images in nats, in its two parts; latents are their means.
+
+        Its parts are `test_cross_entropy` of the pixels, and `test_code_divergence`, the Kullback-Leibler divergence.
+        """
+        from mnist_flow.metrics.reconstruction import compute_binary_cross_entropy
+
+        test, batch_size = trained.splits.test, trained.evaluation.batch_size
+        inputs = test.images, test.one_hot(trained.info.n_classes)
+        made = predict(trained.model, inputs, batch_size)
+        cross_entropy = made[0].size * compute_binary_cross_entropy(test.images, made)
+        mean, log_stddev = trained.model.get_layer("encoder").predict(inputs, batch_size=batch_size, verbose=0)
+        divergence = float(np.mean(compute_kl_divergence(mean, log_stddev)))
+        return Report(
+            metrics={
+                "test_loss": cross_entropy + divergence,
+                "test_cross_entropy": cross_entropy,
+                "test_code_divergence": divergence,
+            },
+            input_example={"images": inputs[0][:5], "classes": inputs[1][:5]},
+            output_example=made[:5],
+            figures={"samples/generated.png": self.plot_samples(trained, epoch)},
+        )
+
+    def describe_result(
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+    ) -> dict[str, str]:
+        return {
+            "test loss": f"{results['test_loss']:.3f} nats an image (n = {n_test:,})",
+            "its parts": f"{results['test_cross_entropy']:.3f} binary cross-entropy of the pixels, "
+            f"{results['test_code_divergence']:.3f} KL divergence of the latents",
+            "validation loss": f"{results['val_loss']:.3f} (epoch {results['selected_epoch']:.0f})",
+        }
 
 
 def compute_kl_divergence(mean: tf.Tensor, log_stddev: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,7 @@ import pytest
 
 from mnist_flow.errors import DivergedError, TrackingError, UserError
 from mnist_flow.figures import rendering
+from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery
 from mnist_flow.training import loop as training
@@ -133,13 +134,13 @@ def test_a_run_draws_six_pictures_and_makes_two_folders_of_artifacts(store, comp
 
 def test_the_second_job_of_a_process_trains_on_the_arrays_of_the_first(store, compose_config, monkeypatch):
     trained_on = []
-    train = training.train_model
+    train = runs_training.train_network
 
-    def note(model, train_images, validation, *arguments, **options):
-        trained_on.append((train_images, validation))
-        return train(model, train_images, validation, *arguments, **options)
+    def note(context, *arguments):
+        trained_on.append((context.splits.train, context.splits.validation))
+        return train(context, *arguments)
 
-    monkeypatch.setattr(training, "train_model", note)
+    monkeypatch.setattr(runs_training, "train_network", note)
     for seed in (0, 1):
         run_experiment(compose_config(*QUICK, "epochs=1", f"seed={seed}"))
     first, second = trained_on

@@ -1,0 +1,111 @@
+"""What one run is, in one object: its config, identity, data and task, how it was started, and its name and tags."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.data.dataset import DatasetInfo, Splits
+from mnist_flow.jobs.composition import Job
+from mnist_flow.runtime.environment import digest_code
+from mnist_flow.tasks import Task, find_task
+
+# Beginnings of overrides that a run's name leaves out: the name says what sets the run apart, and then the model.
+_UNTOLD = ("model=", "data", "tracking.", "evaluation.")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How Hydra started this process's job."""
+
+    # Hydra's own config; None where the run was not started by Hydra.
+    hydra: HydraConf | None
+
+    @property
+    def overrides(self) -> list[str]:
+        """The overrides of the job, as they were typed or as its sweep chose them."""
+        return [] if self.hydra is None else list(self.hydra.overrides.task)
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether the job is one of a sweep, which shows the progress of all its jobs itself."""
+        return self.hydra is not None and self.hydra.mode == RunMode.MULTIRUN
+
+
+def read_invocation() -> Invocation:
+    """Ask Hydra how it started this job."""
+    return Invocation(HydraConfig.get() if HydraConfig.initialized() else None)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run before it starts."""
+
+    # The config as Hydra composed it, with the seed of this run.
+    composed: DictConfig
+    # The checked config and what follows from it: the run's identity, params and overrides.
+    job: Job
+    info: DatasetInfo
+    splits: Splits
+    invocation: Invocation
+
+    @property
+    def config(self) -> TrainConfig:
+        """The checked config."""
+        return self.job.config
+
+    @property
+    def task(self) -> Task:
+        """What the network is for."""
+        return find_task(self.config.task)
+
+    @property
+    def in_sweep(self) -> bool:
+        """Whether the run is one of a sweep's."""
+        return self.invocation.in_sweep
+
+    @property
+    def run_name(self) -> str:
+        """The name that the config gives the run; or what sets it apart from others, and its model.
+
+        What sets it apart comes first, because MLflow's page shows the first twenty letters.
+        """
+        from mnist_flow import tracking
+
+        if self.config.tracking.run_name:
+            return self.config.tracking.run_name
+        model = self.config.model.name
+        if varying := os.environ.get(tracking.VARYING_VARIABLE):
+            keys = varying.split(",")
+            telling = [f"{key}={self.job.params[key]}" for key in keys if key in self.job.params]
+            return " ".join(telling if "model.name" in keys else [*telling, model])
+        telling = [text for text in self.job.overrides if not text.startswith(_UNTOLD)]
+        return " ".join([*telling, model])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that tell what the run is."""
+        from mnist_flow import tracking
+
+        return {
+            tracking.KIND_TAG: "train",
+            tracking.FINGERPRINT_TAG: self.job.identity.fingerprint,
+            tracking.GROUP_TAG: self.job.identity.group,
+            tracking.RECIPE_TAG: self.job.identity.recipe,
+            tracking.CODE_TAG: digest_code(),
+            tracking.DATA_TAG: self.info.digest,
+        }
+
+    def describe_invocation(self) -> dict[str, str]:
+        """What was composed and by which overrides, as texts by the path of their artifact."""
+        texts = {"config/config.yaml": OmegaConf.to_yaml(self.composed, resolve=True)}
+        if (hydra := self.invocation.hydra) is not None:
+            texts["config/overrides.yaml"] = OmegaConf.to_yaml(hydra.overrides.task)
+            texts["config/hydra.yaml"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+        return texts
