@@ -48,29 +48,33 @@ def time_keras(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
 
 def time_ours(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
     """The ends of the epochs of `train_model`, seconds."""
-    from mnist_flow.data.loading import load_splits
+    from mnist_flow.data.loading import load_info, load_splits
     from mnist_flow.models.mlp import build_mlp
-    from mnist_flow.training.loop import build_optimizer, configure_tensorflow, reset_keras, train_model
+    from mnist_flow.tasks import find_task
+    from mnist_flow.training.devices import configure_tensorflow, reset_keras
+    from mnist_flow.training.loop import train_model
+    from mnist_flow.training.optimizers import Optimization, build_optimizer
+    from mnist_flow.training.settings import TrainingListener, TrainingSettings
 
     configure_tensorflow(arguments.threads)
     splits = load_splits("mnist", arguments.data, "holdout", 10_000, 0)
     reset_keras(seed=0)
     ends: list[float] = []
 
-    def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-        ends.append(time.perf_counter())
+    class Clock(TrainingListener):
+        def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+            ends.append(time.perf_counter())
 
     model = build_mlp(arguments.hidden)
     barrier.wait()
     train_model(
         model,
-        splits.train,
-        splits.validation,
-        build_optimizer("sgd", 0.1),
-        epochs=arguments.epochs,
-        batch_size=128,
-        seed=0,
-        on_epoch=on_epoch,
+        find_task("classification"),
+        splits,
+        load_info("mnist", arguments.data),
+        Optimization(build_optimizer("sgd", 0.1)),
+        TrainingSettings(arguments.epochs, batch_size=128, seed=0),
+        listeners=[Clock()],
     )
     return ends
 

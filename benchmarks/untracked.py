@@ -15,19 +15,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.loading import load_splits
+from mnist_flow.data.loading import load_info, load_splits
 from mnist_flow.metrics.classification import evaluate_predictions
 from mnist_flow.models.prediction import predict
 from mnist_flow.runs.orchestrator import build_model
+from mnist_flow.runs.training import build_optimization, build_settings
 from mnist_flow.runtime.garbage import collect_rarely
-from mnist_flow.training.loop import (
-    build_learning_rate,
-    build_optimizer,
-    configure_tensorflow,
-    count_steps,
-    reset_keras,
-    train_model,
-)
+from mnist_flow.tasks import find_task
+from mnist_flow.training.devices import configure_tensorflow, reset_keras
+from mnist_flow.training.loop import train_model
 
 
 def main() -> None:
@@ -44,18 +40,13 @@ def main() -> None:
         configure_tensorflow(config.training.threads or 1)
         reset_keras(config.seed, config.training.precision)
         model = build_model(config.model, config.reg)
-        rate = build_learning_rate(
-            config.optimizer.learning_rate, count_steps(len(splits.train), config.batch_size), config.epochs
-        )
-        options = config.optimizer.model_dump(exclude={"name", "learning_rate"})
         train_model(
             model,
-            splits.train,
-            splits.validation,
-            build_optimizer(config.optimizer.name, rate, **options),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            seed=config.seed,
+            find_task(config.task),
+            splits,
+            load_info(data.name, data.path),
+            build_optimization(config, len(splits.train)),
+            build_settings(config),
         )
         probabilities = predict(model, splits.test.images, config.evaluation.batch_size)
         accuracies.append(evaluate_predictions(probabilities, splits.test.labels).accuracy)

@@ -18,7 +18,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 import commands
+from fitting import load_digits
 from mnist_flow import CONF_DIR
+from mnist_flow.data.dataset import Images
 from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
 ServerT = TypeVar("ServerT", bound=MlflowServer)
@@ -38,7 +40,7 @@ def all_processes_end() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """TensorFlow fixes its threads at the first operation, which may be any test's."""
-    from mnist_flow.training.loop import configure_tensorflow
+    from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(threads=1)
 
@@ -149,3 +151,21 @@ def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
 def run_command() -> RunCommand:
     """Run `python ARGUMENTS` in a folder, as a user would, and return what it printed; see `commands.run_command`."""
     return commands.run_command
+
+
+@pytest.fixture(scope="session")
+def train() -> Images:
+    """100 digits: three full batches of 32 and one of 4."""
+    return load_digits(0, 100)
+
+
+@pytest.fixture(scope="session")
+def validation() -> Images:
+    """100 other digits."""
+    return load_digits(100, 200)
+
+
+@pytest.fixture(scope="session")
+def mislabelled(validation: Images) -> Images:
+    """Validation images whose loss rises while the training goes well."""
+    return Images(validation.images, (validation.labels + 1) % 10)

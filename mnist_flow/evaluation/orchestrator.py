@@ -291,7 +291,7 @@ def _measure_all(
     from mnist_flow import tracking
 
     with native_stderr_hidden():
-        from mnist_flow.training.loop import configure_tensorflow, reset_keras
+        from mnist_flow.training.devices import configure_tensorflow, reset_keras
 
     configure_tensorflow(config.threads or count_cores())
     rows: list[dict[str, Any]] = []

@@ -13,7 +13,8 @@ from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime.processes import name_process
-from mnist_flow.training.checkpoint import CheckpointFolder, TrainingState
+from mnist_flow.training.checkpoint import CheckpointFolder
+from mnist_flow.training.state import TrainingState
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from mnist_flow.runtime.lazy import keras
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.tasks import TrainedModel
-from mnist_flow.training.checkpoint import CheckpointFolder, TrainingState, check_writable
+from mnist_flow.training.checkpoint import CheckpointFolder, check_writable
+from mnist_flow.training.state import TrainingState
 
 # MLflow and TensorFlow take seconds to import, so what needs them is imported when the input has been found good.
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _run_job(context: RunContext) -> float:
     if earlier.state == "finished" and earlier.run is not None:
         return _report_finished(context, earlier.run)
     with native_stderr_hidden():
-        from mnist_flow.training.loop import configure_tensorflow
+        from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(config.training.threads or count_cores())
     with ExitStack() as held:
@@ -137,7 +138,7 @@ def _train_and_measure(
     from mnist_flow.runs.replay import compare_with_original
     from mnist_flow.runs.summary import print_result
     from mnist_flow.runs.training import train_network
-    from mnist_flow.training.loop import reset_keras
+    from mnist_flow.training.devices import reset_keras
 
     config = context.config
     reset_keras(config.seed, config.training.precision)

@@ -11,7 +11,8 @@ from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime import environment
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks import TrainedModel
-from mnist_flow.training.loop import TrainingResult, describe_devices
+from mnist_flow.training.devices import describe_devices
+from mnist_flow.training.settings import TrainingResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

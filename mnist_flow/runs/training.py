@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.augmentation import choose_transforms
+from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.data.noise import choose_corruption
 from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime.terminal import TrainingProgress, print_line
 from mnist_flow.tasks import TrainedModel
-from mnist_flow.training.checkpoint import CheckpointFolder, TrainingState
-from mnist_flow.training.loop import (
-    Plateau,
-    TrainingResult,
-    build_learning_rate,
-    build_optimizer,
-    count_steps,
-    train_model,
-)
+from mnist_flow.training.checkpoint import CheckpointFolder
+from mnist_flow.training.loop import train_model
+from mnist_flow.training.optimizers import Optimization, build_optimizer, build_plateau, build_schedule, count_steps
+from mnist_flow.training.settings import ImageChanges, TrainingListener, TrainingResult, TrainingSettings
+from mnist_flow.training.state import TrainingState
 
 if TYPE_CHECKING:
     from mnist_flow.tracking import TrackedRun
@@ -45,66 +43,91 @@ def train_network(
         DivergedError: the loss became NaN or infinite.
         RunError: the state is that of another network or optimizer.
     """
-    config, splits, training = context.config, context.splits, context.config.training
+    config, splits = context.config, context.splits
     first_epoch = 0 if state is None else state.epoch
     if state is not None and not context.in_sweep:
         print_line(f"run {run.run_id} goes on after epoch {state.epoch} of {config.epochs}")
     for epoch, metrics in enumerate(state.history if state is not None else [], start=1):
         # The process may have died between its checkpoint and the server.
         run.log_epoch(epoch, metrics)
-    schedule = config.schedule.model_dump(exclude={"name"})
-    plateau = Plateau(**schedule) if config.schedule.name == "plateau" else None
-    learning_rate = build_learning_rate(
-        config.optimizer.learning_rate,
-        steps_per_epoch=count_steps(len(splits.train), config.batch_size),
-        epochs=config.epochs,
-        schedule=config.schedule.name,
-        **({} if plateau else schedule),
-    )
-    optimizer = build_optimizer(
-        config.optimizer.name, learning_rate, training.ema_momentum, **config.optimizer.list_options()
-    )
     # A sweep has one display for all its jobs.
     shown = nullcontext() if context.in_sweep else TrainingProgress(config.epochs, len(splits.train), first_epoch)
     with shown as progress:
-
-        def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
-            if progress is not None:
-                progress.on_epoch(epoch, metrics)
-            _log_epoch(context, trained, run, epoch, metrics)
-
         return train_model(
             trained.model,
-            splits.train,
-            splits.validation,
-            optimizer,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            task=config.task,
-            corrupt=choose_corruption(config.noise),
-            redraw=config.noise.is_redrawn,
-            draw_transforms=choose_transforms(config.augmentation, context.info.input_shape[0]),
-            label_smoothing=training.label_smoothing,
-            plateau=plateau,
-            monitor=training.monitor,
-            early_stopping_patience=training.early_stopping_patience,
-            keep_best_epoch=training.keep_best_epoch,
-            steps_per_execution=training.steps_per_execution,
-            evaluation_batch_size=config.evaluation.batch_size,
-            on_steps=progress.on_steps if progress is not None else None,
-            on_epoch=on_epoch,
+            context.task,
+            splits,
+            context.info,
+            build_optimization(config, len(splits.train)),
+            build_settings(config),
+            build_changes(config, context.info),
+            [_Recorder(context, trained, run, checkpoints, progress)],
             resume_from=state,
-            on_state=checkpoints.save if checkpoints is not None else None,
         )
 
 
-def _log_epoch(
-    context: RunContext, trained: TrainedModel, run: TrackedRun, epoch: int, metrics: Mapping[str, float]
-) -> None:
-    """Log the metrics of an epoch and, every so many epochs, what the network draws."""
-    run.log_epoch(epoch, metrics)
-    if epoch % context.config.evaluation.samples_every == 0:
-        samples = context.task.plot_samples(trained, epoch)
-        if samples is not None:
-            run.log_artifacts(figures={f"samples/epochs/epoch_{epoch:03d}.png": samples})
+def build_settings(config: TrainConfig) -> TrainingSettings:
+    """How long and how a config trains."""
+    training = config.training
+    return TrainingSettings(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        label_smoothing=training.label_smoothing,
+        monitor=training.monitor,
+        early_stopping_patience=training.early_stopping_patience,
+        keep_best_epoch=training.keep_best_epoch,
+        steps_per_execution=training.steps_per_execution,
+        evaluation_batch_size=config.evaluation.batch_size,
+    )
+
+
+def build_changes(config: TrainConfig, info: DatasetInfo) -> ImageChanges:
+    """What a config does to training images of this data set."""
+    draw_transforms = choose_transforms(config.augmentation, info.input_shape[0])
+    return ImageChanges(choose_corruption(config.noise), config.noise.is_redrawn, draw_transforms)
+
+
+def build_optimization(config: TrainConfig, n_images: int) -> Optimization:
+    """The optimizer and learning rate that a config describes, for so many training images."""
+    optimizer, steps = config.optimizer, count_steps(n_images, config.batch_size)
+    schedule = build_schedule(config.schedule, optimizer.learning_rate, steps, config.epochs)
+    rate = optimizer.learning_rate if schedule is None else schedule
+    return Optimization(
+        build_optimizer(optimizer.name, rate, config.training.ema_momentum, **optimizer.list_options()),
+        schedule,
+        build_plateau(config.schedule, config.training.monitor),
+    )
+
+
+class _Recorder(TrainingListener):
+    """Shows and logs the metrics of each epoch, draws samples every so many epochs, and keeps the state on disk."""
+
+    def __init__(
+        self,
+        context: RunContext,
+        trained: TrainedModel,
+        run: TrackedRun,
+        checkpoints: CheckpointFolder | None,
+        progress: TrainingProgress | None,
+    ) -> None:
+        self._context, self._trained, self._run = context, trained, run
+        self._checkpoints, self._progress = checkpoints, progress
+        self.keeps_states = checkpoints is not None
+
+    def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
+        if self._progress is not None:
+            self._progress.on_steps(epoch, images_done, metrics)
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        if self._progress is not None:
+            self._progress.on_epoch(epoch, metrics)
+        self._run.log_epoch(epoch, metrics)
+        if epoch % self._context.config.evaluation.samples_every == 0:
+            samples = self._context.task.plot_samples(self._trained, epoch)
+            if samples is not None:
+                self._run.log_artifacts(figures={f"samples/epochs/epoch_{epoch:03d}.png": samples})
+
+    def on_state(self, state: TrainingState) -> None:
+        assert self._checkpoints is not None
+        self._checkpoints.save(state)

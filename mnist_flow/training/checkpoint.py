@@ -8,35 +8,16 @@ import re
 import shutil
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_flow.errors import BusyError, RunError, UserError
+from mnist_flow.training.state import TrainingState
 
 _FILE = re.compile(r"epoch-(\d+)\.npz")
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """A training after a finished epoch."""
-
-    # Finished epochs.
-    epoch: int
-    # Weights, optimizer slots and what callbacks keep, by name.
-    arrays: dict[str, np.ndarray]
-    # One mapping an epoch: loss accuracy val_loss val_accuracy learning_rate.
-    history: list[dict[str, float]]
-    # Seconds of training so far, over all its processes.
-    fit_seconds: float
-    # Early stopping has said that this epoch is the last.
-    stopped: bool
-    # Counters of the callbacks, by callback and attribute.
-    counters: dict[str, dict[str, Any]]
 
 
 class CheckpointFolder:

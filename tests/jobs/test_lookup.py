@@ -13,7 +13,8 @@ from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import look_up, show_plan
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.tracking import names
-from mnist_flow.training.checkpoint import CheckpointFolder, TrainingState
+from mnist_flow.training.checkpoint import CheckpointFolder
+from mnist_flow.training.state import TrainingState
 from support import DEAD_PROCESS, QUICK
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mnist_flow.errors import BusyError, RunError, UserError
-from mnist_flow.training.checkpoint import CheckpointFolder, TrainingState, check_writable, has_checkpoint
+from mnist_flow.training.checkpoint import CheckpointFolder, check_writable, has_checkpoint
+from mnist_flow.training.state import TrainingState
 from support import command_environment
 
 # Numbers that no short decimal names.

@@ -1,0 +1,71 @@
+"""The state of a training after an epoch: all that is needed to go on bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnist_flow.errors import RunError
+from mnist_flow.runtime.lazy import keras
+from mnist_flow.training.monitors import Monitors
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A training after a finished epoch."""
+
+    # Finished epochs.
+    epoch: int
+    # Weights (model_0, …), variables of the optimizer (optimizer_0, …), and the best epoch's weights (best_0, …).
+    arrays: dict[str, np.ndarray]
+    # One mapping an epoch, as TrainingResult has it.
+    history: list[dict[str, float]]
+    # Seconds of training so far, over all its processes.
+    fit_seconds: float
+    # Early stopping has said that this epoch is the last.
+    stopped: bool
+    # What plateau and early stopping remember, by their names.
+    counters: dict[str, dict[str, Any]]
+
+
+def capture_state(
+    learner: keras.Model, monitors: Monitors, history: Sequence[dict[str, float]], fit_seconds: float, stopped: bool
+) -> TrainingState:
+    """Copy all that a training needs to go on from here.
+
+    Args:
+        learner: the compiled network; with averaged weights, it has the average now.
+        monitors: that follow its validation.
+        history: of the epochs so far.
+        fit_seconds: of training so far.
+        stopped: early stopping has said so.
+    """
+    best = monitors.best_epoch.weights if monitors.best_epoch is not None else []
+    arrays = {
+        **{f"model_{number}": value.numpy() for number, value in enumerate(learner.weights)},
+        **{f"optimizer_{number}": value.numpy() for number, value in enumerate(learner.optimizer.variables)},
+        **{f"best_{number}": value for number, value in enumerate(best)},
+    }
+    return TrainingState(len(history), arrays, list(history), fit_seconds, stopped, monitors.state_dict())
+
+
+def restore_variables(learner: keras.Model, state: TrainingState) -> None:
+    """Give a network and its optimizer the values of a state.
+
+    Raises:
+        RunError: the state is that of another network or optimizer.
+    """
+    for kind, variables in (("model", learner.weights), ("optimizer", learner.optimizer.variables)):
+        saved = list_arrays(kind, state.arrays)
+        if [value.shape for value in saved] != [tuple(variable.shape) for variable in variables]:
+            raise RunError(f"the checkpoint of epoch {state.epoch} belongs to another {kind}")
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+
+
+def list_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The arrays of one kind (model, optimizer or best) in their order."""
+    return [arrays[f"{kind}_{number}"] for number in range(sum(name.startswith(f"{kind}_") for name in arrays))]

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitting import build_rate, fit, make_mlp, recorded
+from mnist_flow.errors import RunError
+from mnist_flow.training.devices import configure_tensorflow, describe_devices, reset_keras
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_layers_compute_in_a_precision_while_weights_and_outputs_are_float32(train, validation, precision):
+    reset_keras(0, precision)
+    assert describe_devices()["precision"] == precision
+    model = make_mlp([8])
+    assert model.get_layer("dense_1").compute_dtype == {"float32": "float32"}.get(precision, precision[6:])
+    schedule = build_rate("cosine", 0.1, 4, 4, warmup_epochs=0.0, final_fraction=0.0)
+    _, result = fit(train, validation, model, schedule=schedule, epochs=4)
+    losses = recorded(result, "loss")
+    assert losses[3] < losses[0]
+    assert result.history[3]["learning_rate"] == pytest.approx(0.00096074, rel=1e-4)
+    assert {weight.dtype for weight in model.get_weights()} == {np.dtype("float32")}
+    probabilities = model(validation.images)
+    assert probabilities.dtype == "float32"
+    np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, atol=1e-5)
+
+
+def test_the_precision_of_one_model_is_not_the_next_ones():
+    reset_keras(0, "mixed_bfloat16")
+    reset_keras(0)
+    assert make_mlp([8]).get_layer("dense_1").compute_dtype == "float32"
+
+
+def test_the_seed_decides_the_first_weights():
+    def first_weights(seed):
+        reset_keras(seed)
+        return make_mlp([8]).get_weights()[0]
+
+    zero, one, again = (first_weights(seed) for seed in (0, 1, 0))
+    assert np.array_equal(zero, again)
+    assert not np.array_equal(zero, one)
+
+
+def test_a_process_keeps_the_threads_of_its_first_job():
+    tf.constant(1) + 1  # TensorFlow has begun
+    with pytest.raises(RunError, match=r"training\.threads=2: this process already runs TensorFlow with 1"):
+        configure_tensorflow(2)
+    assert describe_devices()["intra_op_threads"] == 1
