@@ -11,6 +11,7 @@ from mnist_flow.tracking.evaluations import (
     log_summary,
 )
 from mnist_flow.tracking.histories import fetch_histories, fetch_texts
+from mnist_flow.tracking.lifecycle import adopt_project_run, is_project_run, start_run
 from mnist_flow.tracking.names import (
     CODE_TAG,
     DATA_TAG,
@@ -39,7 +40,7 @@ from mnist_flow.tracking.past import (
     fetch_sweeps,
     fetch_text,
 )
-from mnist_flow.tracking.run import DeliveryOptions, TrackedRun, adopt_project_run, is_project_run, start_run
+from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import (
     build_run_link,
     choose_experiment_name,

@@ -1,0 +1,197 @@
+"""How a run begins in MLflow, new or taken up again, and ends truthfully."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+import mlflow
+import mlflow.data
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking.context.registry import resolve_tags
+
+from mnist_flow.errors import BusyError
+from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.runtime.processes import describe_process, name_process
+from mnist_flow.tracking import names
+from mnist_flow.tracking.past import fetch_past_runs
+from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
+from mnist_flow.tracking.server import clear_errors, wait_for
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+# Patience with the server while a run is being interrupted, in seconds: batch systems kill half a minute after SIGTERM.
+_LAST_PATIENCE = 10.0
+
+
+@contextmanager
+def start_run(
+    experiment_id: str,
+    run_name: str,
+    tags: Mapping[str, str],
+    *,
+    parent_run_id: str | None = None,
+    take_up: str | None = None,
+    alone_since: float | None = None,
+    stale_after: float = 600.0,
+    system_metrics: bool = False,
+    options: DeliveryOptions | None = None,
+) -> Iterator[TrackedRun]:
+    """A run whose end is true: FINISHED, FAILED with the traceback as an artifact, or KILLED.
+
+    Adopts the run that `mlflow run` created, where there is one (MLFLOW_RUN_ID).
+
+    Args:
+        experiment_id: where a new run goes.
+        run_name: its name.
+        tags: its tags.
+        parent_run_id: the sweep's; of an evaluation, the training run's.
+        take_up: id of an interrupted run to go on with, instead of a new one.
+        alone_since: Unix time in seconds at which no other process had the same fingerprint; none may since.
+        stale_after: seconds of silence after which a process of another machine is taken for dead.
+        system_metrics: log CPU and memory.
+        options: for a server that goes away.
+
+    Raises:
+        TrackingError: the run can't be created.
+        BusyError: another process has the same fingerprint, or had since `alone_since`.
+        UndeliveredError: the run is finished and the server did not take its record.
+    """
+    options = options or DeliveryOptions()
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    begun = {**tags, **describe_owner()} | ({names.PARENT_TAG: parent_run_id} if parent_run_id else {})
+    with clear_errors():
+        if existing := take_up or adopted:
+            run_id = existing
+            wait_for(lambda: reopen(existing, run_name if adopted else None, begun), options.patience)
+        else:
+            # A sweep's jobs wait for a server that was there when the sweep began.
+            patience = options.patience if parent_run_id else 0
+            run_id = wait_for(lambda: _create(experiment_id, run_name, begun, alone_since, stale_after), patience)
+    try:
+        run = TrackedRun(run_id, experiment_id, options, taken_up=bool(take_up or adopted))
+    except Exception:
+        with suppress(Exception):
+            mlflow.MlflowClient().set_terminated(run_id, "FAILED")
+        raise
+    try:
+        with _log_system_metrics(run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
+            yield run
+    except Exception as error:
+        _end_quietly(run, "FAILED", options.patience, traceback.format_exc())
+        log.error("run %s is marked FAILED; its artifact traceback.txt says where", run_id)
+        raise error
+    except BaseException:
+        _end_quietly(run, "KILLED", _LAST_PATIENCE)
+        log.error("run %s is marked KILLED", run_id)
+        raise
+    else:
+        run.end("FINISHED")
+
+
+@contextmanager
+def _log_system_metrics(run_id: str, taken_up: bool) -> Iterator[None]:
+    monitor = SystemMetricsMonitor(run_id, resume_logging=taken_up)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
+def _end_quietly(run: TrackedRun, status: str, patience: float, trace: str | None = None) -> None:
+    """What goes wrong here must not hide the error that led here, nor keep the run from ending."""
+    try:
+        if trace is not None:
+            run.log_artifacts(texts={"traceback.txt": trace})
+    except Exception as error:
+        log.error("no traceback is logged: %s", hide_credentials(str(error)))
+    try:
+        run.end(status, min(patience, _LAST_PATIENCE))
+    except Exception as error:
+        log.error("%s", hide_credentials(str(error)))
+
+
+def is_project_run() -> bool:
+    """Whether `mlflow run` started this process, and created a run for it that nobody has adopted yet."""
+    return "MLFLOW_RUN_ID" in os.environ
+
+
+def adopt_project_run(kind: str) -> str | None:
+    """The run that `mlflow run` created for this process, for what is not a run of its own; None outside `mlflow run`.
+
+    Args:
+        kind: what the run is marked as. `analysis`: it is still there for the next analysis of this process.
+            `evaluation`: it holds the summary, and the evaluations are other runs, which must not adopt it too.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such run.
+    """
+    adopted = os.environ.get("MLFLOW_RUN_ID")
+    if adopted:
+        if kind == "evaluation":
+            del os.environ["MLFLOW_RUN_ID"]
+        with clear_errors():
+            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, kind)
+    return adopted
+
+
+def describe_owner() -> dict[str, str]:
+    """Tags that say which process a run belongs to, and that it lives."""
+    return {names.PROCESS_TAG: describe_process(), names.HEARTBEAT_TAG: str(int(time.time()))}
+
+
+def reopen(run_id: str, name: str | None, tags: Mapping[str, str]) -> None:
+    """Make an existing run this process's, RUNNING again."""
+    client = mlflow.MlflowClient()
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+    client.update_run(run_id, status="RUNNING", name=name)
+
+
+def _create(
+    experiment_id: str, name: str, tags: Mapping[str, str], alone_since: float | None, stale_after: float
+) -> str:
+    """Create a run; with `alone_since`, unless another process has one of the same fingerprint.
+
+    MLflow has no locks: each creates its run first and looks for others then, so of two at once at least one sees the
+    other. Who sees another withdraws; where two withdrew from each other, chance decides.
+    """
+    client = mlflow.MlflowClient()
+    while True:
+        run_id = str(client.create_run(experiment_id, tags=resolve_tags(dict(tags)), run_name=name).info.run_id)
+        if alone_since is None:
+            return run_id
+        fingerprint = tags[names.FINGERPRINT_TAG]
+        others = []
+        for past in fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after, kind=tags[names.KIND_TAG]):
+            finished_since = past.state == "finished" and past.end_time >= alone_since * 1000
+            if past.run_id == run_id or not (past.state == "alive" or finished_since):
+                continue
+            if past.state == "alive" and past.process == tags[names.PROCESS_TAG]:
+                # Ours: the server created it and broke down before it could say so.
+                client.delete_run(past.run_id)
+            else:
+                others.append(past)
+        if not others:
+            return run_id
+        client.delete_run(run_id)
+        time.sleep(random.uniform(0.1, 2.0))  # noqa: S311 - no secret
+        verb = "trains" if tags[names.KIND_TAG] == "train" else "measures"
+        now = fetch_past_runs(experiment_id, fingerprint, stale_after=stale_after, kind=tags[names.KIND_TAG])
+        left = {past.run_id for past in now if past.state != "interrupted"}
+        for other in others:
+            if other.run_id in left:
+                raise BusyError(
+                    f"run {other.run_id} of {name_process(other.process)} has the same config; resume=false {verb} it "
+                    "all the same"
+                )
