@@ -1,4 +1,4 @@
-"""The command line, in a subprocess, as a user types it."""
+"""The command line, in a process of its own, as a user types it."""
 
 from __future__ import annotations
 
@@ -85,13 +85,15 @@ def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_comman
         (["--cfg", "job"], 600),
         (["plan=true", "data=digits"], 3200),
         (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3200),
-        (["-m", *QUICK, "epochs=1", "hydra/launcher=local_pool"], 3600),
     ],
-    ids=["help", "config", "plan", "sweep's plan", "sweep"],
+    ids=["help", "config", "plan", "sweep's plan"],
 )
 def test_the_main_process_imports_few_modules(tmp_path, arguments, most):
+    assert_few(list_modules(tmp_path, "mnist_flow.train", *arguments), most)
+
+
+def assert_few(modules, most):
     """Counted, since seconds depend on the machine; what trains and draws is for the processes of the jobs."""
-    modules = list_modules(tmp_path, "mnist_flow.train", *arguments)
     packages = {name.partition(".")[0] for name in modules}
     assert {"hydra", "mnist_flow"} <= packages
     assert not packages & {"tensorflow", "keras", "skimage"}
@@ -132,19 +134,10 @@ def test_bash_completes_overrides(tmp_path, typed, offered):
     assert done.stdout.split() == offered
 
 
-@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
-def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command, launcher):
-    done = run_command(
-        tmp_path,
-        *TRAIN,
-        "-m",
-        *QUICK,
-        "reg=1e-6,1e-5,1e-4",
-        f"hydra/launcher={launcher}",
-        "tracking.experiment_name=sweep",
-    )
-    assert done.returncode == 0, done.stderr
-    runs = fetch_all(tmp_path)
+SWEEP = ("-m", *QUICK, "reg=1e-6,1e-5,1e-4", "tracking.experiment_name=sweep")
+
+
+def assert_is_one_sweep(runs):
     assert len(runs) == 4
     assert set(runs["status"]) == {"FINISHED"}
     assert runs["experiment_id"].nunique() == 1
@@ -152,6 +145,18 @@ def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command,
     jobs = runs[runs["tags.mnist_flow.kind"] == "train"]
     assert set(jobs["tags.mlflow.parentRunId"]) == {parent}
     assert sorted(jobs["params.reg"].astype(float)) == [1e-6, 1e-5, 1e-4]
+
+
+def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command):
+    done = run_command(tmp_path, *TRAIN, *SWEEP)
+    assert done.returncode == 0, done.stderr
+    assert_is_one_sweep(fetch_all(tmp_path))
+
+
+def test_a_sweep_on_a_pool_that_starts_from_nothing_does_too_and_its_main_process_imports_few_modules(tmp_path):
+    modules = list_modules(tmp_path, "mnist_flow.train", *SWEEP, "hydra/launcher=local_pool")
+    assert_is_one_sweep(fetch_all(tmp_path))
+    assert_few(modules, most=3600)
 
 
 def test_a_run_gives_the_same_numbers_alone_and_as_a_later_job_of_a_worker(tmp_path, run_command):
