@@ -27,11 +27,13 @@ from typing import Any
 
 # Imported only by what a command does, not by importing the project.
 _IMPORTED_LATER = (
+    "keras",
     "matplotlib.backends.backend_agg",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
     "scipy.io",
     "sklearn.datasets",
+    "tensorflow",
 )
 # It changes the signals of the process that imports it.
 _NOT_IMPORTED = "mnist_flow.sweeps.pool_server"

@@ -83,8 +83,8 @@ def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_comman
     [
         (["--help"], 600),
         (["--cfg", "job"], 600),
-        (["plan=true", "data=digits"], 3200),
-        (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3200),
+        (["plan=true", "data=digits"], 3300),
+        (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3300),
     ],
     ids=["help", "config", "plan", "sweep's plan"],
 )
@@ -243,18 +243,17 @@ def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep
     assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
 
 
-@pytest.mark.parametrize("launcher", ["basic", "local_pool"])
-def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, mlflow_server, launcher):
+def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, mlflow_server):
     client = tmp_path / "client"
     client.mkdir()
-    sweep = ["-m", *QUICK, "reg=0,1e-5", f"hydra/launcher={launcher}"]
     # The server does not ask for credentials, but a URI may hold some.
     uri = mlflow_server.uri.replace("://", "://ada:sesame@")
-    done = run_command(client, *TRAIN, *sweep, MLFLOW_TRACKING_URI=uri)
-    assert done.returncode == 0, done.stderr
-    assert "sesame" not in done.stdout + done.stderr
-    runs = fetch_all(mlflow_server.folder)
-    assert list(runs["status"]) == ["FINISHED"] * 3
+    for launcher, seed in (("basic", 0), ("local_pool", 1)):
+        sweep = ["-m", *QUICK, "reg=0,1e-5", f"seed={seed}", f"hydra/launcher={launcher}"]
+        done = run_command(client, *TRAIN, *sweep, MLFLOW_TRACKING_URI=uri)
+        assert done.returncode == 0, done.stderr
+        assert "sesame" not in done.stdout + done.stderr
+        assert list(fetch_all(mlflow_server.folder)["status"]) == ["FINISHED"] * 3 * (seed + 1)
     assert not (client / "mlruns").exists()
 
 
