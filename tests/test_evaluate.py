@@ -73,7 +73,7 @@ def test_a_sweep_that_goes_on_does_not_count_evaluations(swept, measured, run_co
             "synthesis",
         ),
         (["measure=shift", "measure.gaussian.draws=2"], "no such key with the groups that are chosen"),
-        (["measure=[]"], "measure: nothing is chosen; choose from shift gaussian"),
+        (["measure=[]"], "measure: nothing is chosen; choose from denoising feature_maps gaussian"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(swept, run_command, arguments, message):

@@ -10,6 +10,7 @@ from benchmarks.measure import measure_work
 from benchmarks.peers.evaluation_loop import list_shifts, shift
 from benchmarks.processes import CommandError, run_command
 from benchmarks.work import Contender, Work, list_works
+from commands import start_command
 from mnist_flow.data.transforms import DIRECTIONS
 from mnist_flow.metrics.robustness import list_shifts as list_our_shifts
 from support import command_environment
@@ -84,7 +85,7 @@ def test_a_contender_that_does_not_do_the_work_is_no_measurement():
 def test_what_trains_untracked_gives_the_numbers_of_the_command(tmp_path):
     mlp = ("data=digits", "model=mlp_64_64", "epochs=2", "batch_size=32")
     untracked = run_command([sys.executable, "-m", "benchmarks.untracked", *mlp, "seed=3"], tmp_path).report
-    run_command([sys.executable, "-m", "mnist_flow.train", *mlp, "seed=3"], tmp_path)
+    assert start_command(tmp_path, "-m", "mnist_flow.train", *mlp, "seed=3").wait() == 0
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("mnist_flow").experiment_id])
     assert untracked == {"runs": 1, "test_accuracy": run.data.metrics["test_accuracy"], "mlflow_imported": 0}
