@@ -58,6 +58,7 @@ def test_one_job_is_the_run_that_mlflow_created(project, run_command):
     assert mlflow.get_experiment(runs["experiment_id"][0]).name == "by_mlflow"
 
 
+@pytest.mark.slow
 def test_a_sweep_and_its_analysis(project, run_command):
     overrides = f"{' '.join(QUICK)} reg=1e-5,1e-4 hydra/launcher=local_pool"
     runs, _ = mlflow_run(run_command, project, "-e", "sweep", "-P", f"overrides={overrides}")
@@ -79,6 +80,7 @@ def test_a_sweep_and_its_analysis(project, run_command):
 
 
 # `mlflow run` and the command that it calls may take minutes on a busy machine.
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_evaluation_leaves_its_summary_in_the_run_that_mlflow_created(
     project, run_command, compose_config, monkeypatch

@@ -90,6 +90,8 @@ def kill_and_finish(folder: Path, n_jobs: int, seed: int) -> None:
     assert not (folder / "checkpoints").exists() or not list((folder / "checkpoints").glob("*/epoch-*"))
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [2])
 def test_a_killed_sweep_of_few_jobs_is_finished_by_the_same_command(tmp_path, seed):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,10 +11,11 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
+from commands import start_command
 from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.server import may_pass, shorten
-from support import find_free_port
+from support import find_free_port, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -94,23 +94,19 @@ def test_a_deleted_experiment_is_told_with_the_remedy(store):
         tracking.get_or_create_experiment("gone")
 
 
-def _create_experiment(uri: str, results: multiprocessing.Queue) -> None:
-    tracking.configure(uri)
-    results.put(tracking.get_or_create_experiment("shared"))
-
-
 def test_processes_that_create_an_experiment_at_once_agree(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    workers = [context.Process(target=_create_experiment, args=(uri, results)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    ids = {results.get(timeout=120) for _ in workers}
-    for worker in workers:
-        worker.join()
-    assert len(ids) == 1
-    assert ids != {"0"}
+    program = (
+        "import pathlib, sys, time; from mnist_flow import tracking; here = pathlib.Path.cwd(); number = sys.argv[1]; "
+        "tracking.configure(f'sqlite:///{here}/mlflow.db'); (here / f'{number}.ready').touch()\n"
+        "while not (here / 'go').exists(): time.sleep(0.001)\n"
+        "(here / f'{number}.id').write_text(tracking.get_or_create_experiment('x'))"
+    )
+    commands = [start_command(tmp_path, "-c", program, str(number)) for number in range(4)]
+    wait_until(lambda: len(list(tmp_path.glob("*.ready"))) == 4)
+    (tmp_path / "go").touch()
+    assert [command.wait(timeout=120) for command in commands] == [0] * 4
+    (experiment_id,) = {path.read_text() for path in tmp_path.glob("?.id")}
+    assert experiment_id != "0"
 
 
 # Errors
