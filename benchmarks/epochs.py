@@ -65,7 +65,7 @@ def time_ours(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
         def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
             ends.append(time.perf_counter())
 
-    model = build_mlp(arguments.hidden)
+    model = build_mlp((28, 28, 1), 10, arguments.hidden)
     barrier.wait()
     train_model(
         model,

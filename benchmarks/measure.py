@@ -147,14 +147,16 @@ def _count_gflop(training: Training, epochs: int, of_epoch: bool) -> float:
     from mnist_flow import CONF_DIR
     from mnist_flow.config.train import TrainConfig
     from mnist_flow.config.validation import validate_config
-    from mnist_flow.runs.orchestrator import build_model
+    from mnist_flow.data.loading import load_info
+    from mnist_flow.models import build_model
     from mnist_flow.runtime.native_output import native_stderr_hidden
 
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = validate_config(compose("config", list(training.overrides)), TrainConfig)
     # TensorFlow chats when it is imported and when it first runs.
     with native_stderr_hidden():
-        costs = list_costs(build_model(config.model, config.reg))
+        # The digits have the size and the classes of MNIST, and need no file.
+        costs = list_costs(build_model(config.model, load_info("digits"), config.reg))
     if of_epoch:
         return count_training(costs, 1, N_TRAIN, N_VALIDATION) / 1e9
     return training.runs * count_training(costs, epochs, N_TRAIN, N_VALIDATION, N_TEST) / 1e9

@@ -17,8 +17,8 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
 from mnist_flow.metrics.classification import evaluate_predictions
+from mnist_flow.models import build_model
 from mnist_flow.models.prediction import predict
-from mnist_flow.runs.orchestrator import build_model
 from mnist_flow.runs.training import build_optimization, build_settings
 from mnist_flow.runtime.garbage import collect_rarely
 from mnist_flow.tasks import find_task
@@ -39,12 +39,13 @@ def main() -> None:
         splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
         configure_tensorflow(config.training.threads or 1)
         reset_keras(config.seed, config.training.precision)
-        model = build_model(config.model, config.reg)
+        info = load_info(data.name, data.path)
+        model = build_model(config.model, info, config.reg)
         train_model(
             model,
             find_task(config.task),
             splits,
-            load_info(data.name, data.path),
+            info,
             build_optimization(config, len(splits.train)),
             build_settings(config),
         )

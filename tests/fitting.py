@@ -10,10 +10,10 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.dataset import DatasetInfo, Images, Splits
 from mnist_flow.data.loading import load_data_set, load_info, load_splits
+from mnist_flow.models import build_model
 from mnist_flow.models.autoencoder import build_autoencoder
 from mnist_flow.models.cvae import build_cvae
 from mnist_flow.models.mlp import build_mlp
-from mnist_flow.runs.orchestrator import build_model
 from mnist_flow.runs.training import build_changes, build_optimization, build_settings
 from mnist_flow.tasks import find_task
 from mnist_flow.tasks.classification import TASK as CLASSIFICATION
@@ -29,15 +29,15 @@ INFO = DatasetInfo("digits", "test", "0" * 16, (28, 28, 1), tuple("0123456789"))
 
 
 def make_mlp(hidden_units, **options):
-    return build_mlp(hidden_units, **options)
+    return build_mlp((28, 28, 1), 10, hidden_units, **options)
 
 
 def make_autoencoder(hidden_units, latent_units):
-    return build_autoencoder(hidden_units, latent_units)
+    return build_autoencoder((28, 28, 1), hidden_units, latent_units)
 
 
 def make_cvae(hidden_units, latent_units):
-    return build_cvae(hidden_units, latent_units)
+    return build_cvae((28, 28, 1), 10, hidden_units, latent_units)
 
 
 def load_digits(first, last):
@@ -118,7 +118,7 @@ def train_config(cfg):
     info = load_info(data.name, data.path)
     splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
     reset_keras(config.seed, config.training.precision)
-    model = build_model(config.model, config.reg)
+    model = build_model(config.model, info, config.reg)
     optimization = build_optimization(config, len(splits.train))
     changes = build_changes(config, info)
     return train_model(model, find_task(config.task), splits, info, optimization, build_settings(config), changes)

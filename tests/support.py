@@ -24,10 +24,16 @@ import requests
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from commands import PROJECT_DIR, command_environment, run_command
+from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.runtime.processes import describe_process
 
 # One run on the digits in a second or two of training.
 QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
+
+# Data sets that networks are built for: as MNIST is, of more classes, and of larger images in colour.
+MNIST = DatasetInfo("mnist", "nowhere", "0" * 16, (28, 28, 1), tuple("0123456789"))
+LETTERS = DatasetInfo("letters", "nowhere", "1" * 16, (28, 28, 1), tuple("abcdefghijklmnopqrstuvwxyz"))
+COLOUR = DatasetInfo("colour", "nowhere", "2" * 16, (32, 32, 3), ("cat", "dog", "frog"))
 
 # Processes as mnist_flow names them: one of this machine that is gone, since no process has that number, and
 # one of another machine.

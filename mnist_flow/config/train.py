@@ -62,6 +62,9 @@ class ModelSection(OptionSection):
     # The module that builds the model.
     family: Name
 
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError where the model can't take images of this height, width and number of channels."""
+
 
 class NoiseSection(OptionSection):
     """What all kinds of noise have."""
@@ -81,6 +84,9 @@ class AugmentationSection(OptionSection):
     """What all augmentations have."""
 
     name: Name
+
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError where images of this height, width and number of channels can't be changed in this way."""
 
 
 class ScheduleSection(OptionSection):

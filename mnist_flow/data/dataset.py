@@ -11,10 +11,10 @@ from mnist_flow.data.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Images:
-    """Scaled images with their labels; read-only where they are loaded, since all jobs of a process share them."""
+    """Scaled images with their labels."""
 
-    images: FloatArray  # float32 (n, 28, 28, 1), 0 black to 1 white
-    labels: IntArray  # int64 (n,), 0 to 9
+    images: FloatArray  # float32 (n, height, width, channels), 0 to 1: black to white if there is one channel
+    labels: IntArray  # int64 (n,), 0 to n_classes - 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -22,6 +22,20 @@ class Images:
     def one_hot(self, n_classes: int) -> FloatArray:
         """The labels as float32 (n, n_classes), 1 at the label and 0 elsewhere."""
         return np.eye(n_classes, dtype=np.float32)[self.labels]
+
+
+@dataclass(frozen=True, eq=False)
+class RawData:
+    """What the `load` of a data set's module returns: its arrays as published, and what they must look like."""
+
+    source: str  # the file it was read from, or where it came from
+    input_shape: tuple[int, int, int]  # height, width and channels of an image
+    class_names: tuple[str, ...]  # of the labels 0, 1, …
+    x_train: np.ndarray  # uint8 (n, height, width, channels), 0 to 255; one channel may be left out
+    y_train: np.ndarray  # integers (n,), 0 to n_classes - 1
+    x_test: np.ndarray  # the same for the test part
+    y_test: np.ndarray
+    remedies: str = ""  # how the data can be had otherwise: the end of the message where the arrays are malformed
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ def shift_images(images: FloatArray, dx: int, dy: int, fill: Fill) -> FloatArray
     Report 000-4B shifts by np.roll, which wraps around: `wrap`.
 
     Args:
-        images: float32 (n, height, width, 1); axis 1 is vertical.
+        images: float32 (n, height, width, channels); axis 1 is vertical.
         dx: pixels to the right; negative: to the left.
         dy: pixels down; negative: up.
         fill: `wrap`: what leaves at one side comes in at the other; `zero`: zeros come in.
@@ -60,7 +60,7 @@ def rotate_images(images: FloatArray, degrees: float) -> FloatArray:
     """Turn each image about its centre, with bilinear interpolation and zeros moving in.
 
     Args:
-        images: float32 (n, height, width, 1).
+        images: float32 (n, height, width, channels).
         degrees: counter-clockwise, as one sees the image.
 
     Returns:

@@ -22,7 +22,7 @@ from mnist_flow.config.section import OptionSection, flatten
 from mnist_flow.config.train import INCIDENTAL, Task
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.dataset import DataSet
-from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES, load_data_set
+from mnist_flow.data.loading import load_data_set
 from mnist_flow.data.noise import describe_level
 from mnist_flow.errors import DataError, RunError, TrackingError, UserError
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+IMAGE_SHAPE, N_CLASSES = (28, 28, 1), 10
 # Shapes that a model of a task takes, one an input, and gives.
 _SHAPES: dict[Task, tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]] = {
     "classification": ((IMAGE_SHAPE,), (N_CLASSES,)),

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info
+from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.identity import Identity, identify
 from mnist_flow.runtime.environment import count_cores
 
@@ -71,16 +72,22 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         config: with `replicates`.
 
     Raises:
+        ConfigError: the model or the augmentation can't take images of this size.
         DataError: the data, whose digest is part of a job's identity, can't be had.
     """
-    digest = load_info(config.data.name, config.data.path).digest
+    info = load_info(config.data.name, config.data.path, config.data.module)
+    try:
+        config.model.check_input(info.input_shape)
+        config.augmentation.check_input(info.input_shape)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     jobs = []
     for seed in range(config.seed, config.seed + config.replicates):
         kept = [text for text in overrides if _name_key(text) != "replicates"]
         if config.replicates > 1:
             kept = [text for text in kept if _name_key(text) != "seed"] + [f"seed={seed}"]
         one = config.model_copy(update={"seed": seed, "replicates": 1})
-        jobs.append(Job(tuple(kept), one, identify(one, digest), one.list_params()))
+        jobs.append(Job(tuple(kept), one, identify(one, info.digest), one.list_params()))
     return jobs
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from mnist_flow.data.arrays import FloatArray, IntArray
-from mnist_flow.data.loading import N_CLASSES
 
 # Keras clips probabilities here before it takes their logarithm.
 EPSILON = 1e-7
@@ -19,10 +19,10 @@ class Evaluation:
     """Measures of a classifier on one set of images."""
 
     n: int  # images
-    accuracy: float  # share classified correctly, 0 to 1
+    accuracy: float  # fraction classified correctly, 0 to 1
     cross_entropy: float  # mean over the images, nats
     l2_penalty: float  # reg·Σw², what the loss adds to the cross-entropy
-    confusion: IntArray = field(repr=False)  # (10, 10) counts: rows true, columns predicted
+    confusion: IntArray = field(repr=False)  # (n_classes, n_classes) counts: rows true, columns predicted
 
     @property
     def loss(self) -> float:
@@ -36,9 +36,9 @@ class Evaluation:
 
     @property
     def recalls(self) -> np.ndarray:
-        """The share of each digit that is found, float64 (10,): its true-positive rate; NaN where there is none."""
+        """True-positive rate of each class, float64 (n_classes,); NaN where there are no images of it."""
         present = self.confusion.sum(axis=1)
-        return np.divide(np.diag(self.confusion), present, out=np.full(N_CLASSES, np.nan), where=present > 0)
+        return np.divide(np.diag(self.confusion), present, out=np.full(len(present), np.nan), where=present > 0)
 
     def list_measures(self) -> dict[str, float]:
         """A row of a table: n, accuracy, standard_error, macro_recall (the mean of `recalls`), cross_entropy."""
@@ -55,8 +55,8 @@ def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty
     """Measure predictions.
 
     Args:
-        probabilities: float (n, 10), rows sum to 1.
-        labels: int (n,), 0 to 9.
+        probabilities: float (n, n_classes), rows sum to 1.
+        labels: int (n,), 0 to n_classes - 1.
         l2_penalty: the model's reg·Σw², at least 0.
     """
     # Takes seconds to import.
@@ -68,7 +68,7 @@ def evaluate_predictions(probabilities: FloatArray, labels: IntArray, l2_penalty
         accuracy=float(np.mean(predicted == labels)),
         cross_entropy=compute_cross_entropy(probabilities, labels),
         l2_penalty=l2_penalty,
-        confusion=confusion_matrix(labels, predicted, labels=range(N_CLASSES)),
+        confusion=confusion_matrix(labels, predicted, labels=range(probabilities.shape[1])),
     )
 
 
@@ -83,17 +83,26 @@ def compute_standard_error(accuracy: float, n: int) -> float:
     return float(np.sqrt(accuracy * (1 - accuracy) / n))
 
 
-def compute_per_class(labels: IntArray, predicted: IntArray) -> pd.DataFrame:
-    """Precision, recall and F1 of each digit, 0 where undefined, and the number of images with it (support)."""
+def compute_per_class(labels: IntArray, predicted: IntArray, class_names: Sequence[str]) -> pd.DataFrame:
+    """Precision, recall and F1 of each class, 0 where undefined, and the number of images of it (support).
+
+    Args:
+        labels: int (n,), 0 to n_classes - 1.
+        predicted: int (n,), the same range.
+        class_names: of the labels 0, 1, …
+
+    Returns:
+        Columns digit (int) where the classes are named after their labels, otherwise class (text); precision, recall,
+        f1, support.
+    """
     # Takes seconds to import.
     from sklearn.metrics import precision_recall_fscore_support
 
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=range(N_CLASSES), zero_division=0
-    )
-    return pd.DataFrame(
-        {"digit": range(N_CLASSES), "precision": precision, "recall": recall, "f1": f1, "support": support}
-    )
+    numbers = range(len(class_names))
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0)
+    digits = list(class_names) == [str(number) for number in numbers]
+    named = {"digit": numbers} if digits else {"class": class_names}
+    return pd.DataFrame({**named, "precision": precision, "recall": recall, "f1": f1, "support": support})
 
 
 def find_misclassified(probabilities: FloatArray, labels: IntArray, most: int) -> IntArray:
@@ -105,5 +114,5 @@ def find_misclassified(probabilities: FloatArray, labels: IntArray, most: int) -
 
 
 def choose_one_of_each(labels: IntArray) -> IntArray:
-    """Indices of the first image of each digit there is, in the order of the digits."""
+    """Indices of the first image of each class there is, in the order of the labels."""
     return np.unique(labels, return_index=True)[1]

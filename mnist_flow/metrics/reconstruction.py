@@ -1,4 +1,4 @@
-"""A denoiser measured: how near its images come to the clean ones, beside a median filter. Pure."""
+"""How near a denoiser's images come to the clean ones, beside a median filter. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compute_binary_cross_entropy(clean: FloatArray, images: FloatArray) -> float
     """Mean over all pixels of the cross-entropy between clean and given pixels, nats; clipped as Keras does.
 
     Args:
-        clean: float32 (n, 28, 28, 1) in [0, 1].
+        clean: float32 (n, height, width, channels) in [0, 1].
         images: the same shape, in [0, 1].
     """
     clipped = np.clip(images.astype(np.float64), EPSILON, 1 - EPSILON)
@@ -36,7 +36,7 @@ def compute_psnr(clean: FloatArray, images: FloatArray) -> float:
     """Peak signal-to-noise ratio, dB, the mean over the images; infinite where an image equals the clean one.
 
     Args:
-        clean: float32 (n, 28, 28, 1) in [0, 1].
+        clean: float32 (n, height, width, channels) in [0, 1].
         images: the same shape.
     """
     # Here, since a classifier's run does not need it.
@@ -49,20 +49,25 @@ def compute_psnr(clean: FloatArray, images: FloatArray) -> float:
 
 
 def compute_ssim(clean: FloatArray, images: FloatArray) -> float:
-    """Structural similarity, -1 to 1, the mean over the images; windows of 7×7 pixels (Wang et al., 2004).
+    """Structural similarity, -1 to 1, the mean over images and channels; windows of 7×7 pixels (Wang et al., 2004).
 
     Args:
-        clean: float32 (n, 28, 28, 1) in [0, 1].
+        clean: float32 (n, height, width, channels) in [0, 1].
         images: the same shape.
     """
     from skimage.metrics import structural_similarity
 
-    pairs = zip(clean[..., 0], images[..., 0], strict=True)
-    return float(np.mean([structural_similarity(a, b, data_range=1.0) for a, b in pairs]))
+    # Not scikit-image's `channel_axis`, which rounds the mean of each channel to float32.
+    planes = [np.moveaxis(one, -1, 1).reshape(-1, *one.shape[1:3]) for one in (clean, images)]
+    return float(np.mean([structural_similarity(a, b, data_range=1.0) for a, b in zip(*planes, strict=True)]))
 
 
 def filter_median(images: FloatArray) -> FloatArray:
-    """Each pixel the median of its 3×3 neighbourhood, zeros around the image: what no network is needed for."""
+    """Replace each pixel by the median of its 3×3 neighbourhood, zeros around the image: a baseline without a network.
+
+    Args:
+        images: float32 (n, height, width, channels); each channel is filtered by itself.
+    """
     return np.asarray(ndimage.median_filter(images, size=(1, 3, 3, 1), mode="constant"))
 
 
@@ -71,7 +76,7 @@ def measure_reconstruction(conditions: Sequence[Condition], images: FloatArray, 
 
     Args:
         conditions: how the images are corrupted, from `robustness.list_salt_and_pepper` or `list_gaussian`.
-        images: float32 (n, 28, 28, 1) in [0, 1], clean.
+        images: float32 (n, height, width, channels) in [0, 1], clean.
         denoise: the network.
 
     Returns:
@@ -88,17 +93,17 @@ def measure_reconstruction(conditions: Sequence[Condition], images: FloatArray, 
 
 
 def compute_quality(table: pd.DataFrame, column: str) -> dict[str, float]:
-    """The denoised images' PSNR and SSIM at each strength, the mean over the draws: `test_psnr_at_level_0.4`, …
+    """Mean PSNR and SSIM of the denoised images over the draws at each noise level: `test_psnr_at_level_0.4`, …
 
     Args:
         table: from `measure_reconstruction`.
-        column: of the strength: level or stddev.
+        column: of the noise level: level or stddev.
     """
     denoised = table[table["method"] == DENOISED]
     means = denoised.groupby(column)[["psnr", "ssim"]].mean()
     return {
-        f"test_{measure}_at_{column}_{strength:g}": float(value)
-        for strength, row in means.iterrows()
+        f"test_{measure}_at_{column}_{level:g}": float(value)
+        for level, row in means.iterrows()
         for measure, value in row.items()
         if math.isfinite(value)
     }

@@ -1,4 +1,4 @@
-"""What the layers of a network give for some images, as a table. Imports no TensorFlow; `inspection` makes them."""
+"""Outputs of the layers of a network for some images, as a table. Imports no TensorFlow; `inspection` computes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mnist_flow.data.arrays import FloatArray
 
 
 class Activation(NamedTuple):
-    """A layer and what it gives."""
+    """A layer and its output for some images."""
 
     layer: str
     kind: str  # Keras's class: Conv2D, MaxPooling2D, Dropout, Dense, …

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from mnist_flow.config.section import Activation, Count, ProperFraction, Section
 from mnist_flow.config.train import ModelSection
-from mnist_flow.data.loading import IMAGE_SHAPE
-from mnist_flow.models.layers import check_regularized_layers, class_probabilities, number_layers, regularizer
+from mnist_flow.data.dataset import DatasetInfo
+from mnist_flow.models.layers import class_probabilities, number_layers
+from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
 
 
@@ -42,15 +43,14 @@ class Config(ModelSection):
                 f"model.hidden_dropout={self.hidden_dropout}: needs one number for each of "
                 f"model.hidden_units={self.hidden_units}"
             )
-        size = 28 + 2 * self.zero_padding
-        for number, block in enumerate(self.blocks, start=1):
-            size = (size - len(block.filters) * (block.kernel_size - 1)) // block.pool_size
-            if size < 1:
-                raise ValueError(
-                    f"model.blocks: nothing is left of the 28×28 image after block {number}; "
-                    "use smaller kernels or pools"
-                )
         return self
+
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        check_blocks(input_shape, self.list_blocks(), self.zero_padding)
+
+    def list_blocks(self) -> list[Block]:
+        """The convolutional part, as `build_cnn` takes it."""
+        return [Block(block.filters, block.kernel_size, block.pool_size) for block in self.blocks]
 
 
 class Block(NamedTuple):
@@ -61,7 +61,28 @@ class Block(NamedTuple):
     pool_size: int
 
 
+def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[Block], zero_padding: int = 0) -> None:
+    """Raise ValueError where kernels and pools are larger than what the blocks before them leave of the image."""
+    height, width, _ = input_shape
+    size = min(height, width) + 2 * zero_padding
+    for number, block in enumerate(blocks, start=1):
+        size = (size - len(block.filters) * (block.kernel_size - 1)) // block.pool_size
+        if size < 1:
+            raise ValueError(
+                f"model.blocks: nothing is left of the {height}×{width} image after block {number}; "
+                "use smaller kernels or pools"
+            )
+
+
+def build(config: Config, info: DatasetInfo) -> keras.Model:
+    """Build the network of a config for the images and classes of a data set: see `build_cnn`."""
+    options = config.model_dump(exclude={"family", "module", "blocks", "regularized_layers"})
+    return build_cnn(info.input_shape, info.n_classes, config.list_blocks(), **options)
+
+
 def build_cnn(
+    input_shape: tuple[int, int, int],
+    n_classes: int,
     blocks: Sequence[Block],
     hidden_units: Sequence[int] = (),
     hidden_dropout: Sequence[float] = (),
@@ -71,43 +92,42 @@ def build_cnn(
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
     batch_normalization: bool = False,
-    reg: float = 0.0,
-    regularized_layers: str | list[str] = "all",
     name: str = "cnn",
 ) -> keras.Model:
-    """Blocks of convolutions `conv_1`, `conv_2`, …, then Dense layers `dense_1`, … and ten softmax outputs.
+    """Blocks of convolutions `conv_1`, `conv_2`, …, then Dense layers `dense_1`, … and a softmax output for each
+    class.
 
     Args:
+        input_shape: height, width and channels of an image.
+        n_classes: outputs.
         blocks: the convolutional part.
         hidden_units: units of each dense hidden layer.
-        hidden_dropout: share of each dense hidden layer's outputs dropped in training; as long as `hidden_units`.
+        hidden_dropout: fraction of each dense hidden layer's outputs dropped in training; as long as `hidden_units`.
         activation: of the convolutions, a Keras name.
         hidden_activation: of the dense hidden layers.
         pooling: max or average.
         zero_padding: pixels of zeros around the image first.
-        convolution_dropout: share of the last block's outputs dropped in training.
+        convolution_dropout: fraction of the last block's outputs dropped in training.
         batch_normalization: normalise after the convolutions of each block and after each dense hidden layer.
-        reg: weight of the L2 penalty reg·Σw² on the kernels of `regularized_layers`.
-        regularized_layers: `all` for every convolution and dense hidden layer, or their names.
         name: of the model.
 
     Returns:
-        (batch, 28, 28, 1) float32 in [0, 1] → (batch, 10) float32 class probabilities.
+        (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.
+
+    Raises:
+        ValueError: the blocks leave nothing of an image.
     """
+    check_blocks(input_shape, blocks, zero_padding)
     pool = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[pooling]
-    stack: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, name="images")]
+    stack: list[keras.Layer] = [keras.Input(input_shape, name="images")]
     if zero_padding:
         stack.append(keras.layers.ZeroPadding2D(zero_padding, name="zero_padding"))
     convolutions = 0
-    for number, block in enumerate([Block(**block) if isinstance(block, dict) else block for block in blocks], start=1):
+    for number, block in enumerate(blocks, start=1):
         for filters in block.filters:
             convolutions += 1
-            conv = f"conv_{convolutions}"
-            penalty = regularizer(conv, reg, regularized_layers)
             stack.append(
-                keras.layers.Conv2D(
-                    filters, block.kernel_size, activation=activation, kernel_regularizer=penalty, name=conv
-                )
+                keras.layers.Conv2D(filters, block.kernel_size, activation=activation, name=f"conv_{convolutions}")
             )
         if batch_normalization:
             stack.append(keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
@@ -116,11 +136,9 @@ def build_cnn(
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
     stack.append(keras.layers.Flatten(name="flatten"))
     for number, (units, dropout) in enumerate(zip(hidden_units, hidden_dropout, strict=True), start=1):
-        dense = f"dense_{number}"
-        penalty = regularizer(dense, reg, regularized_layers)
-        stack.append(keras.layers.Dense(units, activation=hidden_activation, kernel_regularizer=penalty, name=dense))
+        stack.append(keras.layers.Dense(units, activation=hidden_activation, name=f"dense_{number}"))
         if batch_normalization:
             stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
         if dropout > 0:
             stack.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
-    return keras.Sequential([*stack, class_probabilities()], name=name)
+    return keras.Sequential([*stack, class_probabilities(n_classes)], name=name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
-
 from mnist_flow.config.section import Activation, Count
 from mnist_flow.config.train import ModelSection, Task
-from mnist_flow.data.loading import IMAGE_SHAPE, N_CLASSES
+from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.runtime.lazy import keras
 
 
@@ -21,29 +20,42 @@ class Config(ModelSection):
     activation: Activation
 
 
+def build(config: Config, info: DatasetInfo) -> keras.Model:
+    """Build the network of a config for the images and classes of a data set: see `build_cvae`."""
+    return build_cvae(info.input_shape, info.n_classes, **config.model_dump(exclude={"family", "module"}))
+
+
 def build_cvae(
-    hidden_units: Sequence[int], latent_units: int, activation: str = "relu", name: str = "cvae"
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    hidden_units: Sequence[int],
+    latent_units: int,
+    activation: str = "relu",
+    name: str = "cvae",
 ) -> keras.Model:
-    """An encoder from image and class to a normal distribution of codes, and a decoder from code and class to an image.
+    """An encoder from image and class to a normal distribution of latents, and a decoder from latent and class back.
 
     Kingma and Welling (2014); with classes, Sohn, Lee and Yan (2015). The layer `encoder` gives the mean and the
-    logarithm of the standard deviation of the code, the layer `decoder` takes any code from N(0, I). In training the
-    code is drawn, otherwise it is the mean. All layers are Keras's own, so that a saved model needs nothing of this
-    package.
+    logarithm of the standard deviation of the latent, the layer `decoder` takes any latent from N(0, I). In training
+    the latent is sampled, otherwise it is the mean. All layers are Keras's own, so that a saved model needs nothing of
+    this package.
 
     Args:
+        input_shape: height, width and channels of an image.
+        n_classes: number of classes.
         hidden_units: units of the encoder's hidden layers; the decoder has them in reverse.
-        latent_units: length of the code.
+        latent_units: length of the latent.
         activation: of the hidden layers, a Keras name.
         name: of the model.
 
     Returns:
-        [images (batch, 28, 28, 1) float32 in [0, 1], classes (batch, 10) one-hot] → images, each pixel a sigmoid.
+        [images (batch, height, width, channels) float32 in [0, 1], classes (batch, n_classes) one-hot] → images, each
+        pixel a sigmoid.
     """
-    images = keras.Input(IMAGE_SHAPE, name="images")
-    classes = keras.Input((N_CLASSES,), name="classes")
-    encoder = _build_encoder(hidden_units, latent_units, activation)
-    decoder = _build_decoder(hidden_units, latent_units, activation)
+    images = keras.Input(input_shape, name="images")
+    classes = keras.Input((n_classes,), name="classes")
+    encoder = _build_encoder(input_shape, n_classes, hidden_units, latent_units, activation)
+    decoder = _build_decoder(input_shape, n_classes, hidden_units, latent_units, activation)
     mean, log_stddev = encoder([images, classes])
     # In float32 whatever the precision of the hidden layers: small deviations count.
     stddev = keras.layers.Activation("exponential", dtype="float32", name="stddev")(log_stddev)
@@ -56,13 +68,15 @@ def build_cvae(
 
 
 def read_code_distribution(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Mean and logarithm of the standard deviation of the code, (batch, latent units) each, in the model's graph."""
+    """Mean and logarithm of the standard deviation of the latent, (batch, latent units) each, in the model's graph."""
     return model.get_layer("zeros").input, model.get_layer("stddev").input
 
 
-def _build_encoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
-    images = keras.Input(IMAGE_SHAPE, name="images")
-    classes = keras.Input((N_CLASSES,), name="classes")
+def _build_encoder(
+    input_shape: tuple[int, int, int], n_classes: int, hidden_units: Sequence[int], latent_units: int, activation: str
+) -> keras.Model:
+    images = keras.Input(input_shape, name="images")
+    classes = keras.Input((n_classes,), name="classes")
     hidden = keras.layers.Concatenate(name="images_and_classes")(
         [keras.layers.Flatten(name="flatten")(images), classes]
     )
@@ -73,11 +87,13 @@ def _build_encoder(hidden_units: Sequence[int], latent_units: int, activation: s
     return keras.Model([images, classes], [mean, log_stddev], name="encoder")
 
 
-def _build_decoder(hidden_units: Sequence[int], latent_units: int, activation: str) -> keras.Model:
+def _build_decoder(
+    input_shape: tuple[int, int, int], n_classes: int, hidden_units: Sequence[int], latent_units: int, activation: str
+) -> keras.Model:
     codes = keras.Input((latent_units,), name="codes")
-    classes = keras.Input((N_CLASSES,), name="classes")
+    classes = keras.Input((n_classes,), name="classes")
     hidden = keras.layers.Concatenate(name="codes_and_classes")([codes, classes])
     for number, units in enumerate(reversed(hidden_units), start=1):
         hidden = keras.layers.Dense(units, activation, name=f"decode_{number}")(hidden)
-    pixels = keras.layers.Dense(int(np.prod(IMAGE_SHAPE)), "sigmoid", dtype="float32", name="pixels")(hidden)
-    return keras.Model([codes, classes], keras.layers.Reshape(IMAGE_SHAPE, name="reshape")(pixels), name="decoder")
+    pixels = keras.layers.Dense(math.prod(input_shape), "sigmoid", dtype="float32", name="pixels")(hidden)
+    return keras.Model([codes, classes], keras.layers.Reshape(input_shape, name="reshape")(pixels), name="decoder")

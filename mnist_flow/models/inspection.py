@@ -1,4 +1,4 @@
-"""The layers of a network, and what each gives for some images."""
+"""The layers of a network, and the output of each for some images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAYER_BYTES = 16_000_000
 
 
 def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers from input to output, those of an autoencoder's halves included; inputs are none."""
+    """The layers from input to output, those of nested models included, but no inputs."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from list_layers(layer)
@@ -24,7 +24,7 @@ def list_layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def limit_batch_size(model: keras.Model, batch_size: int) -> int:
-    """As many images that no layer gives more than 16 MB for them: `batch_size` at most, 1 at least.
+    """Largest batch size whose layer outputs stay below 16 MB each: `batch_size` at most, 1 at least.
 
     For the maps of a convolution 1,000 images would take half a gigabyte of a worker's memory, and gain no time.
     """
@@ -33,11 +33,11 @@ def limit_batch_size(model: keras.Model, batch_size: int) -> int:
 
 
 def compute_activations(model: keras.Model, images: FloatArray) -> list[Activation]:
-    """What each layer gives at inference, where dropout passes everything on.
+    """The output of each layer at inference, where dropout passes everything on.
 
     Args:
         model: a network of layers, or a chain of such networks, as an autoencoder's halves are.
-        images: float32 (n, 28, 28, 1), scaled as the model takes them.
+        images: float32 (n, height, width, channels), scaled as the model takes them.
 
     Returns:
         From input to output.

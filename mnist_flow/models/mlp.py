@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import model_validator
 
 from mnist_flow.config.section import Activation, Count, ProperFraction
 from mnist_flow.config.train import ModelSection
-from mnist_flow.data.loading import IMAGE_SHAPE
-from mnist_flow.models.layers import check_regularized_layers, class_probabilities, number_layers, regularizer
+from mnist_flow.data.dataset import DatasetInfo
+from mnist_flow.models.layers import class_probabilities, number_layers
+from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
 
 
@@ -26,36 +28,40 @@ class Config(ModelSection):
         return self
 
 
+def build(config: Config, info: DatasetInfo) -> keras.Model:
+    """Build the network of a config for the images and classes of a data set: see `build_mlp`."""
+    options = config.model_dump(exclude={"family", "module", "regularized_layers"})
+    return build_mlp(info.input_shape, info.n_classes, **options)
+
+
 def build_mlp(
-    hidden_units: list[int],
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    hidden_units: Sequence[int],
     activation: str = "relu",
     dropout: float = 0.0,
     batch_normalization: bool = False,
-    reg: float = 0.0,
-    regularized_layers: str | list[str] = "all",
     name: str = "mlp",
 ) -> keras.Model:
-    """Flatten, then Dense layers `dense_1`, `dense_2`, … and ten softmax outputs.
+    """Flatten, then Dense layers `dense_1`, `dense_2`, … and a softmax output for each class.
 
     Args:
+        input_shape: height, width and channels of an image.
+        n_classes: outputs.
         hidden_units: units of each hidden layer.
         activation: of the hidden layers, a Keras name.
-        dropout: share of each hidden layer's outputs dropped in training, 0 to below 1.
+        dropout: fraction of each hidden layer's outputs dropped in training, 0 to below 1.
         batch_normalization: normalise after each hidden layer.
-        reg: weight of the L2 penalty reg·Σw² on the kernels of `regularized_layers`.
-        regularized_layers: `all` for every hidden layer, or their names.
         name: of the model.
 
     Returns:
-        (batch, 28, 28, 1) float32 in [0, 1] → (batch, 10) float32 class probabilities.
+        (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.
     """
-    stack: list[keras.Layer] = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten(name="flatten")]
+    stack: list[keras.Layer] = [keras.Input(input_shape, name="images"), keras.layers.Flatten(name="flatten")]
     for number, units in enumerate(hidden_units, start=1):
-        dense = f"dense_{number}"
-        penalty = regularizer(dense, reg, regularized_layers)
-        stack.append(keras.layers.Dense(units, activation=activation, kernel_regularizer=penalty, name=dense))
+        stack.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
         if batch_normalization:
             stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
         if dropout > 0:
             stack.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
-    return keras.Sequential([*stack, class_probabilities()], name=name)
+    return keras.Sequential([*stack, class_probabilities(n_classes)], name=name)

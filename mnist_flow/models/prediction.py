@@ -1,4 +1,4 @@
-"""What a network says of images."""
+"""A network's predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def predict(model: keras.Model, inputs: FloatArray | tuple[FloatArray, ...], batch_size: int = 1000) -> FloatArray:
-    """What a model says of images (n, 28, 28, 1): class probabilities (n, 10), or images; float32.
+    """Predict for images (n, height, width, channels): class probabilities (n, n_classes), or images; float32.
 
     A model of several inputs takes a tuple of arrays with n rows each. A batch has `batch_size` images at most, fewer
     where the layers are large.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mnist_flow.data.loading import IMAGE_SHAPE
 from mnist_flow.runtime.lazy import keras
 
 
-def halve_image(filters: Sequence[int]) -> int:
-    """Pixels along a side after one halving for each of `filters`.
+def halve_image(input_shape: tuple[int, int, int], filters: Sequence[int]) -> tuple[int, int]:
+    """Height and width of an image after one halving for each of `filters`.
 
     Raises:
-        ValueError: more halvings than the image allows.
+        ValueError: they would be no whole numbers of pixels.
     """
-    size = IMAGE_SHAPE[0] // 2 ** len(filters)
-    if size * 2 ** len(filters) != IMAGE_SHAPE[0]:
-        raise ValueError(f"filters={list(filters)}: {IMAGE_SHAPE[0]} pixels can't be halved {len(filters)} times")
-    return size
+    (height, width, _), factor = input_shape, 2 ** len(filters)
+    if height % factor or width % factor:
+        raise ValueError(
+            f"model.filters={list(filters)}: an image of {height}×{width} pixels can't be halved {len(filters)} times"
+        )
+    return height // factor, width // factor
 
 
 # What ends the names of the layers that move pixels about and compute nothing.
@@ -29,26 +30,40 @@ def moves_pixels(layer: keras.layers.Layer) -> bool:
     return layer.name.endswith(_MOVES) and isinstance(layer, keras.layers.Reshape | keras.layers.Permute)
 
 
-def build_pixel_shuffle(size: int, filters: int, name: str) -> list[keras.layers.Layer]:
+def build_pixel_shuffle(shape: tuple[int, int, int], name: str) -> list[keras.layers.Layer]:
     """What follows a convolution of four times the filters to make it a sub-pixel one (Shi et al., 2016).
 
     On a CPU the two train in two thirds of the time of a transposed convolution.
 
+    Args:
+        shape: height and width before, and the filters after it.
+        name: begins the names of the layers.
+
     Returns:
-        Layers (size, size, 4·filters) → (2·size, 2·size, filters): each four channels become a block of 2×2 pixels.
+        Layers (height, width, 4·filters) → (2·height, 2·width, filters): each four channels become a block of 2×2
+        pixels.
     """
+    height, width, filters = shape
     return [
-        keras.layers.Reshape((size, size, 2, 2, filters), name=f"{name}_split"),
+        keras.layers.Reshape((height, width, 2, 2, filters), name=f"{name}_split"),
         keras.layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
-        keras.layers.Reshape((2 * size, 2 * size, filters), name=f"{name}_double"),
+        keras.layers.Reshape((2 * height, 2 * width, filters), name=f"{name}_double"),
     ]
 
 
-def build_pixel_unshuffle(size: int, name: str) -> list[keras.layers.Layer]:
-    """The inverse of `build_pixel_shuffle` for one channel: (size, size, 1) → (size / 2, size / 2, 4)."""
-    half = size // 2
+def build_pixel_unshuffle(shape: tuple[int, int, int], name: str) -> list[keras.layers.Layer]:
+    """Build the inverse of `build_pixel_shuffle`.
+
+    Args:
+        shape: height, width and channels before it; the first two are even.
+        name: begins the names of the layers.
+
+    Returns:
+        Layers (height, width, channels) → (height / 2, width / 2, 4·channels).
+    """
+    height, width, channels = shape
     return [
-        keras.layers.Reshape((half, 2, half, 2, 1), name=f"{name}_split"),
+        keras.layers.Reshape((height // 2, 2, width // 2, 2, channels), name=f"{name}_split"),
         keras.layers.Permute((1, 3, 2, 4, 5), name=f"{name}_interleave"),
-        keras.layers.Reshape((half, half, 4), name=f"{name}_halve"),
+        keras.layers.Reshape((height // 2, width // 2, 4 * channels), name=f"{name}_halve"),
     ]

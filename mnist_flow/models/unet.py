@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mnist_flow.config.section import Activation, Count
 from mnist_flow.config.train import ModelSection, Task
-from mnist_flow.data.loading import IMAGE_SHAPE
+from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
 from mnist_flow.runtime.lazy import keras
 
@@ -17,14 +17,22 @@ from mnist_flow.runtime.lazy import keras
 class Config(ModelSection):
     task: ClassVar[Task] = "reconstruction"
 
-    # A third halving would leave no whole number of pixels.
-    filters: Annotated[list[Count], Field(min_length=1, max_length=2)]
+    filters: Annotated[list[Count], Field(min_length=1)]
     bottleneck_filters: Count
     kernel_size: Count
     activation: Activation
 
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        halve_image(input_shape, self.filters)
+
+
+def build(config: Config, info: DatasetInfo) -> keras.Model:
+    """Build the network of a config for the images of a data set: see `build_unet`."""
+    return build_unet(info.input_shape, **config.model_dump(exclude={"family", "module"}))
+
 
 def build_unet(
+    input_shape: tuple[int, int, int],
     filters: Sequence[int],
     bottleneck_filters: int,
     kernel_size: int = 3,
@@ -35,10 +43,11 @@ def build_unet(
 
     After Ronneberger, Fischer and Brox, U-Net (2015), made small for a CPU: one convolution a size on the way down, two
     on the way up, no batch normalization, and blocks of 2×2 pixels as channels, see `build_pixel_shuffle`. The image is
-    the outermost skip connection: pixels without noise can pass, where an autoencoder draws all anew from its code.
+    the outermost skip connection: pixels without noise can pass, where an autoencoder draws all anew from its latent.
 
     Args:
-        filters: of the convolutions on the way down, at 14×14 pixels and at 7×7, one or two of them; the way up has
+        input_shape: height, width and channels of an image.
+        filters: of the convolutions on the way down, at half the sides of the image, at a quarter, …; the way up has
             them in reverse.
         bottleneck_filters: of the convolution between the two ways, at the smallest size.
         kernel_size: of all convolutions; they pad.
@@ -46,15 +55,15 @@ def build_unet(
         name: of the model.
 
     Returns:
-        (batch, 28, 28, 1) float32 in [0, 1] → the same, each pixel a sigmoid.
+        (batch, height, width, channels) float32 in [0, 1] → the same, each pixel a sigmoid.
 
     Raises:
-        ValueError: more halvings than the image allows.
+        ValueError: the sides of an image can't be halved so often.
     """
-    size = halve_image(filters)
+    channels, (height, width) = input_shape[2], halve_image(input_shape, filters)
     options = {"kernel_size": kernel_size, "padding": "same", "activation": activation}
-    images = keras.Input(IMAGE_SHAPE, name="images")
-    blocks = _apply(build_pixel_unshuffle(IMAGE_SHAPE[0], "images"), images)
+    images = keras.Input(input_shape, name="images")
+    blocks = _apply(build_pixel_unshuffle(input_shape, "images"), images)
     x = keras.layers.Conv2D(filters[0], name="down_1", **options)(blocks)
     skips = [x]
     for number, n in enumerate(filters[1:], start=2):
@@ -64,13 +73,13 @@ def build_unet(
     for number in range(len(filters) - 1, 0, -1):
         n = filters[number - 1]
         x = keras.layers.Conv2D(4 * n, name=f"up_{number}", **options)(x)
-        x = _apply(build_pixel_shuffle(size, n, f"up_{number}"), x)
+        x = _apply(build_pixel_shuffle((height, width, n), f"up_{number}"), x)
         x = keras.layers.Concatenate(name=f"skip_{number}")([x, skips[number - 1]])
         x = keras.layers.Conv2D(n, name=f"merge_{number}", **options)(x)
-        size *= 2
+        height, width = 2 * height, 2 * width
     x = keras.layers.Concatenate(name="skip_image")([x, blocks])
-    x = keras.layers.Conv2D(4, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
-    return keras.Model(images, _apply(build_pixel_shuffle(size, 1, "pixels"), x), name=name)
+    x = keras.layers.Conv2D(4 * channels, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
+    return keras.Model(images, _apply(build_pixel_shuffle((height, width, channels), "pixels"), x), name=name)
 
 
 def _apply(chain: Sequence[keras.layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:

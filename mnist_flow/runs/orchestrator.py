@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.config.options import find_module
-from mnist_flow.config.train import ModelSection, TrainConfig
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
 from mnist_flow.errors import ConfigError, RunError, UndeliveredError
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import show_plan
 from mnist_flow.jobs.tables import read_results
+from mnist_flow.models import build_model
 from mnist_flow.runs.context import RunContext, read_invocation
 from mnist_flow.runtime.environment import count_cores
-from mnist_flow.runtime.lazy import keras
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.tasks import TrainedModel
@@ -57,8 +56,10 @@ def run_experiment(cfg: DictConfig) -> float:
         show_plan(jobs, n_workers=1)
         return math.nan
     data = config.data
-    info = load_info(data.name, data.path)
-    splits = load_splits(data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale)
+    info = load_info(data.name, data.path, data.module)
+    splits = load_splits(
+        data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale, data.module
+    )
     objectives = []
     for job in jobs:
         composed = OmegaConf.create({**cfg, "seed": job.config.seed, "replicates": 1})
@@ -143,7 +144,7 @@ def _train_and_measure(
     config = context.config
     reset_keras(config.seed, config.training.precision)
     log_inputs(context, run)
-    model = build_model(config.model, config.reg)
+    model = build_model(config.model, context.info, config.reg)
     trained = TrainedModel(model, config.model.name, context.info, context.splits, config.noise, config.evaluation)
     result = train_network(context, trained, run, checkpoints, state)
     metrics = log_results(context, trained, result, run)
@@ -154,16 +155,6 @@ def _train_and_measure(
         training_time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
         print_result(context, metrics, training_time, run.run_id)
     return read_results(metrics)[config.objective]
-
-
-def build_model(model: ModelSection, reg: float) -> keras.Model:
-    """The network that a model config describes, its weights drawn from the current Keras seed."""
-    module = find_module(model)
-    options = model.model_dump(exclude={"family"})
-    if model.task == "classification":
-        options["reg"] = reg
-    network: keras.Model = getattr(module, f"build_{model.family}")(**options)
-    return network
 
 
 def _report_finished(context: RunContext, run: PastRun) -> float:

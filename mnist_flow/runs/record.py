@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mnist_flow.figures import plots
+from mnist_flow import figures
 from mnist_flow.models.inspection import list_layers
 from mnist_flow.models.subpixel import moves_pixels
 from mnist_flow.runs.context import RunContext
@@ -75,7 +75,7 @@ def _describe_training(model: keras.Model, result: TrainingResult) -> dict[str, 
 
 def _plot_training(context: RunContext, model: keras.Model, result: TrainingResult) -> dict[str, Figure]:
     config = context.config
-    curves = plots.plot_epoch_curves(
+    curves = figures.plot_epoch_curves(
         result.history,
         f"{config.model.name} on {config.data.name}",
         _VALIDATION_NAMES[config.data.validation],
@@ -83,15 +83,15 @@ def _plot_training(context: RunContext, model: keras.Model, result: TrainingResu
         context.task.loss_name,
     )
     title = f"{config.model.name}: {model.count_params():,} parameters"
-    diagram = plots.plot_model_diagram(list_layer_rows(model), title)
+    diagram = figures.plot_model_diagram(list_layer_rows(model), title)
     return {"curves/epochs.png": curves, "curves/epochs.svg": curves, "model_diagram/diagram.png": diagram}
 
 
-def list_layer_rows(model: keras.Model) -> list[plots.LayerRow]:
+def list_layer_rows(model: keras.Model) -> list[figures.LayerRow]:
     """List the layers that a model's diagram shows, from input to output, but for those that only move pixels about."""
-    inputs = [plots.LayerRow(one.name, "Input", _describe_shape(one.shape), 0) for one in model.inputs]
+    inputs = [figures.LayerRow(one.name, "Input", _describe_shape(one.shape), 0) for one in model.inputs]
     return inputs + [
-        plots.LayerRow(layer.name, _describe_kind(layer), _describe_shape(layer.output.shape), layer.count_params())
+        figures.LayerRow(layer.name, _describe_kind(layer), _describe_shape(layer.output.shape), layer.count_params())
         for layer in list_layers(model)
         if not moves_pixels(layer)
     ]

@@ -84,7 +84,7 @@ def build_settings(config: TrainConfig) -> TrainingSettings:
 
 def build_changes(config: TrainConfig, info: DatasetInfo) -> ImageChanges:
     """What a config does to training images of this data set."""
-    draw_transforms = choose_transforms(config.augmentation, info.input_shape[0])
+    draw_transforms = choose_transforms(config.augmentation, info.input_shape[:2])
     return ImageChanges(choose_corruption(config.noise), config.noise.is_redrawn, draw_transforms)
 
 

@@ -45,7 +45,7 @@ class Classification(Task):
 
     def measure(self, trained: TrainedModel, epoch: int) -> Report:
         """Measure accuracy, and the loss in its parts; log predictions, the confusion matrix and the worst mistakes."""
-        from mnist_flow.figures import plots
+        from mnist_flow import figures
 
         test = trained.splits.test
         probabilities = predict(trained.model, test.images, trained.evaluation.batch_size)
@@ -55,8 +55,8 @@ class Classification(Task):
         wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
         n_wrong = int(np.sum(predicted != test.labels))
         score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
-        mistakes = f"{score}\nthe {len(wrong)} most confident mistakes: digit, prediction and its probability"
-        confidence = probabilities[wrong, predicted[wrong]]
+        mistakes = f"{score}\nthe {len(wrong)} most confident mistakes: class, prediction and its probability"
+        confidence, names = probabilities[wrong, predicted[wrong]], trained.info.class_names
         return Report(
             metrics={
                 "test_loss": measures.loss,
@@ -68,12 +68,12 @@ class Classification(Task):
             input_example=test.images[:5],
             output_example=probabilities[:5],
             figures={
-                "confusion_matrix/counts.png": plots.plot_confusion_matrix(measures.confusion, score),
-                "confusion_matrix/row_normalised.png": plots.plot_confusion_matrix(
-                    measures.confusion, score, normalize=True
+                "confusion_matrix/counts.png": figures.plot_confusion_matrix(measures.confusion, score, names),
+                "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(
+                    measures.confusion, score, names, normalize=True
                 ),
-                "samples/misclassified.png": plots.plot_misclassified(
-                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, mistakes
+                "samples/misclassified.png": figures.plot_misclassified(
+                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, names, mistakes
                 ),
             },
             records={
@@ -84,7 +84,7 @@ class Classification(Task):
                 }
             },
             arrays={"predictions/test.npz": {"probabilities": probabilities, "labels": test.labels}},
-            tables={"tables/per_class.json": compute_per_class(test.labels, predicted)},
+            tables={"tables/per_class.json": compute_per_class(test.labels, predicted, names)},
         )
 
     def describe_result(

@@ -60,7 +60,7 @@ class Generation(Task):
 
     def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure:
         """Draw new images, a row a class; the latent of a column is the same for all, in every run and epoch."""
-        from mnist_flow.figures import plots
+        from mnist_flow import figures
 
         decoder = trained.model.get_layer("decoder")
         latents = np.random.default_rng(0).standard_normal((_SAMPLES, decoder.input_shape[0][1]), dtype=np.float32)
@@ -69,7 +69,7 @@ class Generation(Task):
             (f"class {name}", predict(decoder, (latents, np.tile(one_hot[label], (_SAMPLES, 1)))))
             for label, name in enumerate(trained.info.class_names)
         ]
-        return plots.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: one random input a column")
+        return figures.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: one random input a column")
 
     def measure(self, trained: TrainedModel, epoch: int) -> Report:
         """Measure the loss, the mean over the images in nats, in its two parts; latents are their means.

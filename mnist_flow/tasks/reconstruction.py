@@ -42,7 +42,7 @@ class Reconstruction(Task):
 
     def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure:
         """Draw a validation image of each class: original, with the noise of the training, and denoised."""
-        from mnist_flow.figures import plots
+        from mnist_flow import figures
 
         clean = trained.splits.validation.images
         shown = choose_one_of_each(trained.splits.validation.labels)
@@ -51,7 +51,7 @@ class Reconstruction(Task):
         rows = [("original", clean[shown])]
         rows += [(describe_noise(trained.noise), noisy)] if is_noisy else []
         rows.append(("denoised" if is_noisy else "reconstructed", predict(trained.model, noisy)))
-        return plots.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: validation images")
+        return figures.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: validation images")
 
     def measure(self, trained: TrainedModel, epoch: int) -> Report:
         """Measure the loss with the noise of the training, and PSNR and SSIM at each of `evaluation.noise_levels`.
@@ -99,7 +99,7 @@ class Reconstruction(Task):
 
 def _plot_levels(trained: TrainedModel, conditions: Sequence[Condition], column: str) -> Figure:
     """Draw a test image of each class at each noise level, and what the network makes of it."""
-    from mnist_flow.figures import plots
+    from mnist_flow import figures
 
     test = trained.splits.test
     clean = test.images[choose_one_of_each(test.labels)]
@@ -108,7 +108,7 @@ def _plot_levels(trained: TrainedModel, conditions: Sequence[Condition], column:
         noisy = condition.transform(clean)
         rows.append((f"{column} {condition.columns[column]:g}: noisy", noisy))
         rows.append(("denoised", predict(trained.model, noisy, trained.evaluation.batch_size)))
-    return plots.plot_image_rows(rows, f"{trained.name}, {trained.info.name} test set")
+    return figures.plot_image_rows(rows, f"{trained.name}, {trained.info.name} test set")
 
 
 TASK = Reconstruction()

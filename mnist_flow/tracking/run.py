@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _MODEL_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
 _MAX_PARAM_LENGTH = 6000
+# Pixels an inch of the figures.
+_DPI = 120
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,8 @@ class TrackedRun:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 return file
 
-            if figures:
-                # A sweep's parent run has none, and its process does without matplotlib.
-                from mnist_flow.figures.rendering import save_figure
-
-                for path, figure in figures.items():
-                    save_figure(figure, place(path))
+            for path, figure in (figures or {}).items():
+                figure.savefig(place(path), dpi=_DPI)
             for path, record in (records or {}).items():
                 place(path).write_text(hide_credentials(json.dumps(record, indent=2)))
             for path, text in (texts or {}).items():

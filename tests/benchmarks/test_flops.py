@@ -6,7 +6,8 @@ from benchmarks.peers import keras_loop
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.runs.orchestrator import build_model
+from mnist_flow.models import build_model
+from support import MNIST
 
 # Preset, the loop's arguments, parameters, multiply-adds of each layer.
 NETWORKS = [
@@ -21,7 +22,7 @@ NETWORKS = [
 def test_the_loops_train_our_networks(preset, arguments, parameters, multiply_adds):
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = validate_config(compose("config", [f"model={preset}"]), TrainConfig)
-    ours, theirs = build_model(config.model, config.reg), keras_loop.build_model(*arguments, reg=0.0)
+    ours, theirs = build_model(config.model, MNIST, config.reg), keras_loop.build_model(*arguments, reg=0.0)
     assert ours.count_params() == theirs.count_params() == parameters
     assert [cost.multiply_adds for cost in list_costs(ours)] == multiply_adds
     assert [cost.multiply_adds for cost in list_costs(theirs)] == multiply_adds

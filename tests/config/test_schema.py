@@ -184,10 +184,6 @@ def test_each_top_level_key_has_a_comment(key):
             ["model=cnn", "model.hidden_dropout=[0.1,0.2]"],
             "model.hidden_dropout=[0.1, 0.2]: needs one number for each of model.hidden_units=[100]",
         ),
-        (
-            ["model=cnn", "model.blocks=[{filters: [4,4], kernel_size: 15, pool_size: 2}]"],
-            "model.blocks: nothing is left of the 28×28 image after block 1; use smaller kernels or pools",
-        ),
         (["model=cnn", "model.blocks.0.pool_size=0"], "model.blocks[0].pool_size=0: must be greater than or equal to"),
         (["+foo=1"], "foo: unknown key"),
         (["+model.foo=1"], "model.foo: unknown key"),

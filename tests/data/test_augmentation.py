@@ -70,7 +70,7 @@ def test_shift_of_at_most_0_pixels_is_the_identity():
 
 
 def test_affine_of_all_zero_ranges_is_the_identity():
-    transforms = draw_affine_transforms(3, 0, 0, 0, np.random.default_rng(0))
+    transforms = draw_affine_transforms(3, 0, 0, 0, (28, 28), np.random.default_rng(0))
     np.testing.assert_array_equal(transforms, [[1, 0, 0, 0, 1, 0, 0, 0]] * 3)
     images = np.random.default_rng(1).random((3, 28, 28, 1), dtype=np.float32)
     np.testing.assert_array_equal(transform(images, transforms), images)
@@ -83,14 +83,14 @@ def test_affine_of_all_zero_ranges_is_the_identity():
     [(90, (17, 20)), (180, (7, 17))],
 )
 def test_rotation_is_clockwise_about_the_centre(degrees, expected):
-    transforms = draw_affine_transforms(1, degrees, 0, 0, Highest())
+    transforms = draw_affine_transforms(1, degrees, 0, 0, (28, 28), Highest())
     np.testing.assert_allclose(transform(bright_pixel(20, 10), transforms), bright_pixel(*expected), atol=1e-4)
 
 
 def test_rotation_by_30_degrees_moves_the_centre_of_mass():
     image = np.zeros((1, 28, 28, 1), np.float32)
     image[:, 13:15, 20:24] = 1  # centre of mass (21.5, 13.5), 8 pixels right of the centre
-    turned = transform(image, draw_affine_transforms(1, 30, 0, 0, Highest()))[0, :, :, 0]
+    turned = transform(image, draw_affine_transforms(1, 30, 0, 0, (28, 28), Highest()))[0, :, :, 0]
     y, x = np.mgrid[:28, :28]
     # 8 cos 30° = 6.928 right and 8 sin 30° = 4 down.
     assert np.average(x, weights=turned) == pytest.approx(13.5 + 6.928, abs=0.05)
@@ -98,19 +98,19 @@ def test_rotation_by_30_degrees_moves_the_centre_of_mass():
 
 
 def test_affine_shift_is_a_share_of_the_width():
-    transforms = draw_affine_transforms(1, 0, 0, 0.25, Highest())
+    transforms = draw_affine_transforms(1, 0, 0, 0.25, (28, 28), Highest())
     np.testing.assert_allclose(transform(bright_pixel(10, 12), transforms), bright_pixel(17, 19), atol=1e-4)
 
 
 def test_rotation_comes_before_the_shift():
-    transforms = draw_affine_transforms(1, 90, 0, 0.25, Highest())
+    transforms = draw_affine_transforms(1, 90, 0, 0.25, (28, 28), Highest())
     np.testing.assert_allclose(transform(bright_pixel(10, 10), transforms), bright_pixel(17 + 7, 10 + 7), atol=1e-4)
 
 
 def test_zoom_above_1_enlarges_about_the_centre():
     image = np.zeros((1, 28, 28, 1), np.float32)
     image[:, 10:18, 10:18] = 1
-    zoomed = transform(image, draw_affine_transforms(1, 0, 0.5, 0, Highest()))[0, :, :, 0]
+    zoomed = transform(image, draw_affine_transforms(1, 0, 0.5, 0, (28, 28), Highest()))[0, :, :, 0]
     # 8 × 8 pixels become 12 × 12; the corners are left to the interpolation.
     assert np.all(zoomed[9:19, 9:19] == 1)
     assert zoomed[:7].sum() == zoomed[21:].sum() == zoomed[:, :7].sum() == zoomed[:, 21:].sum() == 0
@@ -118,7 +118,7 @@ def test_zoom_above_1_enlarges_about_the_centre():
 
 
 def test_affine_ranges_are_uniform_to_both_ends():
-    a0, a1, _, b0, b1, *_ = draw_affine_transforms(4000, 10, 0.1, 0, np.random.default_rng(0)).T
+    a0, a1, _, b0, b1, *_ = draw_affine_transforms(4000, 10, 0.1, 0, (28, 28), np.random.default_rng(0)).T
     degrees = np.rad2deg(np.arctan2(a1, a0))
     scale = 1 / np.hypot(a0, a1)
     for values, low, high in ((degrees, -10, 10), (scale, 0.9, 1.1)):
@@ -130,14 +130,14 @@ def test_affine_ranges_are_uniform_to_both_ends():
 
 
 def test_affine_shifts_are_uniform_to_both_ends():
-    transforms = draw_affine_transforms(4000, 0, 0, 0.1, np.random.default_rng(0))
+    transforms = draw_affine_transforms(4000, 0, 0, 0.1, (28, 28), np.random.default_rng(0))
     for offset in (transforms[:, 2], transforms[:, 5]):
         assert np.abs(offset).max() <= 2.8
         np.testing.assert_allclose(np.quantile(offset, [0, 0.25, 0.5, 0.75, 1]), [-2.8, -1.4, 0, 1.4, 2.8], atol=0.15)
 
 
 @pytest.mark.parametrize(
-    "draw", [lambda rng: draw_shifts(20, 3, rng), lambda rng: draw_affine_transforms(20, 10, 0.1, 0.1, rng)]
+    "draw", [lambda rng: draw_shifts(20, 3, rng), lambda rng: draw_affine_transforms(20, 10, 0.1, 0.1, (28, 28), rng)]
 )
 def test_transforms_come_from_the_generator_alone(draw):
     first, again, other = (draw(np.random.default_rng(seed)) for seed in (0, 0, 1))

@@ -1,6 +1,7 @@
 import gc
 import os
 import pickle
+import sys
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_flow.data.cache import DataCache
 from mnist_flow.data.dataset import DataSet, Images, Splits
 from mnist_flow.data.loading import load_data_set, load_info, load_splits
 from mnist_flow.errors import DataError
@@ -199,7 +201,7 @@ def test_digest_covers_every_array(tmp_path, arrays, key):
 
 def test_an_unchanged_file_stays_in_memory(tmp_path, arrays):
     path = save(tmp_path / "mnist.npz", **arrays)
-    assert load_data_set("mnist", str(path)) is load_data_set("mnist", str(path))
+    assert load_info("mnist", str(path)) is load_info("mnist", str(path))
 
 
 def test_a_changed_file_is_read_again(tmp_path, arrays):
@@ -211,6 +213,92 @@ def test_a_changed_file_is_read_again(tmp_path, arrays):
     after = load_data_set("mnist", str(path))
     assert after.train.labels.tolist() == before.train.labels.tolist()[::-1]
     assert after.digest != before.digest
+
+
+def test_a_cache_holds_two_data_sets_and_one_choice_of_splits(tmp_path, arrays):
+    paths = [str(save(tmp_path / f"{name}.npz", **arrays)) for name in "abc"]
+    cache = DataCache()
+
+    def load(path: str, *split: object) -> object:
+        return load_splits("mnist", path, *split, cache=cache) if split else load_info("mnist", path, cache=cache)
+
+    first, second = load(paths[0]), load(paths[1])
+    assert [load(paths[0]), load(paths[1])] == [first, second]
+    load(paths[2])  # the first, whose last use is the longest ago, makes room
+    assert load(paths[1]) is second
+    assert load(paths[0]) is not first
+    splits = load(paths[0], "test", 10, 0)
+    assert load(paths[0], "test", 10, 0) is splits
+    others = [("holdout", 10, 0), ("holdout", 10, 1), ("test", 11, 0), ("test", 10, 0, 0.5)]
+    for split in others:
+        other = load(paths[0], *split)
+        assert other is not splits
+        assert load(paths[0], *split) is other
+    assert load(paths[0], "test", 10, 0) is not splits
+
+
+def test_a_cache_can_be_cleared_and_another_shares_nothing(tmp_path, arrays):
+    path = str(save(tmp_path / "a.npz", **arrays))
+    cache = DataCache()
+    info, splits = load_info("mnist", path, cache=cache), load_splits("mnist", path, "test", 10, 0, cache=cache)
+    assert load_info("mnist", path) is not info
+    assert load_splits("mnist", path, "test", 10, 0) is not splits
+    cache.clear()
+    assert load_info("mnist", path, cache=cache) is not info
+    assert load_splits("mnist", path, "test", 10, 0, cache=cache) is not splits
+
+
+OWN = """
+import numpy as np
+from mnist_flow.config.train import DataSection
+from mnist_flow.data.dataset import RawData
+
+class Config(DataSection):
+    pass
+
+def load(path=None):
+    x = np.arange(12 * 4 * 5 * 3, dtype=np.uint8).reshape(12, 4, 5, 3)
+    return RawData("memory", (4, 5, 3), ("cat", "dog", "frog"), x, np.arange(12) % 3 + SHIFT, x[:3], np.arange(3))
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes a module of the user's own with a data set in colour; returns its name."""
+
+    def write(shift: int) -> str:
+        name = f"my_data_{shift}"
+        (tmp_path / f"{name}.py").write_text(OWN.replace("SHIFT", str(shift)))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    return write
+
+
+def test_a_data_set_of_the_users_own_has_its_own_shape_and_classes(own):
+    module = own(0)
+    info = load_info("animals", module=module)
+    assert (info.name, info.source, info.input_shape) == ("animals", "memory", (4, 5, 3))
+    assert (info.class_names, info.n_classes) == (("cat", "dog", "frog"), 3)
+    splits = load_splits("animals", None, "holdout", 3, 0, module=module)
+    assert splits.train.images.shape == (9, 4, 5, 3)
+    assert np.bincount(splits.validation.labels).tolist() == [1, 1, 1]
+    assert splits.test.images[0, 0, 0].tolist() == [np.float32(value) / np.float32(255) for value in (0, 1, 2)]
+    with pytest.raises(DataError, match="must be from 3 to 9 for the 12 training images of animals"):
+        load_splits("animals", None, "holdout", 2, 0, module=module)
+
+
+def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mnist(own):
+    with pytest.raises(DataError) as raised:
+        load_info("animals", module=own(1))
+    assert str(raised.value) == "memory: y_train holds labels 1 to 3, but must hold 0 to 2."
+
+
+def test_the_class_names_of_the_digits(tmp_path, arrays):
+    for info in (load_info("digits"), load_info("mnist", str(save(tmp_path / "a.npz", **arrays)))):
+        assert info.class_names == tuple("0123456789")
+        assert info.input_shape == (28, 28, 1)
 
 
 def test_missing_file(tmp_path):
@@ -277,7 +365,7 @@ def test_damaged_compressed_file(tmp_path, arrays):
     [
         ("x_train", np.zeros((20, 28, 28), np.float32), "x_train is float32, but must be uint8"),
         ("x_test", np.zeros((10, 28, 28), np.int64), "x_test is int64, but must be uint8"),
-        ("x_train", np.zeros((20, 784), np.uint8), "x_train has the shape (20, 784)"),
+        ("x_train", np.zeros((20, 784), np.uint8), "x_train has the shape (20, 784), but must be (n, 28, 28)"),
         ("x_train", np.zeros((20, 28, 28, 3), np.uint8), "x_train has the shape (20, 28, 28, 3)"),
         ("x_test", np.zeros((0, 28, 28), np.uint8), "x_test has the shape (0, 28, 28)"),
         ("x_test", np.uint8(0), "x_test has the shape ()"),

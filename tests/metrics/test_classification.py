@@ -81,7 +81,7 @@ def test_standard_error(accuracy, n, expected):
 
 
 def test_per_class_against_literals():
-    table = compute_per_class(np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0]))
+    table = compute_per_class(np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0]), "0123456789")
     assert table["digit"].tolist() == list(range(10))
     assert table["support"].tolist() == [3, 2, 1] + [0] * 7
     np.testing.assert_allclose(table["precision"], [2 / 3, 2 / 3, 0] + [0] * 7)
@@ -89,11 +89,26 @@ def test_per_class_against_literals():
     np.testing.assert_allclose(table["f1"], [2 / 3, 0.8, 0] + [0] * 7)
 
 
+def test_named_classes_stand_under_their_names():
+    table = compute_per_class(np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "dog", "frog"])
+    assert list(table) == ["class", "precision", "recall", "f1", "support"]
+    assert table["class"].tolist() == ["cat", "dog", "frog"]
+    assert table["recall"].tolist() == [1, 0.5, 0]
+
+
+def test_as_many_classes_as_probabilities():
+    evaluation = evaluate_predictions(np.eye(26, dtype=np.float32)[[25, 3, 3]], np.array([25, 3, 4]))
+    assert evaluation.confusion.shape == (26, 26)
+    assert np.argwhere(evaluation.confusion).tolist() == [[3, 3], [4, 3], [25, 25]]
+    assert evaluation.recalls[[3, 4, 25]].tolist() == [1, 0, 1]
+    assert np.isnan(evaluation.recalls).sum() == 23
+
+
 def test_per_class_against_scikit_learn(random):
     probabilities, labels = random
     predicted = probabilities.argmax(axis=1)
     report = classification_report(labels, predicted, output_dict=True)
-    table = compute_per_class(labels, predicted)
+    table = compute_per_class(labels, predicted, "0123456789")
     assert table["recall"].mean() == pytest.approx(report["macro avg"]["recall"])
     for digit, row in table.iterrows():
         expected = report[str(digit)]

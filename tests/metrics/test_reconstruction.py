@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from mnist_flow.metrics.reconstruction import (
@@ -41,6 +40,20 @@ def test_psnr_and_ssim_are_the_means_of_scikit_images(clean, made):
     assert compute_ssim(clean, made) == pytest.approx(ssim, rel=1e-6)
 
 
+def test_ssim_of_colour_images_is_the_mean_over_the_channels():
+    rng = np.random.default_rng(0)
+    clean = rng.random((2, 16, 12, 3), dtype=np.float32)
+    made = np.clip(clean + np.array([0, 0.1, 0.4], np.float32) * rng.standard_normal(clean.shape, np.float32), 0, 1)
+    of_channels = [compute_ssim(clean[..., [channel]], made[..., [channel]]) for channel in range(3)]
+    assert of_channels[0] == 1 > of_channels[1] > of_channels[2]
+    assert compute_ssim(clean, made) == pytest.approx(np.mean(of_channels), rel=1e-12)
+    np.testing.assert_allclose(
+        compute_ssim(clean, made),
+        np.mean([structural_similarity(a, b, data_range=1, channel_axis=2) for a, b in zip(clean, made, strict=True)]),
+        rtol=1e-6,
+    )
+
+
 def test_equal_images_have_no_error(clean):
     assert compute_psnr(clean, clean) == np.inf
     assert compute_ssim(clean, clean) == pytest.approx(1)
@@ -56,14 +69,29 @@ def test_binary_cross_entropy_is_that_of_keras(clean, made):
     )
 
 
-def test_the_median_filter_removes_a_single_pixel_and_keeps_images_apart():
-    images = np.zeros((2, 28, 28, 1), np.float32)
-    images[0, 10, 10] = 1
-    images[1] = 1
+def test_the_median_filter_takes_the_middle_of_nine_pixels_and_zeros_around_the_image():
+    image = np.array([[9, 2, 3, 4], [5, 6, 7, 8], [1, 12, 11, 10], [16, 15, 14, 13]], np.float32)
+    # At a corner five of the nine are zeros outside, at a side three.
+    expected = [[0, 3, 3, 0], [2, 6, 7, 4], [5, 11, 11, 8], [0, 11, 11, 0]]
+    np.testing.assert_array_equal(filter_median(image[None, :, :, None])[0, :, :, 0], expected)
+
+
+def test_the_median_filter_is_three_pixels_wide():
+    """A square of 3×3 pixels keeps all but its corners; a filter of 5×5 would remove it, of one pixel keep it all."""
+    images = np.zeros((1, 28, 28, 1), np.float32)
+    images[0, 10:13, 20:23] = 1
+    kept = images.copy()
+    kept[0, [10, 10, 12, 12], [20, 22, 20, 22]] = 0
+    np.testing.assert_array_equal(filter_median(images), kept)
+
+
+def test_the_median_filter_keeps_images_and_channels_apart():
+    images = np.random.default_rng(0).random((3, 8, 6, 3), dtype=np.float32)
     filtered = filter_median(images)
-    assert filtered[0].sum() == 0
-    np.testing.assert_array_equal(filtered[1, 1:-1, 1:-1], images[1, 1:-1, 1:-1])
-    np.testing.assert_array_equal(filtered[0], ndimage.median_filter(images[0], size=(3, 3, 1), mode="constant"))
+    assert filtered.shape == images.shape
+    for index in np.ndindex(3, 3):
+        alone = images[index[0], :, :, index[1]][None, :, :, None]
+        np.testing.assert_array_equal(filtered[index[0], :, :, index[1]], filter_median(alone)[0, :, :, 0])
 
 
 def test_a_table_has_three_methods_a_condition(clean):
@@ -77,6 +105,17 @@ def test_a_table_has_three_methods_a_condition(clean):
     assert table.loc[table["method"] == "denoised", "psnr"].tolist() == [pytest.approx(black)] * 4
     noisy = table[(table["level"] == 0.5) & (table["method"] == "noisy")]
     assert noisy["psnr"].iloc[0] != noisy["psnr"].iloc[1]
+
+
+def test_a_row_is_about_the_image_that_its_method_made(clean):
+    (condition,) = list_salt_and_pepper([0.3], 1, seed=0)
+    noisy = condition.transform(clean)
+    made = {"noisy": noisy, "median_3x3": filter_median(noisy), "denoised": np.sqrt(noisy)}
+    table = measure_reconstruction([condition], clean, np.sqrt).set_index("method")
+    for method, images in made.items():
+        assert table.loc[method, "psnr"] == compute_psnr(clean, images)
+        assert table.loc[method, "ssim"] == compute_ssim(clean, images)
+    assert table["psnr"].nunique() == table["ssim"].nunique() == 3
 
 
 def test_gaussian_noise_has_its_own_column(clean):

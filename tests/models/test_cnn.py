@@ -7,8 +7,9 @@ from keras import layers
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.models import build_model
 from mnist_flow.models.cnn import Block, build_cnn
-from mnist_flow.runs.orchestrator import build_model
+from support import MNIST
 
 LAYERS = {
     "cnn_45_60": ["conv_1", "pool_1", "conv_2", "pool_2", "flatten", "probabilities"],
@@ -33,7 +34,7 @@ def build(*overrides: str) -> keras.Model:
     """The model of a composed config."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = validate_config(compose("config", [*overrides]), TrainConfig)
-    return build_model(config.model, config.reg)
+    return build_model(config.model, MNIST, config.reg)
 
 
 def of_kind(model: keras.Model, *kinds: type) -> list[keras.Layer]:
@@ -168,7 +169,7 @@ def test_zero_padding_surrounds_the_image():
 
 
 def test_blocks_are_built_in_their_order():
-    model = build_cnn([Block([2], 3, 2), Block([3, 4], 3, 3)], hidden_units=[5], hidden_dropout=[0])
+    model = build_cnn((28, 28, 1), 10, [Block([2], 3, 2), Block([3, 4], 3, 3)], hidden_units=[5], hidden_dropout=[0])
     shapes = [layer.output.shape[1:] for layer in model.layers]
     assert shapes == [
         *((26, 26, 2), (13, 13, 2)),
@@ -179,4 +180,4 @@ def test_blocks_are_built_in_their_order():
 
 def test_every_hidden_layer_needs_its_dropout():
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        build_cnn([Block([2], 3, 2)], hidden_units=[5, 6], hidden_dropout=[0.5])
+        build_cnn((28, 28, 1), 10, [Block([2], 3, 2)], hidden_units=[5, 6], hidden_dropout=[0.5])

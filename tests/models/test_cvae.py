@@ -5,9 +5,10 @@ import pytest
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.models import build_model
 from mnist_flow.models.cvae import build_cvae, read_code_distribution
 from mnist_flow.models.prediction import predict
-from mnist_flow.runs.orchestrator import build_model
+from support import MNIST
 
 
 @pytest.fixture
@@ -23,18 +24,18 @@ def classes():
 @pytest.fixture
 def model():
     keras.utils.set_random_seed(0)
-    return build_cvae([20], 4)
+    return build_cvae((28, 28, 1), 10, [20], 4)
 
 
 def test_the_configured_model(compose_config):
-    model = build_model(validate_config(compose_config("model=cvae"), TrainConfig).model, reg=0.0)
+    model = build_model(validate_config(compose_config("model=cvae"), TrainConfig).model, MNIST)
     assert (model.name, model.count_params()) == ("cvae", 1_049_800)
     assert [one.shape[1:] for one in model.inputs] == [(28, 28, 1), (10,)]
     assert model.output_shape == (None, 28, 28, 1)
 
 
 def test_the_decoder_mirrors_the_encoder():
-    model = build_cvae([200, 50], 7)
+    model = build_cvae((28, 28, 1), 10, [200, 50], 7)
     units = [
         [layer.units for layer in model.get_layer(half).layers if isinstance(layer, keras.layers.Dense)]
         for half in ("encoder", "decoder")

@@ -10,6 +10,8 @@ from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.models.inspection import compute_activations, limit_batch_size, list_layers
 from mnist_flow.models.unet import build_unet
 
+build_classifier = partial(build_cnn, (28, 28, 1), 10)
+
 
 @pytest.fixture
 def network():
@@ -47,9 +49,15 @@ def test_activations_against_literals(network):
 @pytest.mark.parametrize(
     "build",
     [
-        partial(build_cnn, [Block([2], 3, 2)], hidden_units=[4], hidden_dropout=[0.5], batch_normalization=True),
-        partial(build_autoencoder, [8], 2),
-        partial(build_unet, [4, 4], 4),
+        partial(
+            build_classifier,
+            [Block([2], 3, 2)],
+            hidden_units=[4],
+            hidden_dropout=[0.5],
+            batch_normalization=True,
+        ),
+        partial(build_autoencoder, (28, 28, 1), [8], 2),
+        partial(build_unet, (28, 28, 1), [4, 4], 4),
     ],
     ids=["cnn", "autoencoder", "unet"],
 )
@@ -62,16 +70,19 @@ def test_the_last_layer_gives_what_the_model_gives(build):
 
 
 def test_layers_of_an_autoencoder_are_those_of_its_halves():
-    names = [layer.name for layer in list_layers(build_autoencoder([8], 2))]
+    names = [layer.name for layer in list_layers(build_autoencoder((28, 28, 1), [8], 2))]
     assert names == ["flatten", "encode_1", "code", "decode_1", "pixels", "reshape"]
 
 
 @pytest.mark.parametrize(
     ("build", "images"),
     [
-        (partial(build_cnn, [Block([32, 64], 3, 3)], hidden_units=[300], hidden_dropout=[0.0]), 108),  # 24 × 24 × 64
-        (partial(build_unet, [96, 192], 192), 106),  # 14 × 14 × 192
-        (partial(build_autoencoder, [128], 96), 1000),
+        (
+            partial(build_classifier, [Block([32, 64], 3, 3)], hidden_units=[300], hidden_dropout=[0.0]),
+            108,
+        ),  # 24 × 24 × 64
+        (partial(build_unet, (28, 28, 1), [96, 192], 192), 106),  # 14 × 14 × 192
+        (partial(build_autoencoder, (28, 28, 1), [128], 96), 1000),
     ],
     ids=["cnn", "unet", "autoencoder"],
 )

@@ -6,14 +6,15 @@ from hydra import compose, initialize_config_dir
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.runs.orchestrator import build_model
+from mnist_flow.models import build_model
+from support import MNIST
 
 
 def build(*overrides: str) -> keras.Model:
     """The model of a composed config."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = validate_config(compose("config", [*overrides]), TrainConfig)
-    return build_model(config.model, config.reg)
+    return build_model(config.model, MNIST, config.reg)
 
 
 def regularized(model: keras.Model) -> dict[str, float]:

@@ -4,8 +4,9 @@ import pytest
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.models import build_model
 from mnist_flow.models.unet import build_unet
-from mnist_flow.runs.orchestrator import build_model
+from support import MNIST
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def images():
 
 
 def test_the_configured_model(compose_config):
-    model = build_model(validate_config(compose_config("model=unet"), TrainConfig).model, reg=0.0)
+    model = build_model(validate_config(compose_config("model=unet"), TrainConfig).model, MNIST)
     assert (model.name, model.count_params()) == ("unet", 335_860)
     assert model.input_shape == model.output_shape == (None, 28, 28, 1)
 
@@ -39,7 +40,7 @@ def test_the_configured_model(compose_config):
 )
 def test_the_image_is_halved_and_doubled_back(filters, convolutions, images):
     keras.utils.set_random_seed(0)
-    model = build_unet(filters, 5)
+    model = build_unet((28, 28, 1), filters, 5)
     found = {layer.name: layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
     assert found == convolutions
     output = np.asarray(model(images))
@@ -49,7 +50,7 @@ def test_the_image_is_halved_and_doubled_back(filters, convolutions, images):
 
 def test_every_size_is_handed_over(images):
     """What the way down saw reaches the way up beside what comes from below, and last of all the image itself."""
-    model = build_unet([6, 8], 5)
+    model = build_unet((28, 28, 1), [6, 8], 5)
     taken = {name: [tensor.shape[-1] for tensor in model.get_layer(name).input] for name in ("skip_1", "skip_image")}
     assert taken == {"skip_1": [6, 6], "skip_image": [6, 4]}
 
@@ -57,7 +58,7 @@ def test_every_size_is_handed_over(images):
 @pytest.mark.parametrize("filters", [[6], [6, 8]])
 def test_the_image_passes_through_the_outermost_skip_connection(filters, images):
     """Without any weights but those from each pixel of a block to itself, pixel by pixel the sigmoid of w·(x - 0.5)."""
-    model = build_unet(filters, 5)
+    model = build_unet((28, 28, 1), filters, 5)
     model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
     layer = model.get_layer("pixels")
     kernel = np.zeros_like(layer.get_weights()[0])
@@ -67,5 +68,5 @@ def test_the_image_passes_through_the_outermost_skip_connection(filters, images)
 
 
 def test_more_halvings_than_the_image_allows_are_told():
-    with pytest.raises(ValueError, match=r"filters=\[8, 8, 8\]: 28 pixels can't be halved 3 times"):
-        build_unet([8, 8, 8], 4)
+    with pytest.raises(ValueError, match=r"model.filters=\[8, 8, 8\]: an image of 28×28 pixels can't be halved"):
+        build_unet((28, 28, 1), [8, 8, 8], 4)

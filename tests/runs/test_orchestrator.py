@@ -12,9 +12,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from mnist_flow.errors import DivergedError, TrackingError, UserError
-from mnist_flow.figures import rendering
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery
@@ -120,7 +120,7 @@ def test_each_job_of_a_process_is_traced_once(store, compose_config, monkeypatch
 
 def test_a_run_draws_six_pictures_and_makes_two_folders_of_artifacts(store, compose_config, monkeypatch):
     drawn, sent = [], []
-    monkeypatch.setattr(rendering, "save_figure", lambda figure, file: drawn.append(file.name))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: drawn.append(file.name))
     deliver = delivery.deliver
     monkeypatch.setattr(
         delivery, "deliver", lambda *arguments: (sent.append(arguments[3]["kind"]), deliver(*arguments))

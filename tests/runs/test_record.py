@@ -3,7 +3,7 @@ from mnist_flow.runs.record import list_layer_rows
 
 
 def test_the_diagram_of_a_unet_names_what_its_skip_connections_join():
-    rows = list_layer_rows(build_unet([8, 16], 4))
+    rows = list_layer_rows(build_unet((28, 28, 1), [8, 16], 4))
     assert [(row.name, row.kind, row.output_shape) for row in rows] == [
         ("images", "Input", "28 × 28 × 1"),
         ("down_1", "Conv2D", "14 × 14 × 8"),
@@ -15,4 +15,4 @@ def test_the_diagram_of_a_unet_names_what_its_skip_connections_join():
         ("skip_image", "Concatenate + images", "14 × 14 × 12"),
         ("pixels", "Conv2D", "14 × 14 × 4"),
     ]
-    assert sum(row.parameters for row in rows) == build_unet([8, 16], 4).count_params()
+    assert sum(row.parameters for row in rows) == build_unet((28, 28, 1), [8, 16], 4).count_params()

@@ -8,6 +8,7 @@ from fitting import STILL, fit, make_mlp, measure, recorded
 from mnist_flow.data.dataset import Images
 from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
 from mnist_flow.errors import DivergedError
+from mnist_flow.models.regularization import add_l2_penalty
 from mnist_flow.training.devices import reset_keras
 from mnist_flow.training.optimizers import build_optimizer
 
@@ -112,7 +113,8 @@ def test_the_loss_includes_the_l2_penalty(train, validation):
     metrics = []
     for reg in (0.0, 0.01):
         reset_keras(0)
-        model = make_mlp([8], reg=reg)
+        model = make_mlp([8])
+        add_l2_penalty(model, reg)
         _, result = fit(train, validation, model, optimizer=build_optimizer("sgd", STILL), epochs=1)
         metrics.append(result.history[0])
     penalty = 0.01 * np.sum(np.square(model.get_layer("dense_1").get_weights()[0]))

@@ -29,7 +29,7 @@ def add_noise(images, rng):
 
 
 def draw_affine(n, rng):
-    return draw_affine_transforms(n, 10.0, 0.1, 0.1, rng)
+    return draw_affine_transforms(n, 10.0, 0.1, 0.1, (28, 28), rng)
 
 
 RANDOM = {

@@ -21,7 +21,7 @@ from mnist_flow.analysis.runs import is_same_value, label_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
-from mnist_flow.figures.plots import TRAINING_COLOR, VALIDATION_COLOR
+from mnist_flow.figures import TRAINING_COLOR, VALIDATION_COLOR
 
 log = logging.getLogger(__name__)
 

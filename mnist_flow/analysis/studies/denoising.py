@@ -19,7 +19,7 @@ from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW, compute_half_widths, summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
-from mnist_flow.figures.plots import plot_image_rows
+from mnist_flow.figures import plot_image_rows
 
 log = logging.getLogger(__name__)
 

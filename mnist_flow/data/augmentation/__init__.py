@@ -14,12 +14,12 @@ from mnist_flow.data.arrays import FloatArray
 DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
 
 
-def choose_transforms(config: AugmentationSection, size: int) -> DrawTransforms | None:
+def choose_transforms(config: AugmentationSection, size: tuple[int, int]) -> DrawTransforms | None:
     """Choose the function that draws geometric transforms of training images; None where they stay as they are.
 
     Args:
         config: one of conf/augmentation.
-        size: width and height of the images, pixels.
+        size: height and width of the images, pixels.
     """
     draw = getattr(find_module(config), "draw_transforms", None)
     return None if draw is None else lambda n, rng: draw(config, n, size, rng)

@@ -12,10 +12,15 @@ from mnist_flow.data.arrays import FloatArray
 
 
 class Config(AugmentationSection):
-    max_pixels: Annotated[int, Field(ge=0, le=27)]
+    max_pixels: Annotated[int, Field(ge=0)]
+
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        most = min(input_shape[:2]) - 1
+        if self.max_pixels > most:
+            raise ValueError(f"augmentation.max_pixels={self.max_pixels}: must be at most {most}, or nothing is left")
 
 
-def draw_transforms(config: Config, n: int, size: int, rng: np.random.Generator) -> FloatArray:
+def draw_transforms(config: Config, n: int, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
     """Draw a transform for each of n images: see `draw_shifts`."""
     return draw_shifts(n, config.max_pixels, rng)
 

@@ -15,11 +15,10 @@ from mnist_flow.config.evaluate import OptionalPartnerConfig, PartnerConfig
 from mnist_flow.config.section import Count, Fraction, OptionSection, Section, Seed
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.data.dataset import Images
-from mnist_flow.data.loading import N_CLASSES
 from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import LoadedModel, Outcome, Subject
-from mnist_flow.figures.plots import plot_beside_nearest
+from mnist_flow.figures import plot_beside_nearest
 from mnist_flow.metrics.synthesis import (
     ALL,
     TEST_IMAGES,
@@ -91,6 +90,11 @@ class _Workshop:
     codes: FloatArray  # float32 (m, d)
     labels: IntArray  # int64 (m,)
 
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.labels.max()) + 1
+
     def decode(self, codes: FloatArray) -> FloatArray:
         decoder = self.autoencoder.get_half("decoder")
         shaped = codes.astype(np.float32).reshape(len(codes), *decoder.input_shape[1:])
@@ -146,7 +150,8 @@ def measure(name: str, settings: Config, subject: Subject) -> Outcome:
                 ).assign(way=samples.way, step=step)
                 tables.append(about[["way", "step", *about.columns[:-2]]])
             if samples.way != TEST_IMAGES:
-                figure, shown = _show(samples, found, train.images, f"{subject.measured.label}, judge {judge.label}")
+                source = f"{subject.measured.label}, judge {judge.label}"
+                figure, shown = _show(samples, found, train.images, subject.data_set.class_names, source)
                 figures[f"samples/{name}_{samples.way}.png"] = figure
                 arrays[f"samples/{name}_{samples.way}.npz"] = shown
     table = pd.concat(tables, ignore_index=True)
@@ -207,10 +212,11 @@ def _make(ways: Sequence[str], settings: Config, subject: Subject) -> list[_Samp
 def _decode_classes(settings: Config, measured: LoadedModel) -> _Samples:
     """4D-4: a class and N(0, I) to an image."""
     decoder = measured.get_half("decoder")
-    intended = np.repeat(np.arange(N_CLASSES), settings.samples)
+    n_classes = decoder.input_shape[1][1]
+    intended = np.repeat(np.arange(n_classes), settings.samples)
     rng = np.random.default_rng([settings.seed, len(_WAYS)])
     codes = rng.standard_normal((len(intended), decoder.input_shape[0][1]), dtype=np.float32)
-    classes = np.eye(N_CLASSES, dtype=np.float32)[intended]
+    classes = np.eye(n_classes, dtype=np.float32)[intended]
     return _Samples("conditional_decoder", intended, [predict(decoder, (codes, classes), measured.batch_size)])
 
 
@@ -235,7 +241,7 @@ def _salt(workshop: _Workshop, rng: np.random.Generator) -> list[_Samples]:
 
 def _draw_randomly(workshop: _Workshop, rng: np.random.Generator) -> list[_Samples]:
     """4D-3: of two random numbers, sharpened once and twice. Meant is what the nearest training code is."""
-    codes = draw_uniform_codes(workshop.codes, N_CLASSES * workshop.settings.samples, rng)
+    codes = draw_uniform_codes(workshop.codes, workshop.n_classes * workshop.settings.samples, rng)
     intended = label_by_nearest(codes, workshop.codes, workshop.labels)
     return [_Samples("random_codes", intended, workshop.sharpen(workshop.decode(codes), 2))]
 
@@ -243,7 +249,7 @@ def _draw_randomly(workshop: _Workshop, rng: np.random.Generator) -> list[_Sampl
 def _decode_noise(workshop: _Workshop, rng: np.random.Generator) -> list[_Samples]:
     """4D-5 under both readings of its level; the printed code gives the probability of keeping a number."""
     level = workshop.settings.noise_level
-    zeros = np.zeros((N_CLASSES * workshop.settings.samples, workshop.codes.shape[1]), np.float32)
+    zeros = np.zeros((workshop.n_classes * workshop.settings.samples, workshop.codes.shape[1]), np.float32)
     return [
         _Samples(f"noise_codes_{reading}", None, [workshop.decode(add_salt_and_pepper(zeros, replaced, rng))])
         for reading, replaced in (("corrupted", level), ("kept", 1 - level))
@@ -279,7 +285,11 @@ def _choose_real(test: Images, settings: Config) -> Images:
 
 
 def _show(
-    samples: _Samples, found: Sequence[tuple[IntArray, FloatArray, IntArray]], train: FloatArray, source: str
+    samples: _Samples,
+    found: Sequence[tuple[IntArray, FloatArray, IntArray]],
+    train: FloatArray,
+    class_names: Sequence[str],
+    source: str,
 ) -> tuple[Figure, dict[str, FloatArray | IntArray]]:
     """The first samples of each digit, each step and the nearest training image of the last; and the arrays shown."""
     each = _COLUMNS // (len(samples.steps) + 1)
@@ -292,7 +302,7 @@ def _show(
     nearest = np.stack([train[indices[shown]] for _, _, indices in found])
     made = np.stack([images[shown] for images in samples.steps])
     title = f"{WAYS[samples.way]}: {source}"
-    figure = plot_beside_nearest(made, nearest[-1], intended[shown], judged, title, each)
+    figure = plot_beside_nearest(made, nearest[-1], intended[shown], judged, class_names, title, each)
     return figure, {
         "made": made,
         "nearest": nearest,

@@ -11,7 +11,7 @@ from mnist_flow.models.cnn import Block, build_cnn
 @pytest.fixture
 def subject():
     """A network whose one convolution copies the inner pixels; image number i has the pixels i/10 and shows i % 5."""
-    model = build_cnn([Block([1], 3, 2)], convolution_dropout=0.5)
+    model = build_cnn((28, 28, 1), 10, [Block([1], 3, 2)], convolution_dropout=0.5)
     copy = np.zeros((3, 3, 1, 1))
     copy[1, 1] = 1
     model.get_layer("conv_1").set_weights([copy, np.zeros(1)])

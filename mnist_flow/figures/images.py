@@ -1,0 +1,166 @@
+"""Grids of images: mistakes, moved images, reconstructions, samples. Colour images are drawn in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.transforms import DIRECTIONS, Fill, shift_images
+
+# Objects and not names: by its name, each image of a grid would get a table of colours of its own.
+_GRAY, _GRAY_REVERSED = colormaps["gray"], colormaps["gray_r"]
+
+
+def plot_misclassified(
+    images: FloatArray,
+    true: IntArray,
+    predicted: IntArray,
+    confidence: FloatArray,
+    class_names: Sequence[str],
+    title: str,
+) -> Figure:
+    """Plot images in a grid, each with its true class, the predicted one and the predicted one's probability.
+
+    Args:
+        images: float32 (n, height, width, channels) in [0, 1]; n may be 0.
+        true: int (n,), labels.
+        predicted: int (n,), labels.
+        confidence: float (n,), 0 to 1.
+        class_names: of the labels 0, 1, …
+        title: of the figure.
+    """
+    columns = 5
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(1.5 * columns, 1.75 * rows + 0.55))
+    figure.suptitle(title, fontsize=10)
+    # One axes for the whole grid: 25 of their own take three times as long to draw.
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.5 / figure.get_figheight()))
+    axes.set(xlim=(0, columns), ylim=(rows, 0))
+    axes.axis("off")
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        _draw_image(axes, image, (column + 0.1, column + 0.9, row + 0.97, row + 0.2), _GRAY_REVERSED)
+        names = class_names[true[index]], class_names[predicted[index]]
+        caption = f"{names[0]} taken for {names[1]} ({confidence[index]:.0%})"
+        axes.text(column + 0.5, row + 0.13, caption, ha="center", fontsize=8)
+    axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
+    if not len(images):
+        axes.text(columns / 2, rows / 2, "none", ha="center")
+    return figure
+
+
+def plot_shifted_images(images: FloatArray, pixels: int, fills: Sequence[Fill], directions: Sequence[str]) -> Figure:
+    """Plot images as they are, and moved: a column an image, a row a fill and direction.
+
+    Args:
+        images: float32 (n, height, width, channels) in [0, 1], as they are; n at least 1.
+        pixels: how far to move them.
+        fills: wrap, zero.
+        directions: of `transforms.DIRECTIONS`.
+    """
+    rows = [("original", images)]
+    for fill in fills:
+        for direction in directions:
+            dx, dy = DIRECTIONS[direction]
+            label = f"{pixels} pixels {direction.replace('_', ' and ')}, {fill}"
+            rows.append((label, shift_images(images, pixels * dx, pixels * dy, fill)))
+    return plot_image_rows(rows)
+
+
+def plot_image_rows(rows: Sequence[tuple[str, FloatArray]], title: str | None = None) -> Figure:
+    """Plot a row of images for each text, light on black, so that one sees where an image ends.
+
+    Args:
+        rows: text and float32 (n, height, width, channels); pixels outside [0, 1] are drawn as 0 or 1. All rows have the same n.
+        title: of the figure.
+    """
+    label_width, size, title_height = 2.6, 0.8, 0.4 if title else 0.0
+    width = label_width + size * len(rows[0][1]) + 0.1
+    height = title_height + size * len(rows) + 0.1
+    figure = Figure(figsize=(width, height))
+    # One axes for the whole grid: a hundred of their own would take seconds to draw.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    if title:
+        axes.text(width / 2, title_height / 2 + 0.03, title, ha="center", va="center", fontsize=10)
+    for row, (label, images) in enumerate(rows):
+        top = title_height + row * size + 0.05
+        axes.text(label_width - 0.1, top + size / 2, label, ha="right", va="center", fontsize=9)
+        for column, image in enumerate(images):
+            left = label_width + column * size
+            _draw_image(axes, image, (left, left + size - 0.06, top + size - 0.06, top), _GRAY)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+    return figure
+
+
+def plot_beside_nearest(
+    made: FloatArray,
+    nearest: FloatArray,
+    intended: IntArray,
+    judged: IntArray,
+    class_names: Sequence[str],
+    title: str,
+    each: int,
+) -> Figure:
+    """Plot synthetic images, each as it became step by step, and beside it, dark on light, the nearest training image.
+
+    What a reference classifier takes it for stands in the corner of each synthetic image.
+
+    Args:
+        made: float32 (steps, n, height, width, channels) in [0, 1].
+        nearest: float32 (n, height, width, channels), to those of the last step.
+        intended: int (n,), the label that each was made as, in ascending order; -1 for none.
+        judged: int (steps, n), the labels that the reference classifier predicts.
+        class_names: of the labels 0, 1, …
+        title: of the figure.
+        each: images of a class, in one row.
+    """
+    steps, n = len(made), len(nearest)
+    size, gap, label_width, title_height = 0.72, 0.14, 0.85, 0.62
+    block = (steps + 1) * size + gap
+    # A class may have fewer images than the others; without classes a row is as long as it can be.
+    rows = [np.flatnonzero(intended == label) for label in np.unique(intended)]
+    rows = [row[start : start + each] for row in rows for start in range(0, len(row), each)]
+    width = max(label_width + block * min(each, n), 6.0)
+    height = title_height + size * len(rows) + 0.1
+    figure = Figure(figsize=(width, height))
+    # One axes for the whole grid: hundreds of their own would take many seconds to draw.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.text(width / 2, 0.2, title, ha="center", va="center", fontsize=10)
+    order = "made" if steps == 1 else f"made, sharpened {'once' if steps == 2 else 'once, twice'}"
+    key = f"{order} (white on black), nearest training image (black on white); corner: what the classifier predicts"
+    if np.any(intended >= 0):
+        key += ", orange where it is not the class intended"
+    axes.text(width / 2, 0.45, key, ha="center", va="center", fontsize=8)
+    for place, row in enumerate(rows):
+        top = title_height + place * size
+        if intended[row[0]] >= 0:
+            name = class_names[intended[row[0]]]
+            axes.text(label_width - 0.15, top + size / 2, f"class {name}", ha="right", va="center")
+        for column, index in enumerate(row):
+            for step in range(steps + 1):
+                left = label_width + column * block + step * size
+                image = made[step, index] if step < steps else nearest[index]
+                extent = (left, left + size - 0.03, top + size - 0.03, top)
+                _draw_image(axes, image, extent, _GRAY if step < steps else _GRAY_REVERSED)
+                if step < steps:
+                    agrees = intended[index] in (-1, judged[step, index])
+                    color = "#56B4E9" if agrees else "#E69F00"
+                    axes.text(
+                        left + 0.04, top + 0.03, class_names[judged[step, index]], va="top", fontsize=7, color=color
+                    )
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+    return figure
+
+
+def _draw_image(axes: Axes, image: FloatArray, extent: tuple[float, float, float, float], shades: Colormap) -> None:
+    """Draw an image (height, width, channels), in shades if it has one channel; pixels outside [0, 1] as 0 or 1."""
+    pixels = np.clip(image[:, :, 0] if image.shape[2] == 1 else image, 0, 1)
+    axes.imshow(pixels, cmap=shades, vmin=0, vmax=1, extent=extent)

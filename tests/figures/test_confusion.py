@@ -1,0 +1,78 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from mnist_flow import figures
+from mnist_flow.figures import LayerRow
+
+DIGITS = "0123456789"
+
+
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.fixture
+def confusion() -> np.ndarray:
+    """100 images of each digit all right, but for 30 ones taken for sevens and 8 fours for nines; no zeros at all."""
+    matrix = np.eye(10, dtype=np.int64) * 100
+    matrix[1, [1, 7]] = [70, 30]
+    matrix[4, [4, 9]] = [92, 8]
+    matrix[0, 0] = 0
+    return matrix
+
+
+def test_confusion_matrix_shows_counts(confusion):
+    axes, colorbar = figures.plot_confusion_matrix(confusion, "a title", DIGITS).axes
+    np.testing.assert_array_equal(axes.images[0].get_array(), confusion)
+    assert texts(axes) == [str(count) for count in confusion.flat]
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("a title", "predicted class", "true class")
+    assert colorbar.get_ylabel() == "images (darkest from the largest mistake on)"
+
+
+def test_confusion_matrix_has_true_digits_in_its_rows(confusion):
+    """The 30 stand in the second row from the top, in the column of the seven."""
+    axes = figures.plot_confusion_matrix(confusion, "", DIGITS).axes[0]
+    (thirty,) = [text for text in axes.texts if text.get_text() == "30"]
+    assert thirty.get_position() == (7, 1)
+    assert axes.yaxis_inverted()
+
+
+def test_confusion_matrix_shows_shares_of_the_rows(confusion):
+    axes, colorbar = figures.plot_confusion_matrix(confusion, "", DIGITS, normalize=True).axes
+    shown = np.asarray(axes.images[0].get_array())
+    assert shown[1, 7] == 0.3
+    assert shown[4, 4] == 0.92
+    assert shown.sum(axis=1).tolist() == pytest.approx([0] + [1] * 9)  # a digit without images divides by nothing
+    assert texts(axes)[17] == "0.300"
+    assert texts(axes)[0] == "0.000"
+    assert colorbar.get_ylabel() == "fraction of the row (darkest from the largest mistake on)"
+
+
+@pytest.mark.parametrize(("normalize", "darkest"), [(False, 30), (True, 0.3)])
+def test_confusion_matrix_is_darkest_from_the_largest_mistake_on(confusion, normalize, darkest):
+    axes = figures.plot_confusion_matrix(confusion, "", DIGITS, normalize).axes[0]
+    assert axes.images[0].get_clim() == (0, darkest)
+    # White on dark, black on light: the mistake of 30, the hits, the mistake of 8, an empty field.
+    assert [axes.texts[index].get_color() for index in (17, 11, 49, 1)] == ["white", "white", "black", "black"]
+
+
+def test_confusion_matrix_without_mistakes():
+    axes = figures.plot_confusion_matrix(np.eye(10, dtype=np.int64) * 5, "", DIGITS).axes[0]
+    assert axes.images[0].get_clim() == (0, 1)
+
+
+def test_confusion_matrix_names_the_classes_and_grows_with_them():
+    names = [f"class {number}" for number in range(26)]
+    figure = figures.plot_confusion_matrix(np.eye(26, dtype=np.int64), "", names)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    assert figure.get_figwidth() > 2 * 6.4
+
+
+def test_figures_are_not_open_in_pyplot(confusion):
+    figures.plot_epoch_curves([{"loss": 0.9, "val_loss": 0.8}], "")
+    figures.plot_confusion_matrix(confusion, "", DIGITS)
+    figures.plot_model_diagram([LayerRow("flatten", "Flatten", "784", 0)], "")
+    assert plt.get_fignums() == []
