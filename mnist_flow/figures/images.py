@@ -77,7 +77,8 @@ def plot_image_rows(rows: Sequence[tuple[str, FloatArray]], title: str | None = 
     """Plot a row of images for each text, light on black, so that one sees where an image ends.
 
     Args:
-        rows: text and float32 (n, height, width, channels); pixels outside [0, 1] are drawn as 0 or 1. All rows have the same n.
+        rows: text and float32 (n, height, width, channels), n the same for all; pixels outside [0, 1] are drawn as 0
+            or 1.
         title: of the figure.
     """
     label_width, size, title_height = 2.6, 0.8, 0.4 if title else 0.0
@@ -153,9 +154,8 @@ def plot_beside_nearest(
                 if step < steps:
                     agrees = intended[index] in (-1, judged[step, index])
                     color = "#56B4E9" if agrees else "#E69F00"
-                    axes.text(
-                        left + 0.04, top + 0.03, class_names[judged[step, index]], va="top", fontsize=7, color=color
-                    )
+                    name = class_names[judged[step, index]]
+                    axes.text(left + 0.04, top + 0.03, name, va="top", fontsize=7, color=color)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
