@@ -22,7 +22,7 @@ def data_set() -> DataSet:
     for image, label in zip(images, LABELS, strict=True):
         image[:label] = 1
     part = Images(images, LABELS)
-    return DataSet("rows", "here", "0" * 16, part, part)
+    return DataSet("rows", "here", "0" * 16, (28, 28, 1), tuple("0123456789"), part, part)
 
 
 def count_rows(images):

@@ -17,7 +17,8 @@ def subject():
     model.get_layer("conv_1").set_weights([copy, np.zeros(1)])
     pixels = np.arange(10, dtype=np.float32) / 10
     images = Images(np.broadcast_to(pixels[:, None, None, None], (10, 28, 28, 1)), np.arange(10) % 5)
-    return Subject(LoadedModel("a", "cnn", model, 0.5, 100), DataSet("digits", "here", "0", images, images), {})
+    data_set = DataSet("digits", "here", "0", (28, 28, 1), tuple("0123456789"), images, images)
+    return Subject(LoadedModel("a", "cnn", model, 0.5, 100), data_set, {})
 
 
 def measure(subject, digits, layers="all"):

@@ -32,7 +32,9 @@ def make_subject(latent_units: int) -> Subject:
     corners[:, :2] = [[0, 0], [0, 8], [8, 0], [8, 8]]
     train = make_images(corners[np.arange(16) % 4] + 0.1 * rng.random((16, latent_units)), np.arange(16) % 4)
     test = make_images(corners, np.array([0, 1, 2, 0]))
-    return Subject(make_model(latent_units), DataSet("digits", "here", "0", train, test), {})
+    return Subject(
+        make_model(latent_units), DataSet("digits", "here", "0", (28, 28, 1), tuple("0123456789"), train, test), {}
+    )
 
 
 def test_accuracy_of_neighbours_and_codes_against_literals():

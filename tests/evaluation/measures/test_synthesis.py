@@ -63,7 +63,8 @@ def subject():
     labels = np.repeat(np.arange(10), 20)
     greys = (labels / 10 + rng.uniform(-0.02, 0.02, len(labels))).clip(0, 1)
     images = np.broadcast_to(greys[:, None, None, None], (200, 28, 28, 1)).astype(np.float32)
-    data_set = DataSet("digits", "", "", train=Images(images, labels), test=Images(images[1::2], labels[1::2]))
+    parts = Images(images, labels), Images(images[1::2], labels[1::2])
+    data_set = DataSet("digits", "", "", (28, 28, 1), tuple("0123456789"), *parts)
     models = [
         LoadedModel("id", name, model, 1.0, 100) for name, model in (("i", build_identity()), ("j", build_judge()))
     ]
