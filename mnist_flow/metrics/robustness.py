@@ -17,7 +17,7 @@ from mnist_flow.data.transforms import DIRECTIONS, Fill, rotate_images, shift_im
 from mnist_flow.metrics.classification import evaluate_predictions
 
 Transform = Callable[[FloatArray], FloatArray]
-# images → class probabilities (n, n_classes)
+# images → class probabilities (n, 10)
 Predict = Callable[[FloatArray], FloatArray]
 
 # `direction` of the images that stay where they are.
@@ -109,13 +109,13 @@ def measure_conditions(
 
     Args:
         conditions: the rows.
-        images: float32 (n, height, width, channels), pixel range [0, 1].
-        labels: int (n,), 0 to n_classes - 1.
+        images: float32 (n, 28, 28, 1), pixel range [0, 1].
+        labels: int (n,), 0 to 9.
         predict: the classifier.
 
     Returns:
         A row a condition: its columns, then n (images), accuracy and its binomial standard_error, macro_recall (the
-        mean true-positive rate of the classes there are) and cross_entropy (nats).
+        share of each digit that is found, the mean over the digits there are) and cross_entropy (nats).
     """
     return pd.DataFrame(
         [
@@ -149,18 +149,18 @@ def compute_headlines(measure: str, table: pd.DataFrame) -> dict[str, float]:
                 numbers[f"worst_accuracy_at_{degrees:g}_degrees"] = accuracies.min()
         case "gaussian" | "salt_and_pepper":
             column = {"gaussian": "stddev", "salt_and_pepper": "level"}[measure]
-            for level, accuracies in table.groupby(column)["accuracy"]:
-                numbers[f"accuracy_at_{column}_{level:g}"] = accuracies.mean()
+            for strength, accuracies in table.groupby(column)["accuracy"]:
+                numbers[f"accuracy_at_{column}_{strength:g}"] = accuracies.mean()
     return {f"{measure}_{name}": float(value) for name, value in numbers.items()}
 
 
-def _list_noise(add: AddNoise, column: str, levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
+def _list_noise(add: AddNoise, column: str, strengths: Sequence[float], draws: int, seed: int) -> list[Condition]:
     return [
-        Condition({column: level, "draw": draw}, partial(_add_noise, add, level, (seed, draw)))
-        for level in levels
+        Condition({column: strength, "draw": draw}, partial(_add_noise, add, strength, (seed, draw)))
+        for strength in strengths
         for draw in range(draws)
     ]
 
 
-def _add_noise(add: AddNoise, level: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
-    return add(images, level, np.random.default_rng(key))
+def _add_noise(add: AddNoise, strength: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
+    return add(images, strength, np.random.default_rng(key))

@@ -119,7 +119,7 @@ class NearestImages:
     """Finds the nearest of many images.
 
     Args:
-        images: float32 (m, height, width, channels), to be searched.
+        images: float32 (m, 28, 28, 1), to be searched.
     """
 
     def __init__(self, images: FloatArray) -> None:
@@ -136,7 +136,7 @@ def compute_spread(images: FloatArray) -> float:
     """Mean distance of two images, the root of the mean squared difference of their pixels; NaN for less than two.
 
     Args:
-        images: float32 (n, height, width, channels).
+        images: float32 (n, 28, 28, 1).
     """
     if len(images) < 2:
         return float("nan")
@@ -155,11 +155,11 @@ def measure_samples(
     """How good samples are.
 
     Args:
-        images: float32 (n, height, width, channels).
+        images: float32 (n, 28, 28, 1).
         intended: int64 (n,), the digit that each was made as; None: none was meant.
-        probabilities: float32 (n, n_classes), what a judge says of them.
+        probabilities: float32 (n, 10), what a judge says of them.
         distances: float (n,), to the nearest training image.
-        real_images: float32 (m, height, width, channels), which the samples' diversity is compared with.
+        real_images: float32 (m, 28, 28, 1), which the samples' diversity is compared with.
         real_labels: int64 (m,).
 
     Returns:

@@ -2,8 +2,13 @@ import keras
 import numpy as np
 import pytest
 
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
+from mnist_flow.data.augmentation import choose_transforms
 from mnist_flow.data.augmentation.affine import draw_affine_transforms
 from mnist_flow.data.augmentation.shift import draw_shifts
+
+SIZE = (10, 20)
 
 
 class Highest(np.random.Generator):
@@ -115,6 +120,31 @@ def test_zoom_above_1_enlarges_about_the_centre():
     assert np.all(zoomed[9:19, 9:19] == 1)
     assert zoomed[:7].sum() == zoomed[21:].sum() == zoomed[:, :7].sum() == zoomed[:, 21:].sum() == 0
     assert zoomed.sum() == pytest.approx(144, rel=0.02)
+
+
+def test_the_centre_and_the_shift_of_an_image_follow_its_height_and_width():
+    """In an image 10 high and 20 wide a half turn about (9.5, 4.5); a quarter of the sides is 5 right and 2.5 down."""
+    image = np.zeros((1, 10, 20, 1), np.float32)
+    image[:, 2, 3] = 1
+    turned = transform(image, draw_affine_transforms(1, 180, 0, 0, (10, 20), Highest()))
+    np.testing.assert_allclose(np.argwhere(turned[0, :, :, 0] > 0.99), [[7, 16]])
+    moved = draw_affine_transforms(1, 0, 0, 0.25, (10, 20), Highest())
+    np.testing.assert_allclose(moved, [[1, 0, -5, 0, 1, -2.5, 0, 0]])
+
+
+def test_a_config_is_drawn_from_as_it_says(compose_config):
+    for name, expected in (
+        (
+            "affine",
+            lambda config, rng: draw_affine_transforms(9, config.rotation, config.zoom, config.shift, SIZE, rng),
+        ),
+        ("shift", lambda config, rng: draw_shifts(9, config.max_pixels, rng)),
+    ):
+        config = validate_config(compose_config(f"augmentation={name}"), TrainConfig).augmentation
+        draw = choose_transforms(config, SIZE)
+        assert draw is not None
+        np.testing.assert_array_equal(draw(9, np.random.default_rng(5)), expected(config, np.random.default_rng(5)))
+    assert choose_transforms(validate_config(compose_config(), TrainConfig).augmentation, SIZE) is None
 
 
 def test_affine_ranges_are_uniform_to_both_ends():

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.cache import DataCache
 from mnist_flow.data.dataset import DataSet, Images, Splits
 from mnist_flow.data.loading import load_data_set, load_info, load_splits
 from mnist_flow.errors import DataError
+from mnist_flow.jobs.composition import list_replicates
+from mnist_flow.jobs.identity import identify
 
 REMEDIES = ("data.path=", "MNIST_NPZ", "download", "data=digits")
 
@@ -287,6 +291,15 @@ def test_a_data_set_of_the_users_own_has_its_own_shape_and_classes(own):
     assert splits.test.images[0, 0, 0].tolist() == [np.float32(value) / np.float32(255) for value in (0, 1, 2)]
     with pytest.raises(DataError, match="must be from 3 to 9 for the 12 training images of animals"):
         load_splits("animals", None, "holdout", 2, 0, module=module)
+
+
+def test_a_users_own_data_set_is_named_in_a_config(own, compose_config):
+    cfg = compose_config("model=mlp_64_64")
+    cfg.data = {**cfg.data, "name": "animals", "module": own(0), "path": None, "holdout_size": 3}
+    config = validate_config(cfg, TrainConfig)
+    (job,) = list_replicates([], config)
+    assert job.params["data.name"] == "animals"
+    assert job.identity == identify(config, load_info("animals", module=config.data.module).digest)
 
 
 def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mnist(own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_a_conditional_autoencoder_takes_a_class_and_gives_an_image(compose_conf
     assert [one.shape[1:] for one in model.inputs] == [info.input_shape, (info.n_classes,)]
     assert model.output_shape == (None, *info.input_shape)
     assert model.get_layer("decoder").input_shape[1] == (None, info.n_classes)
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_height_and_width_may_differ(compose_config, name):
+    keras.utils.set_random_seed(0)
+    info = dataclasses.replace(COLOUR, input_shape=(16, 24, 2))
+    model = build_model(read_model(compose_config, f"model={name}"), info)
+    assert np.asarray(model(make_images(info))).shape == (3, 16, 24, 2)
+
+
+@pytest.mark.parametrize("input_shape", [(4, 40, 1), (40, 4, 1)])
+def test_the_smaller_side_must_outlast_the_blocks(compose_config, input_shape):
+    config = read_model(compose_config, "model=lenet5_v2")
+    with pytest.raises(ValueError, match="nothing is left of the") as raised:
+        config.check_input(input_shape)
+    assert "×".join(map(str, input_shape[:2])) in str(raised.value)
 
 
 def test_a_larger_image_can_be_halved_more_often(compose_config):
