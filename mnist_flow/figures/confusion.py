@@ -24,8 +24,8 @@ def plot_confusion_matrix(
     # Takes seconds to import; a run that draws a matrix has computed it with the same module.
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    # As many inches a class as ten classes need for numbers of four digits.
-    side = 0.46 * max(len(confusion), 10)
+    # Inches: a class needs that much for a number of four digits, and the title for itself.
+    side = max(0.46 * len(confusion), 4.6)
     figure = Figure(figsize=(side + 1.8, side + 1.0), layout="compressed")
     axes = figure.subplots()
     values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) if normalize else confusion

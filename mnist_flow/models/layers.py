@@ -1,4 +1,4 @@
-"""What the classifiers share."""
+"""The output layer of all classifiers, and the names of hidden layers."""
 
 from __future__ import annotations
 
