@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -214,7 +215,7 @@ def test_a_data_set_in_a_file_has_the_file_as_its_source(store, experiment_id, t
     digits = load_data_set("digits")
     part = Images(digits.test.images[:2], digits.test.labels[:2])
     with tracking.start_run(experiment_id, "name", {}) as run:
-        run.log_data_set(type(digits)("mnist", str(file), "abc", part, part), {"test": part})
+        run.log_data_set(replace(digits, name="mnist", source=str(file), train=part, test=part), {"test": part})
     (item,) = store.get_run(run.run_id).inputs.dataset_inputs
     assert str(file) in item.dataset.source
 
