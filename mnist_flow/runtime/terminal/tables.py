@@ -1,0 +1,148 @@
+"""Lines and tables on standard output: a run's summary, a plan, replicates, evaluations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def print_line(text: str) -> None:
+    """Print one line at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def print_summary(title: str, rows: Mapping[str, str]) -> None:
+    """Print a table of two columns, names and values, under a title."""
+    table = Table(title=Text(title), title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(value))
+    _print_wide(table)
+
+
+def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None, n_workers: int | None) -> None:
+    """Print the jobs of a command, which of them are done, and how long the others will take.
+
+    Args:
+        grid: one row per job, with a column `fingerprint`, which is not shown.
+        states: one per job: finished, alive, interrupted or new.
+        seconds: computing time of the jobs that are left; None if unknown.
+        n_workers: number of jobs that run at the same time; None if unknown.
+    """
+    words = {"finished": "done", "alive": "running", "interrupted": "goes on", "new": "new"}
+    shown = grid.drop(columns="fingerprint").assign(state=[words[state] for state in states])
+    print_table(shown, f"{len(grid)} job{'s' if len(grid) > 1 else ''}")
+    n_left = sum(state in ("new", "interrupted") for state in states)
+    print(f"{len(grid) - n_left} done or running, {n_left} to train")
+    if not n_left:
+        return
+    if seconds is None:
+        print("time: unknown; no finished run of such a model yet")
+    elif n_workers is None:
+        print(f"time: about {timedelta(seconds=round(seconds))} of computing, by the finished runs of these models")
+    else:
+        left = timedelta(seconds=round(seconds / min(n_workers, n_left)))
+        print(f"time: about {left} with {n_workers} at a time, by the finished runs of these models")
+
+
+def print_missing(presets: pd.DataFrame, n_workers: int | None) -> None:
+    """Print which runs a reproduction still has to train, and how long they will take.
+
+    Args:
+        presets: one row per preset, with the columns experiment, jobs, done, running, to train, and seconds (computing
+            time, NaN if unknown).
+        n_workers: number of jobs that run at the same time; None if unknown.
+    """
+    times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
+    times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
+    print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
+    open_ones = presets[presets["to train"] > 0]
+    known, unknown = open_ones["seconds"].dropna(), int(open_ones["seconds"].isna().sum())
+    print(f"{presets['to train'].sum()} runs to train")
+    if len(known):
+        workers = "of computing" if n_workers is None else f"with {n_workers} at a time"
+        print(f"time: about {_describe_seconds(known.sum() / (n_workers or 1))} {workers}")
+    if unknown:
+        print(f"time of {unknown} of the studies: unknown; no finished run of such a model yet")
+
+
+def _describe_seconds(seconds: float) -> str:
+    return "unknown" if seconds != seconds else str(timedelta(seconds=round(seconds)))
+
+
+def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str) -> None:
+    """Print the twenty best groups of a sweep: mean ± sample standard deviation over the seeds.
+
+    Args:
+        replicates: one row per group, from `jobs.tables.build_replicates`; nothing is printed if no job finished.
+        varying: the columns that tell the groups apart.
+        objective: the metric to sort by. It is shown with the test accuracy, or with the test loss if there is none.
+    """
+    if f"{objective}_mean" not in replicates:
+        return
+    table = replicates.sort_values(f"{objective}_mean", ascending=objective.endswith("loss"))
+    shown = table[[*varying, "n"]].copy()
+    of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
+    for name in dict.fromkeys((objective, of_test)):
+        shown[name] = [
+            f"{mean:.4f}" + (f" ± {std:.4f}" if std == std else "")
+            for mean, std in zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
+        ]
+    more = f"the best 20 of {len(shown)}, " if len(shown) > 20 else ""
+    title = f"{more}best {objective} first: mean ± sample standard deviation over n seeds"
+    print_table(shown.head(20), title)
+
+
+def print_evaluations(summary: pd.DataFrame) -> None:
+    """Print the first fifty evaluations of logged models.
+
+    Args:
+        summary: one row per evaluation, with the columns run, run_id, measure, state, and one per number.
+    """
+    more = f", the first 50 of {len(summary)}" if len(summary) > 50 else ""
+    results = list(summary.select_dtypes("float"))
+    shown = summary[["run", "run_id", "measure", *results, "state"]].head(50)
+    for name in results:
+        shown[name] = ["" if value != value else f"{value:.4f}" for value in shown[name]]
+    print_table(shown, f"evaluations{more}")
+
+
+def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = ()) -> None:
+    """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
+
+    Args:
+        table: what to print; its index is not shown.
+        title: the line above the table.
+        percent: columns of fractions, which are shown in percent.
+    """
+    print(title)
+    drawn = Table()
+    numbers = set(table.select_dtypes("number"))
+    for name in table:
+        drawn.add_column(Text(str(name)), justify="right" if name in numbers else "left")
+    for row in table.itertuples(index=False):
+        cells = zip(table, row, strict=True)
+        drawn.add_row(*(Text(_format_cell(cell, name in percent)) for name, cell in cells))
+    _print_wide(drawn)
+
+
+def _print_wide(table: Table) -> None:
+    """Print a table; where there is no terminal, with 160 columns instead of the 80 that rich assumes."""
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)
+
+
+def _format_cell(cell: object, is_fraction: bool) -> str:
+    if not isinstance(cell, float):
+        return str(cell)
+    if math.isnan(cell):
+        return ""
+    return f"{100 * cell:.5g} %" if is_fraction else f"{cell:.6g}"

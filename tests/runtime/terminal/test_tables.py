@@ -1,0 +1,148 @@
+import math
+import re
+
+import pandas as pd
+import pytest
+
+from mnist_flow.runtime.terminal import print_plan, print_replicates, print_summary, print_table
+
+
+@pytest.mark.parametrize("where", ["log", "terminal"])
+def test_the_summary_has_a_row_a_result(read_lines, request, where):
+    if where == "terminal":
+        request.getfixturevalue("terminal")
+    print_summary("mlp on digits", {"test accuracy": "97.50% ± 0.82%", "run id": "a1b2"})
+    title, top, *rows, bottom = read_lines()
+    assert title == "mlp on digits"
+    assert [[cell.strip() for cell in row.strip("│").split("│")] for row in rows] == [
+        ["test accuracy", "97.50% ± 0.82%"],
+        ["run id", "a1b2"],
+    ]
+    assert (top[0], bottom[0]) == ("┌", "└")
+
+
+def test_the_summary_keeps_a_long_value_in_one_line_of_a_log(read_lines):
+    uri = "sqlite:///" + "/folder" * 15 + "/mlflow.db"
+    print_summary("mlp", {"tracked at": uri})
+    assert any(uri in line for line in read_lines())
+
+
+def test_the_summary_shows_brackets_as_they_are(read_lines):
+    print_summary("mlp [b]", {"tracked [i]at": "sqlite:////tmp/a[b]c/mlflow.db"})
+    title, _, row, _ = read_lines()
+    assert title == "mlp [b]"
+    assert "tracked [i]at" in row
+    assert "sqlite:////tmp/a[b]c/mlflow.db" in row
+
+
+# A plan
+
+
+def read_cells(lines):
+    """The cells of a table's rows, its head included."""
+    rows = [line for line in lines if line[0] in "│┃"]
+    return [[cell.strip() for cell in re.split("[│┃]", row)[1:-1]] for row in rows]
+
+
+GRID = pd.DataFrame({"job": range(4), "reg": [0.0, 1e-5, 0.1, 1.0], "fingerprint": list("abcd")})
+STATES = ["finished", "alive", "interrupted", "new"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_workers", "last"),
+    [
+        (None, 1, "time: unknown; no finished run of such a model yet"),
+        (100.0, None, "time: about 0:01:40 of computing, by the finished runs of these models"),
+        (100.0, 1, "time: about 0:01:40 with 1 at a time, by the finished runs of these models"),
+        # Two are left, which eight workers do no faster than two.
+        (100.0, 8, "time: about 0:00:50 with 8 at a time, by the finished runs of these models"),
+    ],
+)
+def test_a_plan_shows_each_job_its_state_and_the_time(read_lines, seconds, n_workers, last):
+    print_plan(GRID, STATES, seconds, n_workers)
+    lines = read_lines()
+    assert lines[0] == "4 jobs"
+    assert read_cells(lines) == [
+        ["job", "reg", "state"],
+        ["0", "0", "done"],
+        ["1", "1e-05", "running"],
+        ["2", "0.1", "goes on"],
+        ["3", "1", "new"],
+    ]
+    assert lines[-2:] == ["2 done or running, 2 to train", last]
+
+
+def test_a_plan_of_which_all_is_done_takes_no_time(read_lines):
+    print_plan(GRID[:1], ["finished"], 0.0, 1)
+    lines = read_lines()
+    assert (lines[0], lines[-1]) == ("1 job", "1 done or running, 0 to train")
+
+
+# Replicates
+
+
+def make_replicates(n, **columns):
+    return pd.DataFrame(
+        {
+            "reg": [number / 10 for number in range(n)],
+            "n": 2,
+            "val_accuracy_mean": [0.5 + number / 1000 for number in range(n)],
+            "val_accuracy_std": 0.01234,
+            "val_loss_mean": [1 + number / 1000 for number in range(n)],
+            "val_loss_std": 0.2,
+            "test_accuracy_mean": 0.25,
+            "test_accuracy_std": math.nan,
+            **columns,
+        }
+    )
+
+
+def test_the_best_replicates_come_first(read_lines):
+    print_replicates(make_replicates(3), ["reg"], "val_accuracy")
+    title, *table = read_lines()
+    assert title == "best val_accuracy first: mean ± sample standard deviation over n seeds"
+    assert read_cells(table) == [
+        ["reg", "n", "val_accuracy", "test_accuracy"],
+        ["0.2", "2", "0.5020 ± 0.0123", "0.2500"],
+        ["0.1", "2", "0.5010 ± 0.0123", "0.2500"],
+        ["0", "2", "0.5000 ± 0.0123", "0.2500"],
+    ]
+
+
+def test_the_lowest_loss_comes_first(read_lines):
+    print_replicates(make_replicates(2), ["reg"], "val_loss")
+    assert read_cells(read_lines())[1] == ["0", "2", "1.0000 ± 0.2000", "0.2500"]
+
+
+def test_an_objective_that_is_the_test_accuracy_is_shown_once(read_lines):
+    print_replicates(make_replicates(2, test_accuracy_mean=[0.1, 0.2]), ["reg"], "test_accuracy")
+    assert read_cells(read_lines()) == [
+        ["reg", "n", "test_accuracy"],
+        ["0.1", "2", "0.2000"],
+        ["0", "2", "0.1000"],
+    ]
+
+
+def test_of_many_replicates_the_best_twenty_are_shown(read_lines):
+    print_replicates(make_replicates(23), ["reg"], "val_accuracy")
+    title, *table = read_lines()
+    assert title.startswith("the best 20 of 23, best val_accuracy first: ")
+    cells = read_cells(table)
+    assert len(cells) == 21
+    assert (cells[1][0], cells[-1][0]) == ("2.2", "0.3")
+
+
+def test_a_sweep_without_results_shows_no_replicates(capsys):
+    print_replicates(pd.DataFrame(), ["reg"], "val_accuracy")
+    assert capsys.readouterr().out == ""
+
+
+def test_numbers_of_a_table(read_lines):
+    table = pd.DataFrame(
+        {"model": ["a", "b"], "n": [10_000, 2], "mean": [0.98123456, math.nan], "seconds": [1234.56789, 1e-6]}
+    )
+    print_table(table, "results", percent=["mean"])
+    title, *lines = read_lines()
+    assert title == "results"
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert rows == [["a", "10000", "98.123 %", "1234.57"], ["b", "2", "", "1e-06"]]
