@@ -16,7 +16,7 @@ class ResumingSweeper(BasicSweeper):
         return sweep.run_jobs(self._launch)
 
     def _launch(self, overrides: Sequence[Sequence[str]], first_number: int) -> list[Any]:
-        from mnist_flow.jobs.composition import count_workers
+        from mnist_flow.jobs.workers import count_workers
 
         assert self.config is not None
         if hasattr(self.launcher, "joblib"):

@@ -1,75 +1,92 @@
-"""The jobs of a sweep: what Hydra's overrides multiply out to."""
+"""The jobs of a sweep: every combination of the values in its overrides, each with its config."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.identity import Identity, identify
-from mnist_flow.runtime.environment import count_cores
-
-# What a process that trains on MNIST takes at most.
-_WORKER_BYTES = 1.6e9
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training run to be."""
+    """One training run that a sweep asks for."""
 
-    # As Hydra's launchers take them.
+    # The overrides that Hydra's launchers compose the job's config from.
     overrides: tuple[str, ...]
     config: TrainConfig
     identity: Identity
-    # Flat config paths, as MLflow's params have them.
+    # The config as flat paths (`optimizer.learning_rate`) with their values, as they are logged to MLflow.
     params: dict[str, Any]
 
 
 def compose_jobs(config: DictConfig) -> list[Job]:
-    """The jobs of a grid sweep, in order, replicates multiplied out.
+    """Compose the jobs of a grid sweep, in the order of the grid, with one job per replicate.
 
     Args:
-        config: what Hydra composed for the whole sweep.
+        config: as Hydra composed it for the whole sweep, with its `hydra` section.
 
     Raises:
-        ConfigError: a job's config is wrong.
+        ConfigError: the config of a job is wrong.
         DataError: the data can't be had.
+        HydraException: Hydra refuses an override.
     """
     loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
     typed = read_overrides(config.hydra.overrides.task)
-    # What is typed takes the place of a preset's choices.
+    # An override that was typed replaces the values that a preset has for the same key.
     names = {_name_key(text) for text in typed}
     params = config.hydra.sweeper.get("params") or {}
     overrides = [f"{key}={value}" for key, value in params.items() if key not in names] + typed
     parser = OverridesParser.create(config_loader=loader)
-    grid = BasicSweeper.split_arguments(parser.parse_overrides(overrides), None)[0]
     composer = _Composer(config, loader, parser)
     jobs = []
-    for chosen in grid:
+    for chosen in multiply_grid(parser.parse_overrides(overrides)):
         jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
     return jobs
 
 
+def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:
+    """List every combination of the overrides' values, the last override varying fastest, as Hydra's own sweeper does.
+
+    The last of several overrides with the same key counts, at the place of the first.
+
+    Raises:
+        HydraException: an override sweeps over an interval, which has no list of values.
+    """
+    choices: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            choices[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise HydraException(f"{override.input_line}: a grid needs a list of values, not an interval")
+    return [list(chosen) for chosen in itertools.product(*choices.values())]
+
+
 def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
-    """The jobs with the seeds seed, seed+1, … of one config.
+    """List the jobs that one config asks for: `replicates` of them, with the seeds seed, seed + 1, …
 
     Args:
-        overrides: that made it.
-        config: with `replicates`.
+        overrides: the overrides that the config was composed from.
+        config: the config, with its `replicates`.
 
     Raises:
         ConfigError: the model or the augmentation can't take images of this size.
@@ -91,8 +108,17 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
     return jobs
 
 
+def compose_base(config: DictConfig) -> TrainConfig:
+    """Compose the config that all jobs of a sweep start from, for a sweeper that chooses its jobs as it goes.
+
+    Raises:
+        ConfigError: the config is wrong.
+    """
+    return validate_config(_compose(config, GlobalHydra.instance().config_loader(), []), TrainConfig)
+
+
 def read_overrides(overrides: ListConfig) -> list[str]:
-    """Overrides as they were typed: `hydra.sweep.subdir=${hydra.job.num}` has a value only within a job."""
+    """Return overrides as they were typed, because `${hydra.job.num}` in one has a value only within a job."""
     typed: Any = OmegaConf.to_container(overrides, resolve=False)
     return [str(text) for text in typed]
 
@@ -101,48 +127,7 @@ def _name_key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def compose_base(config: DictConfig) -> TrainConfig:
-    """The config that all jobs of a sweep start from, where its sweeper chooses them as it goes.
-
-    Raises:
-        ConfigError: it is wrong.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    assert isinstance(loader, ConfigLoaderImpl)
-    return validate_config(_compose(config, loader, []), TrainConfig)
-
-
-def count_workers(config: DictConfig, n_jobs: int) -> int | None:
-    """Jobs at a time of a multirun config's launcher; None where it leaves that to a cluster.
-
-    Args:
-        config: that Hydra composed, launcher included.
-        n_jobs: of the sweep that are to be done.
-    """
-    launcher = config.hydra.launcher
-    if launcher._target_.endswith("BasicLauncher"):
-        return 1
-    if launcher._target_.endswith("JoblibLauncher"):
-        if launcher.n_jobs == -1:
-            return choose_workers(n_jobs)
-        return launcher.n_jobs if launcher.n_jobs > 0 else max(1, count_cores() + 1 + launcher.n_jobs)
-    return None
-
-
-def choose_workers(n_jobs: int) -> int:
-    """Processes of a pool on this machine: one a core, as far as memory allows.
-
-    Where there are less than twice as many jobs as cores, each has a process, if memory allows it: they share the
-    cores to the end, while in two rounds some cores are idle in the second.
-    """
-    cores, fitting = count_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)
-    if cores < n_jobs < 2 * cores and n_jobs <= fitting:
-        return n_jobs
-    # For fewer jobs, too: joblib would run a pool of one in the main process.
-    return max(1, min(cores, fitting))
-
-
-def _compose(config: DictConfig, loader: ConfigLoaderImpl, overrides: list[str]) -> DictConfig:
+def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> DictConfig:
     cfg = loader.load_sweep_config(config, overrides)
     with open_dict(cfg):
         del cfg["hydra"]
@@ -150,27 +135,42 @@ def _compose(config: DictConfig, loader: ConfigLoaderImpl, overrides: list[str])
 
 
 class _Composer:
-    """Composes once for each choice of config groups, and then sets values: a thousand jobs in seconds."""
+    """Composes the configs of many jobs, each equal to what Hydra composes from the job's overrides.
 
-    def __init__(self, config: DictConfig, loader: ConfigLoaderImpl, parser: OverridesParser) -> None:
+    Hydra takes 15 ms or more for each config. Most jobs of a grid choose the same option of every config group and
+    differ in plain values only, so Hydra composes once per choice of options, and the values are set in copies.
+    """
+
+    def __init__(self, config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> None:
         self._config = config
         self._loader = loader
         self._parser = parser
-        # Knows the config groups, those of a hydra.searchpath included.
-        _, self._repository = loader._parse_overrides_and_create_caching_repo(
-            config.hydra.job.config_name, read_overrides(config.hydra.overrides.hydra)
+        # The config groups of all search paths, hydra.searchpath included.
+        self._groups = loader.get_group_options(
+            "", ObjectType.GROUP, config.hydra.job.config_name, read_overrides(config.hydra.overrides.hydra)
         )
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, overrides: list[str]) -> DictConfig:
-        groups = tuple(text for text in overrides if self._chooses_group(text))
-        values = [self._parse(text) for text in overrides if text not in groups]
-        if groups not in self._bases:
-            self._bases[groups] = _compose(self._config, self._loader, list(groups))
-        cfg = copy.deepcopy(self._bases[groups])
-        # What Hydra itself does with them after composing.
-        self._loader._apply_overrides_to_config(values, cfg)
+        """Compose the config of a job.
+
+        Raises:
+            HydraException: Hydra refuses an override.
+        """
+        chosen = tuple(text for text in overrides if self._chooses_option(text))
+        values = [self._parse(text) for text in overrides if text not in chosen]
+        if any(value.is_add() or value.is_delete() for value in values):
+            return _compose(self._config, self._loader, overrides)
+        if chosen not in self._bases:
+            self._bases[chosen] = _compose(self._config, self._loader, list(chosen))
+        cfg = copy.deepcopy(self._bases[chosen])
+        try:
+            for value in values:
+                OmegaConf.update(cfg, value.key_or_group, value.value(), merge=True, force_add=value.is_force_add())
+        except OmegaConfBaseException:
+            # Hydra refuses it as well, and its message names the override.
+            return _compose(self._config, self._loader, overrides)
         return cfg
 
     def _parse(self, text: str) -> Override:
@@ -178,6 +178,8 @@ class _Composer:
             self._parsed[text] = self._parser.parse_override(text)
         return self._parsed[text]
 
-    def _chooses_group(self, text: str) -> bool:
+    def _chooses_option(self, text: str) -> bool:
+        """Whether an override chooses an option of a config group, and does not set values in the group's config."""
         override = self._parse(text)
-        return self._repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
+        names_group = override.key_or_group.partition("/")[0] in self._groups or override.package is not None
+        return names_group and not isinstance(override.value(), dict)

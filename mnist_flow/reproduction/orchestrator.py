@@ -24,10 +24,11 @@ from mnist_flow.config.presets import Preset, load_preset
 from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig, StudyStep
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, RunError, UserError
-from mnist_flow.jobs.composition import Job, compose_jobs, count_workers
+from mnist_flow.jobs.composition import Job, compose_jobs
 from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob, estimate_seconds
 from mnist_flow.jobs.tables import read_results
+from mnist_flow.jobs.workers import count_workers
 from mnist_flow.reproduction.report import Page, write_report
 from mnist_flow.reproduction.results import compare_with_published
 from mnist_flow.runtime.terminal import print_line, print_missing

@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, TrackingError, UserError
-from mnist_flow.jobs.composition import Job, compose_base, compose_jobs, count_workers, read_overrides
+from mnist_flow.jobs.composition import Job, compose_base, compose_jobs, read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.lookup import look_up, match, show_plan
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_varying, label_jobs
+from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.terminal import SweepProgress, print_line, print_replicates
 from mnist_flow.sweeps.pool import start_fork_server, stop_fork_server

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import open_dict
@@ -17,7 +16,7 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import ConfigError, DataError
-from mnist_flow.jobs.composition import choose_workers, compose_base, compose_jobs, count_workers, list_replicates
+from mnist_flow.jobs.composition import compose_base, compose_jobs, list_replicates, multiply_grid
 from mnist_flow.jobs.identity import identify
 
 
@@ -93,6 +92,27 @@ def test_a_grid_is_multiplied_out_in_order(compose_sweep):
 )
 def test_hydras_ways_to_name_several_values(compose_sweep, override, seeds):
     assert [job.config.seed for job in compose_jobs(compose_sweep(override))] == seeds
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["reg=0,1e-5", "model=mlp_100,lenet5", "epochs=3"],
+        ["seed=0,1", "reg=1,2", "seed=5,6", "+seed=7"],
+        ["seed=range(1,4)", "model=glob(mlp_1*)", "reg=choice(0.1,0.2)"],
+        ["model.hidden_units=[3],[4,5]", "tracking.run_name='a,b',c", "~noise", "++optimizer={momentum:0.9}"],
+        [],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_a_grid_is_the_one_of_hydras_own_sweeper(hydra, overrides):
+    parsed = OverridesParser.create(config_loader=hydra).parse_overrides(overrides)
+    assert multiply_grid(parsed) == BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def test_an_interval_is_no_grid(compose_sweep):
+    with pytest.raises(HydraException, match=r"reg=interval\(0,1\): a grid needs a list of values, not an interval"):
+        compose_jobs(compose_sweep("reg=interval(0,1)"))
 
 
 def test_options_of_a_group_can_be_named_by_pattern(compose_sweep):
@@ -200,28 +220,39 @@ def test_a_preset_may_choose_groups_as_it_sweeps(compose_sweep, compose_by_hydra
     assert [job.config for job in jobs] == [compose_by_hydra(config, job.overrides) for job in jobs]
 
 
-def test_hundreds_of_jobs_are_composed_once_for_each_choice_of_groups(compose_sweep, monkeypatch):
-    config = compose_sweep("optimizer=sgd,adam", "seed=range(0,25)", "reg=" + ",".join(map(str, range(10))))
-    composed, repositories = [], []
-    load_sweep_config = ConfigLoaderImpl.load_sweep_config
-    create_repository = ConfigLoaderImpl._parse_overrides_and_create_caching_repo
+def test_hundreds_of_jobs_are_composed_once_for_each_choice_of_groups(hydra, compose_sweep, monkeypatch):
+    config = compose_sweep("optimizer=sgd,adam", "++seed=range(0,25)", "reg=" + ",".join(map(str, range(10))))
+    composed, asked = [], []
+    load_sweep_config, get_group_options = hydra.load_sweep_config, hydra.get_group_options
 
-    def count_composed(self, master_config, sweep_overrides):
+    def count_composed(master_config, sweep_overrides):
         composed.append(sweep_overrides)
-        return load_sweep_config(self, master_config, sweep_overrides)
+        return load_sweep_config(master_config, sweep_overrides)
 
-    def count_repositories(self, *arguments, **options):
-        repositories.append(arguments)
-        return create_repository(self, *arguments, **options)
+    def count_asked(*arguments, **options):
+        asked.append(arguments)
+        return get_group_options(*arguments, **options)
 
-    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", count_composed)
-    # Each copies the whole schema of Hydra, which takes 20 ms.
-    monkeypatch.setattr(ConfigLoaderImpl, "_parse_overrides_and_create_caching_repo", count_repositories)
+    monkeypatch.setattr(hydra, "load_sweep_config", count_composed)
+    # Each call copies Hydra's whole schema, which takes 20 ms.
+    monkeypatch.setattr(hydra, "get_group_options", count_asked)
     jobs = compose_jobs(config)
     assert len(jobs) == 500
     assert len({job.identity.fingerprint for job in jobs}) == 500
     assert composed == [["data=digits", "optimizer=sgd"], ["data=digits", "optimizer=adam"]]
-    assert len(repositories) < 10
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("override", ["nope=1,2", "model.nope=1", "nope@model=mlp_100", "+reg=1", "~nope"])
+def test_what_hydra_refuses_is_refused_in_its_words(hydra, compose_sweep, override):
+    config = compose_sweep("seed=0,1")
+    config.hydra.overrides.task.append(override)
+    (first, *_) = override.split(",")
+    with pytest.raises(HydraException) as expected:
+        hydra.load_sweep_config(config, ["data=digits", "seed=0", first])
+    with pytest.raises(HydraException) as raised:
+        compose_jobs(config)
+    assert str(raised.value) == str(expected.value)
 
 
 def test_one_job_does_not_change_the_next(compose_sweep):
@@ -285,43 +316,3 @@ def test_the_base_of_a_sweep_is_what_all_jobs_share(compose_sweep):
     base = compose_base(compose_sweep("reg=0,1e-5", "tracking.experiment_name=x", "hydra.sweep.subdir=y"))
     assert isinstance(base, TrainConfig)
     assert base.reg == 0.0
-
-
-@pytest.mark.parametrize(
-    ("n_jobs", "cores", "gigabytes", "workers"),
-    [
-        (1, 4, 20, 4),
-        (4, 4, 20, 4),
-        (5, 4, 20, 5),
-        (7, 4, 20, 7),
-        (8, 4, 20, 4),
-        (24, 4, 20, 4),
-        (3, 2, 5, 3),
-        (3, 2, 4.7, 2),
-        (64, 64, 32, 20),
-        (9, 4, 1, 1),
-        (1, 1, 1, 1),
-        (1, 1, 2, 1),
-        (0, 2, 20, 2),
-    ],
-)
-def test_a_pool_has_a_process_a_core_or_a_few_more(monkeypatch, n_jobs, cores, gigabytes, workers):
-    monkeypatch.setattr("mnist_flow.jobs.composition.count_cores", lambda: cores)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
-    assert choose_workers(n_jobs) == workers
-
-
-@pytest.mark.parametrize(
-    ("overrides", "workers"),
-    [
-        ([], 1),
-        (["hydra/launcher=local_pool"], 3),
-        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=5"], 5),
-        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-2"], 1),
-        (["hydra/launcher=slurm"], None),
-    ],
-)
-def test_jobs_at_a_time(monkeypatch, compose_sweep, overrides, workers):
-    monkeypatch.setattr("mnist_flow.jobs.composition.count_cores", lambda: 2)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
-    assert count_workers(compose_sweep(*overrides), n_jobs=3) == workers

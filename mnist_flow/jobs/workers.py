@@ -1,0 +1,41 @@
+"""How many jobs of a sweep run at the same time."""
+
+from __future__ import annotations
+
+import psutil
+from omegaconf import DictConfig
+
+from mnist_flow.runtime.environment import count_cores
+
+# Peak memory of a process that trains on MNIST, in bytes.
+_WORKER_BYTES = 1.6e9
+
+
+def count_workers(config: DictConfig, n_jobs: int) -> int | None:
+    """Return how many jobs the launcher of a sweep runs at the same time; None if a cluster decides.
+
+    Args:
+        config: as Hydra composed it for the whole sweep, with its `hydra` section.
+        n_jobs: number of jobs that are to be trained.
+    """
+    launcher = config.hydra.launcher
+    if launcher._target_.endswith("BasicLauncher"):
+        return 1
+    if launcher._target_.endswith("JoblibLauncher"):
+        if launcher.n_jobs == -1:
+            return choose_workers(n_jobs)
+        return launcher.n_jobs if launcher.n_jobs > 0 else max(1, count_cores() + 1 + launcher.n_jobs)
+    return None
+
+
+def choose_workers(n_jobs: int) -> int:
+    """Choose the number of processes of a pool on this machine: one per core, if memory allows it.
+
+    With more jobs than cores, but less than twice as many, every job has a process of its own if memory allows it: the
+    jobs then share all cores to the end, whereas some cores would be idle in a second round.
+    """
+    cores, fitting = count_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)
+    if cores < n_jobs < 2 * cores and n_jobs <= fitting:
+        return n_jobs
+    # Not less for fewer jobs: joblib runs a pool of one process in the main process.
+    return max(1, min(cores, fitting))
