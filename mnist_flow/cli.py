@@ -32,56 +32,69 @@ from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.runtime.credentials import HidingStream
 from mnist_flow.runtime.garbage import collect_rarely
 from mnist_flow.runtime.suggestions import did_you_mean
+from mnist_flow.sweeps.session import Session, open_session
+from mnist_flow.sweeps.workers import at_work
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 
-# Option of hydra/launcher and extra of the project, by what launches.
+# Library that launches jobs → option of hydra/launcher, and extra of this project that installs it.
 _LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "submitit": ("slurm", "slurm")}
-# Begins what Ray raises, a ConnectionError, where it is to join a cluster and there is none.
+# Start of the message of the ConnectionError that Ray raises where the cluster that it is to join is not there.
 _NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
-# Libraries chat on a terminal that belongs to the progress bar; whoever wants to hear them sets the variables.
+# Libraries write to the terminal, which belongs to the progress bar; a user who wants to read that sets the variables.
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # The links hold the tracking URI's credentials.
+    # The links that MLflow prints hold the credentials of the tracking URI.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
 def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
-    """Call a Hydra main function and exit with a true status and, for a user's error, one line.
+    """Call a Hydra main function, and exit with a true status and, after an error of the user, one line.
 
     Args:
         main: the function decorated with `hydra.main`.
-        config_name: its config, to look for the key or option that was meant.
+        config_name: name of its config, in which a key that was misspelt is looked for.
     """
     collect_rarely()
     full_error = os.environ.get(_FULL_ERROR) == "1"
-    # Hydra prints errors its own way, with status 1, unless this is set; then they arrive here.
+    # With this variable Hydra raises errors; otherwise it prints them in its own way and exits with status 1.
     os.environ[_FULL_ERROR] = "1"
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    # conf/hydra/launcher/ray.yaml is called as the plugin's own option is: meant, and no news to the user.
+    # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
-    status, sweep_status = 0, "FAILED"
     sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
     _put_multirun_first()
     _share_config_store()
+    with open_session() as session:
+        status, sweep_status = _call(main, config_name, full_error)
+        _end_open_sweep(session, sweep_status)
+    sys.exit(status)
+
+
+def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tuple[int, str]:
+    """Call the main function and print its error, if any.
+
+    Returns:
+        The exit status of the command, and the status of a sweep that it leaves open.
+    """
     try:
         with _sigterm_raises():
             main()
     except SystemExit as leaving:
-        status = leaving.code if isinstance(leaving.code, int) else 1
+        return leaving.code if isinstance(leaving.code, int) else 1, "FAILED"
     except KeyboardInterrupt:
-        status, sweep_status = 130, "KILLED"
         _print_error("interrupted")
+        return 130, "KILLED"
     except Terminated:
-        status, sweep_status = 143, "KILLED"
         _print_error("terminated")
+        return 143, "KILLED"
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
         status = 2 if isinstance(error, _BAD_INPUT) or _NO_CLUSTER in str(error) else 1
@@ -90,27 +103,30 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
             traceback.print_exc()
         if known:
             _print_error(_describe(error, config_name))
-    _end_open_sweep(sweep_status)
-    sys.exit(status)
+        return status, "FAILED"
+    return 0, "FAILED"
 
 
 def _share_config_store() -> None:
-    """Hydra copies the store of all plugins' configs, which nothing changes, for each group that it lists and each
-    config that it composes: most of the time of --help."""
+    """Let all copies of Hydra's store of plugin configs share its content, which nothing changes.
+
+    Hydra copies the store for each config that it composes and for each config group that it lists, which takes half
+    of the processor time of `--help`.
+    """
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
 
 def _put_multirun_first() -> None:
-    """Let -m stand anywhere: argparse takes no more overrides after an option that follows some."""
+    """Let -m stand anywhere on the command line: argparse takes no overrides after an option that follows some."""
     flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
     sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
 
 
 @contextmanager
 def job() -> Iterator[None]:
-    """Around the work of one job, in whatever process it runs: SIGTERM ends it, errors reach `run`."""
+    """Around the work of one job, in whatever process it runs: SIGTERM ends it, and errors reach `run`."""
     try:
-        with _sigterm_raises():
+        with at_work(), _sigterm_raises():
             yield
     except (*_BAD_INPUT, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
@@ -121,7 +137,10 @@ def job() -> Iterator[None]:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM raises Terminated in the block, so that the run in it can end truthfully. Only in a main thread."""
+    """Raise Terminated when SIGTERM arrives in the block, so that the run in it can end truthfully.
+
+    Nothing changes outside the main thread, where Python allows no signal handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -136,15 +155,16 @@ def _sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _end_open_sweep(status: str) -> None:
-    # A sweep that never began has not imported the module.
-    if sweep := sys.modules.get("mnist_flow.sweeps.sweep"):
-        # Impatience must not leave the parent run open.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            sweep.end_open_sweep(status)
-        except (UserError, RunError) as error:
-            _print_error(str(error))
+def _end_open_sweep(session: Session, status: str) -> None:
+    """End the sweep that Hydra has left open after an error or an interruption, if any."""
+    if session.sweep is None:
+        return
+    # A second Ctrl-C must not leave the parent run open.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        session.end_sweep(status)
+    except (UserError, RunError) as error:
+        _print_error(str(error))
 
 
 def _print_error(message: str) -> None:
@@ -152,7 +172,7 @@ def _print_error(message: str) -> None:
 
 
 def _describe(error: BaseException | None, config_name: str) -> str:
-    """One line for an error of the user, Hydra's and OmegaConf's included."""
+    """Describe an error of the user in one line, those that Hydra and OmegaConf raise included."""
     text = str(error)
     if _NO_CLUSTER in text:
         remedies = "RAY_ADDRESS=HOST:PORT, or hydra.launcher.ray.init.address=local"

@@ -1,1 +1,1 @@
-"""What happens around many runs: the parent run, the workers, and who does what is missing."""
+"""What happens around the jobs of a sweep: checks, the parent run, launching what is missing, tables, workers."""

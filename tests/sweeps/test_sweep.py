@@ -248,8 +248,8 @@ def test_a_sweep_that_runs_already_is_refused(tmp_path, run_command):
 def test_a_pools_processes_are_forked_from_a_server(tmp_path, run_command, launcher, started):
     # The store cannot be, so that the sweep ends where its pool has begun to start.
     script = (
-        "import runpy, mnist_flow.sweeps.sweep as sweep; "
-        "sweep.start_fork_server = lambda n_workers: print('fork server for', n_workers); "
+        "import runpy, mnist_flow.sweeps.pool as pool; "
+        "pool.start_fork_server = lambda n_workers: print('fork server for', n_workers); "
         "runpy.run_module('mnist_flow.train', run_name='__main__', alter_sys=True)"
     )
     store = "sqlite:////nowhere/mlflow.db"

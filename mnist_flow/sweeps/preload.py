@@ -1,12 +1,12 @@
-"""What the process that a pool's processes are forked from imports, so that they don't: see mnist_flow.sweeps.pool."""
+"""Modules that the fork server of `sweeps.pool` preloads, so that the processes of a pool need not import them."""
 
 import os
 import signal
 
-# Pending since before, or to come: Ctrl-C is not for this process.
+# Ctrl-C is not for this process: neither one that is pending from the time when it was blocked, nor a later one.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-# The run that `mlflow run` made is the sweep's own, no job's.
+# The run that `mlflow run` created is the parent run of the sweep, and no job's.
 os.environ.pop("MLFLOW_RUN_ID", None)
 
 from mnist_flow.runtime.garbage import collect_rarely  # noqa: E402
@@ -20,5 +20,5 @@ try:
         import mnist_flow.tracking
         import mnist_flow.training.loop  # noqa: F401
 finally:
-    # For the processes that are forked.
+    # The processes that are forked inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,74 @@
+"""What became of the jobs of a sweep: the tables and metrics of its parent run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.plan import PlannedJob
+from mnist_flow.jobs.tables import build_replicates, build_summary, find_varying
+from mnist_flow.runtime.terminal import print_replicates
+from mnist_flow.tracking import TrackedRun
+
+# new, resumed: trained by this sweep; skipped: done before; elsewhere: trained by another process meanwhile;
+# missing: the sweep ended before the job was done.
+_OUTCOMES = ("new", "resumed", "skipped", "elsewhere", "failed", "missing")
+_HIGHER_IS_BETTER = ("val_accuracy", "test_accuracy")
+
+
+def describe_outcome(before: PlannedJob, now: PlannedJob, failed: Collection[str]) -> str:
+    """Name what became of a job, as `_OUTCOMES` has it.
+
+    Args:
+        before: the job at the start of the sweep.
+        now: the job at its end.
+        failed: fingerprints of the jobs that failed.
+    """
+    if now.state != "finished":
+        return "failed" if now.job.identity.fingerprint in failed else "missing"
+    if before.state == "finished":
+        return "skipped"
+    return {"interrupted": "resumed", "alive": "elsewhere"}.get(before.state, "new")
+
+
+def log_outcomes(
+    parent: TrackedRun, planned: Sequence[PlannedJob], outcomes: Sequence[str], objective: str, n_workers: int | None
+) -> pd.DataFrame:
+    """Log a sweep's counts, summary and replicates to its parent run; return the table of replicates.
+
+    Args:
+        parent: the parent run.
+        planned: every job of the sweep with its run.
+        outcomes: what became of each.
+        objective: name of the metric whose best mean over replicates is logged.
+        n_workers: number of jobs that shared the cores of this machine; None if a cluster decided.
+    """
+    summary = build_summary(planned, outcomes)
+    replicates = build_replicates(summary)
+    counts = Counter(outcomes)
+    metrics = {
+        "jobs": len(planned),
+        "jobs_finished": sum(one.state == "finished" for one in planned),
+        **{f"jobs_{outcome}": counts[outcome] for outcome in _OUTCOMES},
+        **({} if n_workers is None else {"workers": n_workers}),
+    }
+    if f"{objective}_mean" in replicates:
+        means = replicates[f"{objective}_mean"]
+        metrics[f"best_{objective}_mean"] = means.max() if objective in _HIGHER_IS_BETTER else means.min()
+    # A sweep that is resumed adds its numbers to those of the first time.
+    parent.log_metrics(metrics, step=parent.count_logged("jobs"))
+    parent.log_artifacts(tables=name_tables(summary=summary, replicates=replicates))
+    return replicates
+
+
+def name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Give each table its artifact paths: CSV for spreadsheets, JSON for `mlflow.load_table`."""
+    return {f"sweep/{name}.{ending}": table for name, table in tables.items() for ending in ("csv", "json")}
+
+
+def print_best(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str) -> None:
+    """Print the best groups of replicates by the objective, told apart by the params that vary."""
+    print_replicates(replicates, [key for key in find_varying(jobs) if key != "seed"], objective)

@@ -1,0 +1,86 @@
+"""What a sweep asks for, read from its config and checked before anything is started. Imports no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.errors import ConfigError
+from mnist_flow.jobs.composition import Job, compose_base, compose_jobs
+from mnist_flow.jobs.workers import count_workers
+
+# Launchers whose processes run several jobs one after another.
+_REUSING_LAUNCHERS = ("BasicLauncher", "JoblibLauncher", "RayLauncher")
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What a sweep asks for."""
+
+    # Every job of the grid; empty where the sweeper chooses its jobs as it goes.
+    jobs: list[Job]
+    # The config of any job, for the keys that all jobs share.
+    base: TrainConfig
+    # Number of jobs that run at the same time; None if a cluster decides.
+    n_workers: int | None
+    # Number of processes that the pool of this machine forks; 0 where it forks none.
+    n_pool_processes: int
+
+
+def read_request(config: DictConfig) -> SweepRequest:
+    """Compose and check every job of a sweep.
+
+    Args:
+        config: as Hydra composed it for the whole sweep, with its `hydra` section.
+
+    Raises:
+        ConfigError: a job's config is wrong, or jobs differ where a sweep has one value.
+        DataError: the data can't be had.
+        HydraException: Hydra refuses an override, or the launcher is not installed.
+    """
+    is_grid = config.hydra.sweeper._target_.endswith(("ResumingSweeper", "BasicSweeper"))
+    jobs = compose_jobs(config) if is_grid else []
+    base = jobs[0].config if jobs else compose_base(config)
+    launcher = config.hydra.launcher._target_
+    check_jobs(jobs, launcher)
+    if base.plan and not is_grid:
+        raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
+    if launcher.startswith("hydra_plugins."):
+        instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
+    n_workers = count_workers(config, len(jobs))
+    forks = (
+        launcher.endswith("JoblibLauncher")
+        # joblib runs a pool of one process in the main process.
+        and (n_workers or 0) > 1
+        # Variables that the user sets for the jobs must be there before TensorFlow is imported.
+        and not config.hydra.job.env_set
+    )
+    return SweepRequest(jobs, base, n_workers, n_workers if forks and n_workers else 0)
+
+
+def check_jobs(jobs: Sequence[Job], launcher: str) -> None:
+    """Check that the jobs agree on everything that holds for a whole sweep.
+
+    Args:
+        jobs: the jobs of the sweep.
+        launcher: the `_target_` of Hydra's launcher.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if len({job.config.tracking for job in jobs}) > 1:
+        raise ConfigError(
+            "tracking: a sweep has one tracking server and one experiment; don't sweep over tracking keys"
+        )
+    for key in ("resume", "plan"):
+        if len({job.params[key] for job in jobs}) > 1:
+            raise ConfigError(f"{key}: holds for the whole sweep; don't sweep over it")
+    if len({job.config.training.threads for job in jobs}) > 1 and launcher.endswith(_REUSING_LAUNCHERS):
+        raise ConfigError(
+            "training.threads: TensorFlow keeps the threads of a process's first job, and this launcher's processes "
+            "have several; make a sweep for each number"
+        )

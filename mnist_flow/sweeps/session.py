@@ -1,0 +1,63 @@
+"""Where the command, Hydra's callback and Hydra's sweeper meet: all three need the sweep that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnist_flow.sweeps.sweep import Sweep
+
+
+class Session:
+    """What one command has open: at most one sweep.
+
+    Hydra itself constructs the callback that opens a sweep and the sweeper that launches its jobs, and it calls neither
+    of them any more after a job raised or the command was interrupted. So the command makes a session around Hydra's
+    main function; the callback puts the sweep into it, the sweeper finds it there, and the command ends it.
+    """
+
+    def __init__(self) -> None:
+        # None before a sweep is opened, where nothing is left to do, and after its end.
+        self.sweep: Sweep | None = None
+
+    def end_sweep(self, status: str) -> None:
+        """End the sweep that is open, if any.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+
+        Raises:
+            UndeliveredError: the tracking server does not answer; the message says where the record is kept.
+        """
+        if self.sweep is not None:
+            sweep, self.sweep = self.sweep, None
+            sweep.end(status)
+
+
+_session: ContextVar[Session] = ContextVar("session")
+
+
+@contextmanager
+def open_session() -> Iterator[Session]:
+    """Make the session of a command, around its main function."""
+    session = Session()
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+
+
+def get_session() -> Session:
+    """Return the session of the command that is running.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    try:
+        return _session.get()
+    except LookupError as error:
+        raise RuntimeError("a sweep needs a session: call Hydra's main function through mnist_flow.cli.run") from error
