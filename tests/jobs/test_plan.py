@@ -21,7 +21,7 @@ def make_job(compose_config):
     return make
 
 
-def make_run(run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, params=None):
+def make_run(run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, params=None, metrics=None):
     return PastRun(
         run_id=run_id,
         state=state,
@@ -33,7 +33,7 @@ def make_run(run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, 
         data_digest="",
         end_time=0,
         seconds=seconds,
-        metrics={},
+        metrics=metrics or {},
         params=params or {},
     )
 
@@ -158,10 +158,10 @@ def test_a_run_that_is_trained_anew_for_its_code_has_no_other_data(make_job):
 HIDDEN_UNITS = {"mlp_100": "[100]", "lenet5": "[120, 84]", "cnn": "[100]"}
 
 
-def past_of(model, seconds, epochs="10", state="finished", data="digits", units=None):
+def past_of(model, seconds, epochs="10", state="finished", data="digits", units=None, **metrics):
     units = units or HIDDEN_UNITS[model]
     params = {"model.name": model, "model.hidden_units": units, "data.name": data, "epochs": epochs}
-    return make_run("run", state, seconds=seconds, params=params)
+    return make_run("run", state, seconds=seconds, params=params, metrics=metrics)
 
 
 def test_the_time_is_that_of_an_epoch_of_the_finished_runs(make_job):
@@ -169,6 +169,20 @@ def test_the_time_is_that_of_an_epoch_of_the_finished_runs(make_job):
     # 1 s, 2 s and 9 s an epoch: the median is 2 s, for 40 epochs.
     past = [past_of("mlp_100", 10.0), past_of("mlp_100", 40.0, epochs="20"), past_of("mlp_100", 90.0)]
     assert estimate_seconds(jobs, past) == 80.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fit_seconds", "an_epoch"),
+    [
+        # A day's pause before the run was resumed: ten seconds at most are taken for all but the training.
+        (86_400.0, 90.0, 10.0),
+        # In one piece: the run's own time.
+        (92.0, 90.0, 9.2),
+    ],
+)
+def test_the_pause_of_a_resumed_run_is_not_counted(make_job, seconds, fit_seconds, an_epoch):
+    past = [past_of("mlp_100", seconds, fit_seconds=fit_seconds)]
+    assert estimate_seconds([make_job("data=digits", "model=mlp_100", "epochs=5")], past) == 5 * an_epoch
 
 
 def test_each_model_has_its_own_time(make_job):

@@ -12,8 +12,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a poo
 
 POOL = """
 import json, sys
+import psutil
 from joblib import Parallel, delayed
-from mnist_flow.sweeps.pool import start_fork_server
+from mnist_flow.sweeps.pool import start_fork_server, stop_fork_server
 
 def describe():
     import os, signal, sys
@@ -29,7 +30,12 @@ def describe():
 
 start_fork_server(n_workers=1000)
 described = Parallel(n_jobs=2, batch_size=1)(delayed(describe)() for _ in range(4))
-print(json.dumps({"main_imported": "tensorflow" in sys.modules, "jobs": described}))
+(server,) = [psutil.Process(pid) for pid in {job["parent"] for job in described}]
+forked = server.children()
+stop_fork_server()
+alive = [process.pid for process in [server, *forked] if process.is_running() and process.status() != "zombie"]
+result = {"main_imported": "tensorflow" in sys.modules, "jobs": described, "forked": len(forked), "alive": alive}
+print(json.dumps(result))
 """
 EARLY_END = """
 import psutil
@@ -85,6 +91,8 @@ def test_processes_of_a_pool_are_forked_from_one_that_has_imported_everything():
     assert len({job.pop("parent") for job in result["jobs"]}) == 1
     expected = {"imported": [True] * 3, "threads": [1], "variable": "1", "project_run": None, "interruptible": True}
     assert result["jobs"] == [expected] * 4
+    # Stopped while its processes live, it takes them with it.
+    assert (result["forked"], result["alive"]) == (2, [])
     assert done.stderr == ""
 
 
