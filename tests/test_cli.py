@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
 import signal
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -12,10 +12,11 @@ import mlflow
 import pytest
 from hydra.core.config_store import ConfigStore
 
+from commands import start_command
 from mnist_flow import cli
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Terminated, UndeliveredError
 from mnist_flow.sweeps.session import get_session, open_session
-from support import QUICK, command_environment, wait_until
+from support import QUICK, wait_until
 
 
 class FakeSweep:
@@ -214,25 +215,20 @@ def test_multirun_is_put_before_the_overrides(run_main, monkeypatch, given, seen
     assert found.arguments == seen
 
 
-def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path):
-    command = [sys.executable, "-m", "mnist_flow.train", "-m", *QUICK, "epochs=100000", "reg=0,1e-5"]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=command_environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        # A shell starts background jobs with SIGINT ignored, and the tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert stderr.endswith("error: interrupted\n")
-    assert "Traceback" not in stderr
+@pytest.mark.parametrize(("launcher", "n_running"), [("basic", 1), ("local_pool", 2)])
+def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_running):
+    arguments = (*QUICK, "epochs=100000", "reg=0,1e-5", f"hydra/launcher={launcher}")
+    with (tmp_path / "errors.txt").open("w") as errors:
+        process = start_command(tmp_path, "-m", "mnist_flow.train", "-m", *arguments, stderr=errors)
+    wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) == n_running)
+    # On a terminal Ctrl-C reaches all processes of the command.
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    printed = (tmp_path / "errors.txt").read_text()
+    assert "error: interrupted\n" in printed
+    assert "Traceback" not in printed
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("mnist_flow")
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.data.tags["mnist_flow.kind"]: run.info.status for run in runs} == {"sweep": "KILLED", "train": "KILLED"}
+    found = sorted((run.data.tags["mnist_flow.kind"], run.info.status) for run in runs)
+    assert found == [("sweep", "KILLED")] + [("train", "KILLED")] * n_running

@@ -35,7 +35,8 @@ described = Parallel(n_jobs=2, batch_size=1)(delayed(describe)() for _ in range(
 (server,) = [psutil.Process(pid) for pid in {job["parent"] for job in described}]
 forked = server.children()
 stop_fork_server()
-alive = [process.pid for process in [server, *forked] if process.is_running() and process.status() != "zombie"]
+_, left = psutil.wait_procs([server, *forked], timeout=10)
+alive = [process.pid for process in left]
 result = {"main_imported": "tensorflow" in sys.modules, "jobs": described, "forked": len(forked), "alive": alive}
 print(json.dumps(result))
 """
