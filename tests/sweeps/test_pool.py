@@ -13,7 +13,7 @@ from support import PROJECT_DIR, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pool's processes are not forked")
 
 POOL = """
-import json, sys
+import json, multiprocessing, sys, time
 import psutil
 from joblib import Parallel, delayed
 from mnist_flow.sweeps.pool import start_fork_server, stop_fork_server
@@ -32,12 +32,15 @@ def describe():
 
 start_fork_server(n_workers=1000)
 described = Parallel(n_jobs=2, batch_size=1)(delayed(describe)() for _ in range(4))
-(server,) = [psutil.Process(pid) for pid in {job["parent"] for job in described}]
-forked = server.children()
+forked = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(600,), daemon=True)
+forked.start()
+server = psutil.Process(described[0]["parent"])
+of_server = [child.pid for child in server.children()]
+watched = [server, psutil.Process(forked.pid)]
 stop_fork_server()
-_, left = psutil.wait_procs([server, *forked], timeout=10)
-alive = [process.pid for process in left]
-result = {"main_imported": "tensorflow" in sys.modules, "jobs": described, "forked": len(forked), "alive": alive}
+_, left = psutil.wait_procs(watched, timeout=5)
+result = {"main_imported": "tensorflow" in sys.modules, "jobs": described}
+result |= {"forked": forked.pid in of_server, "left": [process.pid for process in left]}
 print(json.dumps(result))
 """
 EARLY_END = """
@@ -110,8 +113,8 @@ def test_processes_of_a_pool_are_forked_from_one_that_has_imported_everything():
     assert len({job.pop("parent") for job in result["jobs"]}) == 1
     expected = {"imported": [True] * 3, "threads": [1], "variable": "1", "project_run": None, "interruptible": True}
     assert result["jobs"] == [expected] * 4
-    # Stopped while its processes live, it takes them with it.
-    assert (result["forked"], result["alive"]) == (2, [])
+    # Stopped while a process that it has forked lives, it takes that with it.
+    assert (result["forked"], result["left"]) == (True, [])
     assert done.stderr == ""
 
 
