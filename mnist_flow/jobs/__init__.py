@@ -1,1 +1,1 @@
-"""What a sweep consists of: jobs, their identity, what is known of each, and tables of them."""
+"""The jobs of a sweep: their composition, their identity, their runs on the tracking server, and tables of them."""

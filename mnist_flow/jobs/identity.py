@@ -14,19 +14,19 @@ from mnist_flow.runtime.environment import count_cores
 
 @dataclass(frozen=True)
 class Identity:
-    """Three names of a run, each 16 hex digits."""
+    """Three names of a run, each of 16 hexadecimal digits."""
 
-    # Everything that can change the result: on one machine, with one version of the code and of all packages, equal
-    # fingerprints mean equal results.
+    # Stands for everything that can change the result: on one machine, with one version of the code and of all
+    # packages, equal fingerprints mean equal results.
     fingerprint: str
-    # The same without the seed: replicates share it.
+    # Like the fingerprint, without the seed: replicates share it.
     group: str
-    # The same as the fingerprint without the data's digest: tells changed data from a new config.
+    # Like the fingerprint, without the digest of the data: tells changed data from a new config.
     recipe: str
 
 
 def identify(config: TrainConfig, data_digest: str) -> Identity:
-    """Name the run that `config` describes on the data with this digest."""
+    """Name the run that a config describes, on the data with this digest."""
     described = describe_identity(config, data_digest)
     without_seed = {key: value for key, value in described.items() if key != "seed"}
     return Identity(
@@ -37,9 +37,10 @@ def identify(config: TrainConfig, data_digest: str) -> Identity:
 
 
 def describe_identity(config: TrainConfig, data_digest: str) -> dict[str, Any]:
-    """Everything that can change the result: the config less paths, tracking, evaluation and speed, and the data.
+    """Return everything that can change a run's result.
 
-    Different identities may give equal results, too (a model's name, say, is part of it).
+    That is the digest of the data, and the config without paths, tracking, evaluation and speed. Different identities
+    may give equal results, too: a model's name, for example, is part of it.
     """
     identity = {key: value for key, value in config.list_params().items() if not key.startswith(INCIDENTAL)}
     identity["training.threads"] = config.training.threads or count_cores()
@@ -48,6 +49,6 @@ def describe_identity(config: TrainConfig, data_digest: str) -> dict[str, Any]:
 
 
 def compute_fingerprint(content: Mapping[str, Any]) -> str:
-    """16 hex digits: equal exactly when the canonical JSON of `content` is equal."""
+    """Return 16 hexadecimal digits that are equal exactly when the canonical JSON of `content` is equal."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

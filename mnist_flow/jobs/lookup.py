@@ -1,4 +1,4 @@
-"""Asks the server which jobs are done, which go on and which are new."""
+"""Look jobs up on the tracking server: which of them are done, which are running, and which are new."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def look_up(jobs: Sequence[Job], experiment_id: str, parent_run_id: str | None = None) -> list[PlannedJob]:
-    """The jobs with the runs they already have; a few requests for any number of jobs.
+    """Find the run that each job already has, with a few requests for any number of jobs.
 
     Args:
         jobs: to look for.
@@ -36,13 +36,13 @@ def look_up(jobs: Sequence[Job], experiment_id: str, parent_run_id: str | None =
 
 
 def match(past: Sequence[PastRun], jobs: Sequence[Job]) -> list[PlannedJob]:
-    """`plan.plan_jobs` with the code and the checkpoints that are here."""
+    """Match jobs with past runs, given the code and the checkpoints of this machine; see `plan.plan_jobs`."""
     folder = jobs[0].config.training.checkpoint_dir if jobs else None
     return plan_jobs(jobs, past, code=digest_code(), has_checkpoint=lambda run_id: has_checkpoint(folder, run_id))
 
 
 def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
-    """Print what a command would do. Imports no TensorFlow and changes nothing.
+    """Print which jobs a command would train and how long that would take; change nothing.
 
     Raises:
         TrackingError: the server does not answer.
@@ -59,7 +59,7 @@ def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
 
 
 def _fetch_of_models(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
-    """Runs of the jobs' models on the jobs' data: a request for each such pair, however many jobs have it."""
+    """Fetch the runs of the jobs' models on the jobs' data, with one request per pair of model and data set."""
     from mnist_flow import tracking
 
     pairs = {(job.config.model.name, job.config.data.name): job.config.tracking.stale_after for job in jobs}

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep are done, which go on, which are new, and how long they will take. Pure."""
+"""Match the jobs of a sweep with past runs, and estimate how long the rest will take. Asks no server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mnist_flow.jobs.composition import Job
 if TYPE_CHECKING:
     from mnist_flow.tracking import PastRun
 
-# finished: skipped. alive: another process trains it. interrupted: goes on from its checkpoint. new: no such run.
+# finished: is skipped. alive: another process trains it. interrupted: is resumed from its checkpoint. new: has no run.
 State = Literal["finished", "alive", "interrupted", "new"]
 
 
-# Seconds that a run takes for loading, measuring and logging, at most.
+# Seconds that a run takes at most for everything but its training: loading, evaluation, logging.
 _BESIDES_TRAINING = 10.0
-# Params that a run's speed depends on.
+# Params on which the speed of a run depends.
 _SAME_SPEED = ("model.name", "model.hidden_units", "data.name")
 
 
@@ -29,9 +29,9 @@ class PlannedJob:
     job: Job
     state: State
     run: PastRun | None
-    # Finished by another version of the code; an interrupted run goes on with its own only.
+    # The run was finished by another version of the code. (An interrupted run is resumed only by its own version.)
     other_code: bool = False
-    # New, but a finished run has the same config and other data.
+    # The job is new, but a finished run has the same config and other data.
     other_data: bool = False
 
 
@@ -42,7 +42,7 @@ def plan_jobs(
     code: str,
     has_checkpoint: Callable[[str], bool],
 ) -> list[PlannedJob]:
-    """Match jobs with past runs.
+    """Match each job with the run that it already has, if any.
 
     Args:
         jobs: the sweep's.
@@ -79,7 +79,7 @@ def plan_jobs(
 
 
 def _choose(runs: list[PastRun], can_go_on: Callable[[PastRun], bool]) -> tuple[State, PastRun | None]:
-    """The last finished run, else one that goes on elsewhere, else the last that can go on here."""
+    """Choose the last finished run, else the first that another process trains, else the last that can be resumed."""
     finished = [run for run in runs if run.state == "finished"]
     alive = [run for run in runs if run.state == "alive"]
     resumable = [run for run in runs if run.state == "interrupted" and can_go_on(run)]
@@ -93,9 +93,10 @@ def _choose(runs: list[PastRun], can_go_on: Callable[[PastRun], bool]) -> tuple[
 
 
 def estimate_seconds(jobs: Sequence[Job], past_runs: Iterable[PastRun]) -> float | None:
-    """Computing time of jobs, by the seconds an epoch of finished runs of the same model on the same data.
+    """Estimate the computing time of jobs in seconds, from finished runs of the same model on the same data.
 
-    None where a model has no finished run.
+    Returns:
+        The sum over all jobs, as if one ran at a time; None if a model has no finished run yet.
     """
     rates: dict[tuple[str, ...], list[float]] = {}
     for past in past_runs:
@@ -112,7 +113,7 @@ def estimate_seconds(jobs: Sequence[Job], past_runs: Iterable[PastRun]) -> float
 
 
 def _measure_seconds(past: PastRun) -> float:
-    """Of computing: a run that was taken up again has pauses between its start and its end."""
+    """Measure the computing time of a finished run in seconds, without the pause before a run was resumed."""
     if "fit_seconds" not in past.metrics:
         return past.seconds
     return min(past.seconds, past.metrics["fit_seconds"] + _BESIDES_TRAINING)

@@ -1,4 +1,4 @@
-"""A sweep as tables: one row a job, and one row a group of replicates. Pure."""
+"""A sweep as tables: one row per job, and one row per group of replicates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mnist_flow.config.train import INCIDENTAL
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.plan import PlannedJob
 
-# The results of a run, in the order of the tables.
+# Metrics that are the results of a run, in the order of the tables' columns.
 RESULTS = (
     "val_accuracy",
     "val_loss",
@@ -27,7 +27,7 @@ RESULTS = (
 
 
 def read_results(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The results among a finished run's metrics; those of an epoch are the selected epoch's, not the last one's."""
+    """Pick the results from a finished run's metrics; metrics of an epoch are taken from the selected epoch."""
     return {
         name: metrics[key]
         for name in RESULTS
@@ -36,14 +36,14 @@ def read_results(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def find_varying(jobs: Sequence[Job]) -> list[str]:
-    """Config paths that differ among the jobs, the seed last."""
+    """List the config paths whose values differ among the jobs, the seed last."""
     keys = {key: None for job in jobs for key in job.params if not key.startswith(INCIDENTAL)}
     varying = [key for key in keys if len({str(job.params.get(key)) for job in jobs}) > 1]
     return [key for key in varying if key != "seed"] + [key for key in varying if key == "seed"]
 
 
 def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
-    """What tells each job from its siblings, by fingerprint: `reg=1e-05 seed=0`."""
+    """Name each job, by fingerprint, by the params in which it differs from the others: `reg=1e-05 seed=0`."""
     varying = find_varying(jobs)
     return {
         job.identity.fingerprint: " ".join(f"{key}={job.params[key]}" for key in varying if key in job.params)
@@ -53,7 +53,7 @@ def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def build_grid(jobs: Sequence[Job]) -> pd.DataFrame:
-    """One row a job: its number, the params that vary, and its fingerprint."""
+    """Build a table with one row per job: its number, the params that vary, and its fingerprint."""
     varying = find_varying(jobs)
     return pd.DataFrame(
         {
@@ -65,11 +65,11 @@ def build_grid(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.DataFrame:
-    """One row a job: the params that vary, what became of it, its final metrics, and its run.
+    """Build a table with one row per job: the params that vary, its outcome, its results, its run and its group.
 
     Args:
         planned: the jobs with their runs as they are now.
-        outcomes: skipped, resumed, new, failed, missing or elsewhere, one a job.
+        outcomes: one per job: skipped, resumed, new, failed, missing or elsewhere.
     """
     jobs = [one.job for one in planned]
     metrics = [
@@ -88,7 +88,7 @@ def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.
 
 
 def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
-    """One row a group of runs that differ only in seed.
+    """Build a table with one row per group of runs that differ only in the seed.
 
     Args:
         summary: from `build_summary`.
@@ -116,5 +116,5 @@ def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _to_cell(value: object) -> object:
-    """Lists as text: a table's cell holds one thing."""
+    """Write lists and dictionaries as text, because a cell of a table holds one value."""
     return str(value) if isinstance(value, (list, dict)) else value

@@ -10,7 +10,9 @@ _SECRETS = re.compile(r"([?&][^=&\s\"]*(?:password|token|secret)[^=&\s\"]*=)[^&\
 
 
 def hide_credentials(text: str) -> str:
-    """`http://user:word@host/` becomes `http://***@host/`, and `?password=word` `?password=***`, wherever they stand.
+    """Hide credentials anywhere in a text.
+
+    `http://user:word@host/` becomes `http://***@host/`, and `?password=word` becomes `?password=***`.
 
     A blank, a double quote or a slash in the password must be percent-encoded, as URLs ask, or it is not recognised.
     """
@@ -25,7 +27,7 @@ class HidingFormatter(logging.Formatter):
 
 
 class HidingStream:
-    """A text stream that hides credentials in what is written to it; all else is the stream's own."""
+    """Wraps a text stream and hides credentials in what is written to it; everything else is passed on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What the run ran on: packages, machine, code version."""
+"""What a run ran on: packages, machine and version of the code."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _PROJECT_DIR = _PACKAGE_DIR.parent
 
 @lru_cache(maxsize=1)
 def list_packages() -> list[str]:
-    """Installed packages as `name==version`, sorted."""
+    """List the installed packages as `name==version`, sorted."""
     return sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}, key=str.lower)
 
 
 @lru_cache(maxsize=1)
 def describe_machine() -> dict[str, Any]:
-    """Python, operating system, processor, cores, memory in GiB."""
+    """Describe Python, operating system, processor, number of cores, memory in GiB, and the command."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -47,9 +47,9 @@ def describe_machine() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def describe_code() -> dict[str, Any]:
-    """The git commit, whether the working tree differs from it, and the difference; empty where there is no git."""
+    """Describe the git commit and how the working tree differs from it; empty where there is no git."""
     top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "HEAD")
-    # Installed as a package, the folder may lie in somebody else's repository.
+    # If this project is installed as a package, its folder may lie in somebody else's repository.
     if commit is None or top is None or Path(top.strip()).resolve() != _PROJECT_DIR:
         return {}
     diff = _git("diff", "HEAD") or ""
@@ -59,7 +59,7 @@ def describe_code() -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def digest_code(kind: Literal["train", "evaluation"] = "train") -> str:
-    """The version of the code that the numbers of a run of this kind depend on, with or without git.
+    """Return the version of the code on which the numbers of a run of this kind depend, with or without git.
 
     The first 16 hex digits of the SHA-256 of the packages that load, corrupt, build, train and measure; how runs are
     tracked, shown and compared can change without making them doubtful.
@@ -71,8 +71,8 @@ def digest_code(kind: Literal["train", "evaluation"] = "train") -> str:
 
 
 def count_cores() -> int:
-    """Cores that this process may use, its affinity and a container's quota respected."""
-    # Imported here: it takes a while, and a single run that says its threads does without.
+    """Count the cores that this process may use, given its affinity and the quota of a container."""
+    # Imported here: it takes a while, and a single run whose config says the number of threads needs no count.
     from joblib import cpu_count
 
     return int(cpu_count())

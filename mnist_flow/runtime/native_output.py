@@ -1,4 +1,4 @@
-"""What native code writes past Python's streams."""
+"""Hide what native code writes to stderr past Python's streams."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Which process is which, across machines: to tell a run that goes on from one whose process died."""
+"""Names of processes that hold across machines: they tell a run that goes on from one whose process died."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import psutil
 
 
 def describe_process() -> str:
-    """This process as `host/boot/pid/start`: unique across machines, containers and restarts."""
+    """Name this process as `host/boot/pid/start`, which is unique across machines, containers and restarts."""
     return f"{_describe_host()}/{os.getpid()}/{_find_start(psutil.Process())}"
 
 
 def is_alive(process: str) -> bool | None:
-    """Whether a process, named by `describe_process`, still runs; None where it belongs to another machine."""
+    """Tell whether a process, named by `describe_process`, still runs; None if it belongs to another machine."""
     host, pid, start = process.rsplit("/", 2)
     if host != _describe_host():
         return None
@@ -29,16 +29,16 @@ def is_alive(process: str) -> bool | None:
 
 
 def name_process(process: str) -> str:
-    """`process 4242 on HOST`, for people."""
+    """Name a process for people: `process 4242 on HOST`."""
     host, pid, _ = process.rsplit("/", 2)
     return f"process {pid} on {host.partition('/')[0]}"
 
 
 def _find_start(process: psutil.Process) -> str:
-    """When a process started: on Linux in ticks since the boot, since a time of day moves when the clock is set."""
+    """Find when a process started; on Linux in ticks since the boot, because setting the clock moves a time of day."""
     stat = Path(f"/proc/{process.pid}/stat")
     try:
-        # The name before, in parentheses, may hold anything; the start is the twentieth field after it.
+        # The start is the twentieth field after the program's name, which is in parentheses and may contain anything.
         return stat.read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return f"{process.create_time():.2f}"
@@ -46,7 +46,7 @@ def _find_start(process: psutil.Process) -> str:
 
 @lru_cache(maxsize=1)
 def _describe_host() -> str:
-    """Host name, and what tells two boots and two containers of one host apart."""
+    """Describe the host: its name, and what tells two boots and two containers of one host apart."""
     parts = []
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.is_file():

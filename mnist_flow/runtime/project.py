@@ -1,4 +1,4 @@
-"""Between `mlflow run` and Hydra: what MLproject's commands call.
+"""Translate the arguments of `mlflow run` into Hydra's: the commands in MLproject call this module.
 
 `mlflow run` hands over all overrides as one shell-quoted argument, and a parameter that MLproject does not declare
 (`-P reg=1e-5`) as `--reg 1e-5`. Hydra wants `key=value` arguments.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """Arguments as `mlflow run` builds them → arguments as Hydra takes them.
+    """Convert arguments as `mlflow run` builds them into arguments as Hydra takes them.
 
     >>> to_hydra_arguments(["model=lenet5 reg=1e-5", "--seed", "3"])
     ['model=lenet5', 'reg=1e-5', 'seed=3']

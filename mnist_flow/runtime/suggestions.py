@@ -1,11 +1,11 @@
-"""The nearest known names to one that is unknown."""
+"""Suggest known names that resemble an unknown one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'epochs'?` for the close matches of a dotted name, or `.` where none is close.
+    """Return `; did you mean 'epochs'?` with the known names that resemble a dotted name, or `.` if none does.
 
     A name also matches by its last part: `learning_rate` finds `optimizer.learning_rate`.
     """
