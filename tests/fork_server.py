@@ -36,7 +36,7 @@ _IMPORTED_LATER = (
     "tensorflow",
 )
 # It changes the signals of the process that imports it.
-_NOT_IMPORTED = "mnist_flow.sweeps.pool_server"
+_NOT_IMPORTED = "mnist_flow.sweeps.preload"
 _PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -127,7 +127,7 @@ def test_the_code_version_changes_with_files_that_numbers_depend_on_and_nothing_
     assert re.fullmatch("[0-9a-f]{16}", first)
     assert first == environment.digest_code()
     (folder / "notes.txt").write_text("x")
-    terminal = folder / "runtime" / "terminal.py"
+    terminal = folder / "runtime" / "terminal" / "tables.py"
     terminal.write_text(terminal.read_text() + "#\n")
     (folder / "analysis" / "new.py").touch()
     assert digest() == first
