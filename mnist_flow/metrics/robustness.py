@@ -1,4 +1,4 @@
-"""A classifier measured under many conditions: on shifted, rotated and noisy images. Plain values in, a table out."""
+"""Measures a classifier under many conditions: on shifted, rotated and noisy images. Plain values in, a table out."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mnist_flow.data.transforms import DIRECTIONS, Fill, rotate_images, shift_im
 from mnist_flow.metrics.classification import evaluate_predictions
 
 Transform = Callable[[FloatArray], FloatArray]
-# images → class probabilities (n, 10)
+# images → class probabilities (n, classes)
 Predict = Callable[[FloatArray], FloatArray]
 
-# `direction` of the images that stay where they are.
+# Value of the column `direction` for images that stay where they are.
 UNMOVED = "none"
 
 
@@ -34,7 +34,7 @@ class Condition:
 
 
 def list_shifts(max_pixels: int, directions: Sequence[str], fills: Sequence[Fill]) -> list[Condition]:
-    """Shifts by 1 to `max_pixels` in each direction, and by none once, with each fill.
+    """List shifts by 1 to `max_pixels` in each direction, and by none once, with each fill.
 
     Returns:
         Conditions with the columns direction (`none` for 0 pixels), pixels, dx, dy, fill.
@@ -62,10 +62,10 @@ def list_shifts(max_pixels: int, directions: Sequence[str], fills: Sequence[Fill
 
 
 def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condition]:
-    """Normal noise of each standard deviation, in each of several draws.
+    """List normal noise of each standard deviation, in each of several draws.
 
     A draw is the same noise for every model and, scaled, for every standard deviation, so that differences between them
-    are not chance.
+    are not due to chance.
 
     Returns:
         Conditions with the columns stddev, draw.
@@ -74,7 +74,7 @@ def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condi
 
 
 def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
-    """Salt and pepper of each level, in each of several draws; a draw is the same for every model and level.
+    """List salt and pepper of each level, in each of several draws; a draw is the same for every model and level.
 
     Returns:
         Conditions with the columns level, draw.
@@ -94,7 +94,7 @@ def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple
 
 
 def list_rotations(degrees: Sequence[float]) -> list[Condition]:
-    """Rotations by each angle.
+    """List rotations by each angle, degrees counter-clockwise.
 
     Returns:
         Conditions with the column degrees.
@@ -109,13 +109,13 @@ def measure_conditions(
 
     Args:
         conditions: the rows.
-        images: float32 (n, 28, 28, 1), pixel range [0, 1].
-        labels: int (n,), 0 to 9.
+        images: float32 (n, height, width, channels) in [0, 1].
+        labels: int (n,), the classes.
         predict: the classifier.
 
     Returns:
         A row a condition: its columns, then n (images), accuracy and its binomial standard_error, macro_recall (the
-        share of each digit that is found, the mean over the digits there are) and cross_entropy (nats).
+        recall, mean over the classes there are) and cross_entropy (nats).
     """
     return pd.DataFrame(
         [
@@ -125,42 +125,13 @@ def measure_conditions(
     )
 
 
-def compute_headlines(measure: str, table: pd.DataFrame) -> dict[str, float]:
-    """The few numbers of a table by which runs are compared.
-
-    Args:
-        measure: shift, gaussian, salt_and_pepper or rotation.
-        table: from `measure_conditions`.
-
-    Returns:
-        For every measure `{measure}_mean_accuracy` and `{measure}_worst_accuracy` over all conditions. Shifts: the
-        worst accuracy at each number of pixels, of straight and of diagonal shifts apart, since these move along both
-        axes. Noise: the mean accuracy over the draws of each level. Rotations: the worse accuracy of both senses.
-    """
-    numbers = {"mean_accuracy": table["accuracy"].mean(), "worst_accuracy": table["accuracy"].min()}
-    match measure:
-        case "shift":
-            diagonal = (table["dx"] != 0) & (table["dy"] != 0)
-            for name, rows in (("worst", table[~diagonal]), ("worst_diagonal", table[diagonal])):
-                for pixels, accuracies in rows.groupby("pixels")["accuracy"]:
-                    numbers[f"{name}_accuracy_at_{pixels}_pixels"] = accuracies.min()
-        case "rotation":
-            for degrees, accuracies in table.groupby(table["degrees"].abs())["accuracy"]:
-                numbers[f"worst_accuracy_at_{degrees:g}_degrees"] = accuracies.min()
-        case "gaussian" | "salt_and_pepper":
-            column = {"gaussian": "stddev", "salt_and_pepper": "level"}[measure]
-            for strength, accuracies in table.groupby(column)["accuracy"]:
-                numbers[f"accuracy_at_{column}_{strength:g}"] = accuracies.mean()
-    return {f"{measure}_{name}": float(value) for name, value in numbers.items()}
-
-
-def _list_noise(add: AddNoise, column: str, strengths: Sequence[float], draws: int, seed: int) -> list[Condition]:
+def _list_noise(add: AddNoise, column: str, levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
     return [
-        Condition({column: strength, "draw": draw}, partial(_add_noise, add, strength, (seed, draw)))
-        for strength in strengths
+        Condition({column: level, "draw": draw}, partial(_add_noise, add, level, (seed, draw)))
+        for level in levels
         for draw in range(draws)
     ]
 
 
-def _add_noise(add: AddNoise, strength: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
-    return add(images, strength, np.random.default_rng(key))
+def _add_noise(add: AddNoise, level: float, key: tuple[int, int], images: FloatArray) -> FloatArray:
+    return add(images, level, np.random.default_rng(key))

@@ -257,15 +257,15 @@ def test_flatten_resolves_references():
     ("overrides", "message"),
     [
         (["measure=[]"], "measure: nothing is chosen; choose from denoising feature_maps gaussian latent rotation"),
-        (["measure.shift.max_pixels=28"], "measure.shift.max_pixels=28: must be less than or equal to 27"),
+        (["measure.shift.max_pixels=0"], "measure.shift.max_pixels=0: must be greater than or equal to 1"),
         (["measure.shift.directions=[north]"], "measure.shift.directions[0]=north: must be 'right', 'left'"),
         (["measure.shift.fills=[wrap,wrap]"], "measure.shift.fills=['wrap', 'wrap']: holds a value twice"),
         (["measure.gaussian.stddevs=[-1]"], "measure.gaussian.stddevs[0]=-1: must be greater than or equal to 0"),
         (["measure.salt_and_pepper.levels=[]"], "measure.salt_and_pepper.levels=[]: "),
         (["measure.rotation.degrees=[200]"], "measure.rotation.degrees[0]=200: must be less than or equal to 180"),
         (
-            ["measure=feature_maps", "measure.feature_maps.digits=[10]"],
-            "measure.feature_maps.digits[0]=10: must be less",
+            ["measure=feature_maps", "measure.feature_maps.digits=[-1]"],
+            "measure.feature_maps.digits[0]=-1: must be greater",
         ),
         (
             ["measure=feature_maps", "measure.feature_maps.layers=[a,a]"],

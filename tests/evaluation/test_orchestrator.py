@@ -225,7 +225,7 @@ def test_an_evaluation_that_another_process_makes_is_not_made_twice(client, expe
 def test_evaluations_by_other_code_count_and_are_made_anew_on_demand(client, trained, monkeypatch, caplog):
     chosen = f"run_ids=[{trained[0].info.run_id}]"
     first = evaluate_runs(compose_evaluate(*SHORT, chosen))
-    monkeypatch.setattr("mnist_flow.evaluation.orchestrator.digest_code", lambda kind: "another")
+    monkeypatch.setattr("mnist_flow.evaluation.plan.digest_code", lambda kind: "another")
     kept = evaluate_runs(compose_evaluate(*SHORT, chosen))
     assert kept["evaluation"].tolist() == first["evaluation"].tolist()
     assert "by another version of the code" in caplog.text

@@ -1,10 +1,8 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from mnist_flow.metrics.robustness import (
     Condition,
-    compute_headlines,
     list_gaussian,
     list_rotations,
     list_salt_and_pepper,
@@ -52,9 +50,9 @@ def test_an_unknown_direction_is_told():
     [(list_gaussian, "stddev"), (list_salt_and_pepper, "level")],
     ids=["gaussian", "salt_and_pepper"],
 )
-def test_noise_is_listed_by_strength_and_draw_and_repeatable(images, make, column):
+def test_noise_is_listed_by_level_and_draw_and_repeatable(images, make, column):
     conditions = make([0.0, 0.5], draws=2, seed=3)
-    expected = [{column: strength, "draw": draw} for strength in (0.0, 0.5) for draw in (0, 1)]
+    expected = [{column: level, "draw": draw} for level in (0.0, 0.5) for draw in (0, 1)]
     assert [one.columns for one in conditions] == expected
     unchanged, _, first, second = [one.transform(images) for one in conditions]
     np.testing.assert_array_equal(unchanged, images)
@@ -63,7 +61,7 @@ def test_noise_is_listed_by_strength_and_draw_and_repeatable(images, make, colum
     assert not np.array_equal(make([0.5], draws=1, seed=4)[0].transform(images), first)
 
 
-def test_a_draw_of_gaussian_noise_is_the_same_at_every_strength(images):
+def test_a_draw_of_gaussian_noise_is_the_same_at_every_level(images):
     weak, strong = (one.transform(images) - images for one in list_gaussian([0.25, 0.5], draws=1, seed=0))
     np.testing.assert_allclose(strong, 2 * weak, atol=1e-6)
 
@@ -99,39 +97,3 @@ def test_conditions_are_measured_against_literals():
     # All zeros and no one is found; the digits that are not there do not count.
     assert table["macro_recall"].tolist() == [1.0, 0.5]
     np.testing.assert_allclose(table["cross_entropy"], [-np.log(0.8), -(np.log(0.8) + 3 * np.log(0.2)) / 4], rtol=1e-6)
-
-
-def test_headlines_of_shifts_keep_straight_and_diagonal_ones_apart():
-    table = pd.DataFrame([one.columns for one in list_shifts(1, ["right", "up", "up_right"], ["wrap"])]).assign(
-        accuracy=[0.9, 0.8, 0.7, 0.5]
-    )
-    assert compute_headlines("shift", table) == pytest.approx(
-        {
-            "shift_mean_accuracy": 0.725,
-            "shift_worst_accuracy": 0.5,
-            "shift_worst_accuracy_at_0_pixels": 0.9,
-            "shift_worst_accuracy_at_1_pixels": 0.7,
-            "shift_worst_diagonal_accuracy_at_1_pixels": 0.5,
-        }
-    )
-
-
-def test_headlines_of_noise_are_means_over_the_draws():
-    table = pd.DataFrame({"level": [0.0, 0.0, 0.5, 0.5], "draw": [0, 1, 0, 1], "accuracy": [0.9, 0.9, 0.4, 0.6]})
-    assert compute_headlines("salt_and_pepper", table) == pytest.approx(
-        {
-            "salt_and_pepper_mean_accuracy": 0.7,
-            "salt_and_pepper_worst_accuracy": 0.4,
-            "salt_and_pepper_accuracy_at_level_0": 0.9,
-            "salt_and_pepper_accuracy_at_level_0.5": 0.5,
-        }
-    )
-    names = compute_headlines("gaussian", table.rename(columns={"level": "stddev"}))
-    assert names["gaussian_accuracy_at_stddev_0.5"] == pytest.approx(0.5)
-
-
-def test_headlines_of_rotations_are_the_worse_of_both_senses():
-    table = pd.DataFrame({"degrees": [-30.0, 0.0, 30.0], "accuracy": [0.4, 0.9, 0.6]})
-    headlines = compute_headlines("rotation", table)
-    assert headlines["rotation_worst_accuracy_at_30_degrees"] == 0.4
-    assert headlines["rotation_worst_accuracy_at_0_degrees"] == 0.9

@@ -1,4 +1,4 @@
-"""A classifier behind a denoiser: what it finds on noisy images, and on the same images denoised (report 002-4C)."""
+"""A classifier behind a denoiser: its accuracy on noisy images, and on the same images denoised (report 002-4C)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from pydantic import Field
 
 from mnist_flow.config.evaluate import PartnerConfig
 from mnist_flow.config.section import Count, Fraction, OptionSection, Seed
-from mnist_flow.data.arrays import FloatArray, IntArray
-from mnist_flow.evaluation.subject import Outcome, Subject
-from mnist_flow.figures import plot_image_rows
+from mnist_flow.evaluation.subject import EvaluationResult, Subject
+from mnist_flow.figures.plots import plot_image_rows
 from mnist_flow.metrics.classification import choose_one_of_each, evaluate_predictions
 from mnist_flow.metrics.reconstruction import DENOISED, MEDIAN, NOISY, compute_psnr, compute_ssim, filter_median
 from mnist_flow.metrics.robustness import list_gaussian, list_salt_and_pepper
 
-_NOISES = {"salt_and_pepper": ("level", list_salt_and_pepper), "gaussian": ("stddev", list_gaussian)}
-
-
-# What the measured model may be for.
 TASKS = ("classification",)
-# What the other models that take part are for, by their key in the config.
 PARTNER_TASKS = {"denoiser": "reconstruction"}
+# Of each kind of noise, the table's column of the noise level, and what lists the conditions.
+_NOISES = {"salt_and_pepper": ("level", list_salt_and_pepper), "gaussian": ("stddev", list_gaussian)}
 
 
 class Config(OptionSection):
@@ -38,79 +34,74 @@ class Config(OptionSection):
     denoiser: PartnerConfig
 
 
-def measure(name: str, settings: Config, subject: Subject) -> Outcome:
+def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     """Measure the classifier on noisy, median-filtered and denoised test images, and the images themselves.
 
     Returns:
-        Table `denoising`: three rows a strength and draw. level or stddev, draw, input (noisy, median_3x3, denoised),
-        denoiser (its model and noise; empty where it has no part), n, accuracy, standard_error (binomial),
-        macro_recall (the mean over the digits), recall_0 … recall_9, cross_entropy (nats), and of the first
-        `quality_images` images psnr (dB) and ssim. Metrics: macro recalls at each strength, means over the draws.
-        `samples/denoised.npz` holds one test image of each digit: original, float32 (10, 28, 28, 1), levels, noisy and
-        denoised, (levels, 10, 28, 28, 1), and what the denoiser is called.
+        Table `denoising`: three rows a noise level and draw. level or stddev, draw, input (noisy, median_3x3,
+        denoised), denoiser (label of its model; empty where it has no part), n, accuracy, standard_error (binomial),
+        macro_recall (the mean over the classes), cross_entropy (nats), a column `recall_{class name}` for each class,
+        and of the first `quality_images` images psnr (dB) and ssim. Metrics: macro recalls at each noise level, means
+        over the draws. `samples/denoised.npz` holds one test image of each class: original, float32 (classes, height,
+        width, channels), levels, noisy and denoised, (levels, classes, height, width, channels), and the denoiser's
+        label.
     """
     classifier, denoiser, test = subject.measured, subject.partners["denoiser"], subject.data_set.test
-    column, list_noise = _NOISES[settings.noise]
-    few = slice(settings.quality_images)
+    column, list_noise = _NOISES[config.noise]
+    few = slice(config.quality_images)
     rows = []
-    for condition in list_noise(settings.levels, settings.draws, settings.seed):
+    for condition in list_noise(config.levels, config.draws, config.seed):
         noisy = condition.transform(test.images)
-        for which, images in ((NOISY, noisy), (MEDIAN, filter_median(noisy)), (DENOISED, denoiser.predict(noisy))):
+        for method, x in ((NOISY, noisy), (MEDIAN, filter_median(noisy)), (DENOISED, denoiser.predict(noisy))):
+            result = evaluate_predictions(classifier.predict(x), test.labels)
+            recalls = zip(subject.data_set.class_names, result.recalls, strict=True)
             rows.append(
                 {
                     **condition.columns,
-                    "input": which,
-                    "denoiser": denoiser.label if which == DENOISED else "",
-                    **_describe(classifier.predict(images), test.labels),
-                    "psnr": compute_psnr(test.images[few], images[few]),
-                    "ssim": compute_ssim(test.images[few], images[few]),
+                    "input": method,
+                    "denoiser": denoiser.label if method == DENOISED else "",
+                    **result.list_measures(),
+                    **{f"recall_{class_name}": float(recall) for class_name, recall in recalls},
+                    "psnr": compute_psnr(test.images[few], x[few]),
+                    "ssim": compute_ssim(test.images[few], x[few]),
                 }
             )
     table = pd.DataFrame(rows)
     metrics = {
-        f"{which}_macro_recall_at_{column}_{strength:g}": float(
-            table.loc[(table["input"] == which) & (table[column] == strength), "macro_recall"].mean()
-        )
-        for which in (NOISY, MEDIAN, DENOISED)
-        for strength in settings.levels
+        f"{method}_macro_recall_at_{column}_{level:g}": float(recalls.mean())
+        for (method, level), recalls in table.groupby(["input", column])["macro_recall"]
     }
-    return Outcome(metrics, {f"tables/{name}.json": table}, *_draw_strip(settings, subject))
+    return EvaluationResult(metrics, {f"tables/{name}.json": table}, *_draw_samples(config, subject))
 
 
-def _draw_strip(settings: Config, subject: Subject) -> tuple[dict[str, Figure], dict[str, Mapping[str, np.ndarray]]]:
-    """One test image of each digit at the levels to be shown: a figure, and the images themselves."""
-    column, list_noise = _NOISES[settings.noise]
+def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Choose the columns of the command's table: macro recalls at the noise level nearest to one half."""
+    levels = {float(key.rpartition("_")[2]) for key in metrics}
+    middle = min(levels, key=lambda level: abs(level - 0.5))
+    return {
+        f"{method} recall at {middle:g}": value
+        for method in (NOISY, DENOISED)
+        for key, value in metrics.items()
+        if key.startswith(f"{method}_") and key.endswith(f"_{middle:g}")
+    }
+
+
+def _draw_samples(config: Config, subject: Subject) -> tuple[dict[str, Figure], dict[str, Mapping[str, np.ndarray]]]:
+    """Draw one test image of each class at the levels to be shown; returns the figure, and the images themselves."""
+    column, list_noise = _NOISES[config.noise]
     denoiser, test = subject.partners["denoiser"], subject.data_set.test
     original = test.images[choose_one_of_each(test.labels)]
-    noisy = [one.transform(original) for one in list_noise(settings.shown_levels, 1, settings.seed)]
-    denoised = [denoiser.predict(images) for images in noisy]
+    noisy = [one.transform(original) for one in list_noise(config.shown_levels, 1, config.seed)]
+    denoised = [denoiser.predict(x) for x in noisy]
     rows = [("original", original)]
-    for strength, before, after in zip(settings.shown_levels, noisy, denoised, strict=True):
-        rows += [(f"{column} {strength:g}: {NOISY}", before), (DENOISED, after)]
+    for level, before, after in zip(config.shown_levels, noisy, denoised, strict=True):
+        rows += [(f"{column} {level:g}: {NOISY}", before), (DENOISED, after)]
     arrays = {
         "denoiser": np.array(denoiser.label),
         "original": original,
-        "levels": np.array(settings.shown_levels, dtype=np.float32),
+        "levels": np.array(config.shown_levels, dtype=np.float32),
         "noisy": np.stack(noisy),
         "denoised": np.stack(denoised),
     }
     figure = plot_image_rows(rows, f"{denoiser.label}: test images")
     return {"samples/denoised.png": figure}, {"samples/denoised.npz": arrays}
-
-
-def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """The columns of the command's table: macro recalls at the strength nearest to one half."""
-    strengths = {float(key.rpartition("_")[2]) for key in metrics}
-    middle = min(strengths, key=lambda strength: abs(strength - 0.5))
-    return {
-        f"{which} recall at {middle:g}": value
-        for which in (NOISY, DENOISED)
-        for key, value in metrics.items()
-        if key.startswith(f"{which}_") and key.endswith(f"_{middle:g}")
-    }
-
-
-def _describe(probabilities: FloatArray, labels: IntArray) -> dict[str, float]:
-    evaluation = evaluate_predictions(probabilities, labels)
-    recalls = {f"recall_{digit}": float(recall) for digit, recall in enumerate(evaluation.recalls)}
-    return {**evaluation.list_measures(), **recalls}

@@ -1,4 +1,4 @@
-"""What every layer of a network gives for some digits: report 002-3A draws the maps of its convolutions."""
+"""The outputs of every layer of a network for some images: report 002-3A draws the feature maps of its convolutions."""
 
 from __future__ import annotations
 
@@ -9,48 +9,60 @@ import numpy as np
 from pydantic import Field
 
 from mnist_flow.config.section import OptionSection
-from mnist_flow.errors import RunError
-from mnist_flow.evaluation.subject import Outcome, Subject
+from mnist_flow.data.dataset import DatasetInfo
+from mnist_flow.errors import ConfigError, RunError
+from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.metrics.classification import choose_one_of_each
 from mnist_flow.models.activations import summarise_activations
 
-# What the measured model may be for.
 TASKS = ("classification", "reconstruction")
 
 
 class Config(OptionSection):
-    digits: Annotated[list[Annotated[int, Field(ge=0, le=9)]], Field(min_length=1)]
+    digits: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     layers: Literal["all"] | Annotated[list[str], Field(min_length=1)]
 
 
-def measure(name: str, settings: Config, subject: Subject) -> Outcome:
-    """Keep the outputs of the chosen layers for the first test image of each chosen digit.
+def check(name: str, config: Config, info: DatasetInfo) -> None:
+    """Refuse labels that the data set does not have.
+
+    Raises:
+        ConfigError: a label is too high.
+    """
+    if max(config.digits) >= info.n_classes:
+        raise ConfigError(
+            f"measure.{name}.digits={config.digits}: must be from 0 to {info.n_classes - 1}, the labels of {info.name}"
+        )
+
+
+def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
+    """Keep the outputs of the chosen layers for the first test image of each chosen label.
 
     Returns:
         Table `feature_maps`: a row a layer, see `activations.summarise_activations`. Metrics: share_zero of each layer.
-        The arrays `samples/feature_maps.npz` hold images (n, 28, 28, 1) float32 in [0, 1], labels (n,) int, the texts
-        layers and kinds, one a layer from input to output, and of each its outputs as output_1, output_2, …, float32
-        (n, height, width, maps) or (n, units).
+        The arrays `samples/feature_maps.npz` hold images (n, height, width, channels) float32 in [0, 1], labels (n,)
+        int, the texts layers and kinds, one a layer from input to output, and the outputs of each layer as output_1,
+        output_2, …, float32 (n, height, width, maps) or (n, units).
 
     Raises:
-        RunError: the model has no such layer, or no test image shows a digit.
+        RunError: the model has no such layer, or no test image has a label.
     """
-    # With TensorFlow behind it, which a plan of measurements does without.
+    # Imports TensorFlow, which a plan of evaluations does without.
     from mnist_flow.models.inspection import compute_activations
 
     test, measured = subject.data_set.test, subject.measured
     first = {int(test.labels[index]): index for index in choose_one_of_each(test.labels)}
-    if absent := [str(digit) for digit in settings.digits if digit not in first]:
-        raise RunError(f"measure.{name}.digits={settings.digits}: no test image shows {' '.join(absent)}")
-    shown = [first[digit] for digit in settings.digits]
+    if absent := [str(label) for label in config.digits if label not in first]:
+        raise RunError(f"measure.{name}.digits={config.digits}: no test image shows {' '.join(absent)}")
+    shown = [first[label] for label in config.digits]
     activations = compute_activations(measured.model, measured.scale_images(test.images[shown]))
-    if settings.layers != "all":
+    if config.layers != "all":
         known = [one.layer for one in activations]
-        if unknown := [layer for layer in settings.layers if layer not in known]:
+        if unknown := [layer for layer in config.layers if layer not in known]:
             raise RunError(f"measure.{name}.layers: no layer '{unknown[0]}'; choose all, or from {' '.join(known)}")
-        activations = [one for one in activations if one.layer in settings.layers]
+        activations = [one for one in activations if one.layer in config.layers]
     table = summarise_activations(activations)
-    return Outcome(
+    return EvaluationResult(
         metrics={
             f"share_zero_{layer}": share for layer, share in zip(table["layer"], table["share_zero"], strict=True)
         },
@@ -68,5 +80,5 @@ def measure(name: str, settings: Config, subject: Subject) -> Outcome:
 
 
 def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """The columns of the command's table: none, since every model has other layers."""
+    """Choose no columns of the command's table, since every model has other layers."""
     return {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
 from mnist_flow.config.section import Count, NonNegative, OptionSection, Seed
-from mnist_flow.evaluation.conditions import measure_under, summarise_accuracies
-from mnist_flow.evaluation.subject import Outcome, Subject
+from mnist_flow.evaluation.conditions import average_draws, measure_under, summarise_accuracies
+from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.metrics.robustness import list_gaussian
 
 TASKS = ("classification",)
@@ -21,6 +22,7 @@ class Config(OptionSection):
     seed: Seed
 
 
-def measure(name: str, config: Config, subject: Subject) -> Outcome:
-    """Measure the classifier under every condition that the config describes."""
-    return measure_under(name, list_gaussian(**config.model_dump()), subject)
+def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
+    """Measure the classifier at each standard deviation and draw. Headlines: the mean over the draws of each."""
+    conditions = list_gaussian(config.stddevs, config.draws, config.seed)
+    return measure_under(name, conditions, subject, partial(average_draws, column="stddev"))

@@ -1,4 +1,4 @@
-"""The codes of an autoencoder: where the digits lie among them, and how well they are told apart (report 002-4D)."""
+"""The latents of an autoencoder: where the classes lie, and how well neighbours tell them apart (report 002-4D)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from mnist_flow.config.section import Count, OptionSection
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.errors import RunError
-from mnist_flow.evaluation.subject import Outcome, Subject
+from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.metrics.classification import compute_standard_error
 
-# Codes of at most so many numbers are kept; 10,000 of them take 5 MB.
+# Latents of at most so many units are logged; 10,000 of them take 5 MB.
 _SMALL = 128
 
-
-# What the measured model may be for.
 TASKS = ("reconstruction",)
 
 
@@ -28,76 +26,77 @@ class Config(OptionSection):
     neighbours_from: Count
 
 
-def measure(name: str, settings: Config, subject: Subject) -> Outcome:
-    """Classify the clean test images by their neighbours among the codes of training images, and draw codes in 2-D.
+def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
+    """Classify the clean test images by their nearest neighbours among latents, and project the latents to 2-D.
 
-    The training images are the first ones of the data set, whichever of them the run held out.
+    The neighbours are the first training images of the data set, whichever of them the run held out.
 
     Returns:
-        Table `latent`: one row with k, neighbours_from (training images), latent (numbers a code), n, accuracy and
-        standard_error (binomial) of the test images. Metrics: knn_accuracy and, of codes of more than two numbers, the
-        shares of the variance explained_variance_1 and _2. The arrays `samples/latent.npz` hold points (n, 2) float32,
-        labels (n,) int, explained (2,) or (0,), latent () int, and codes (n, latent) float32 where they are short.
+        Table `latent`: one row with k, neighbours_from (training images), latent (units), n, accuracy and
+        standard_error (binomial) of the test images. Metrics: knn_accuracy and, of latents of more than two units, the
+        fractions of the variance explained_variance_1 and _2. The arrays `samples/latent.npz` hold points (n, 2)
+        float32, labels (n,) int, explained (2,) or (0,), latent () int, and codes, which are the latents (n, units)
+        float32 where they are short.
 
     Raises:
         RunError: the model has no layer `encoder`, or there are fewer training images than neighbours.
     """
     train, test = subject.data_set.train, subject.data_set.test
-    reference = train.images[: settings.neighbours_from]
-    if settings.k > len(reference):
-        raise RunError(f"measure.{name}.k={settings.k}: must be at most the {len(reference)} training images taken")
-    train_codes = subject.measured.encode(reference)
-    codes = subject.measured.encode(test.images)
-    neighbours = KNeighborsClassifier(settings.k).fit(train_codes, train.labels[: len(reference)])
-    accuracy = float(neighbours.score(codes, test.labels))
-    points, explained = project_codes(train_codes, codes)
+    reference = train.images[: config.neighbours_from]
+    if config.k > len(reference):
+        raise RunError(f"measure.{name}.k={config.k}: must be at most the {len(reference)} training images taken")
+    train_latents = subject.measured.encode(reference)
+    latents = subject.measured.encode(test.images)
+    neighbours = KNeighborsClassifier(config.k).fit(train_latents, train.labels[: len(reference)])
+    accuracy = float(neighbours.score(latents, test.labels))
+    points, explained = project_latents(train_latents, latents)
     row = {
-        "k": settings.k,
+        "k": config.k,
         "neighbours_from": len(reference),
-        "latent": codes.shape[1],
-        "n": len(codes),
+        "latent": latents.shape[1],
+        "n": len(latents),
         "accuracy": accuracy,
-        "standard_error": compute_standard_error(accuracy, len(codes)),
+        "standard_error": compute_standard_error(accuracy, len(latents)),
     }
-    shares = {f"explained_variance_{number}": float(share) for number, share in enumerate(explained, start=1)}
-    return Outcome(
-        metrics={"knn_accuracy": accuracy, **shares},
+    fractions = {f"explained_variance_{number}": float(one) for number, one in enumerate(explained, start=1)}
+    return EvaluationResult(
+        metrics={"knn_accuracy": accuracy, **fractions},
         tables={f"tables/{name}.json": pd.DataFrame([row])},
         arrays={
             f"samples/{name}.npz": {
                 "points": points,
                 "labels": test.labels,
                 "explained": explained,
-                "latent": codes.shape[1],
-                **({"codes": codes} if codes.shape[1] <= _SMALL else {}),
+                "latent": latents.shape[1],
+                **({"codes": latents} if latents.shape[1] <= _SMALL else {}),
             }
         },
     )
 
 
 def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    """The columns of the command's table."""
+    """Choose the columns of the command's table."""
     return {"kNN accuracy": metrics["knn_accuracy"]}
 
 
-def project_codes(train_codes: FloatArray, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Codes as points of a plane.
+def project_latents(train_latents: FloatArray, latents: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Project latents to points of a plane.
 
     Args:
-        train_codes: float32 (m, latent), what the principal components are fitted on.
-        codes: float32 (n, latent).
+        train_latents: float32 (m, units), what the principal components are fitted on.
+        latents: float32 (n, units).
 
     Returns:
-        Points (n, 2) float32, and the shares of the variance (2,) float32 that they explain. Codes of at most two
-        numbers are the points themselves, filled up with zeros, and the shares are empty.
+        Points (n, 2) float32, and the fractions of the variance (2,) float32 that they explain. Latents of at most two
+        units are the points themselves, filled up with zeros, and there are no fractions.
     """
-    size = codes.shape[1]
-    if size <= 2:
-        return np.pad(codes, ((0, 0), (0, 2 - size))), np.empty(0, np.float32)
-    # Of long codes scikit-learn takes a randomised solver.
+    units = latents.shape[1]
+    if units <= 2:
+        return np.pad(latents, ((0, 0), (0, 2 - units))), np.empty(0, np.float32)
+    # Long latents make scikit-learn choose a randomised solver.
     pca = PCA(2, random_state=0)
     with np.errstate(invalid="ignore"):
-        pca.fit(train_codes)
-    # An encoder that gives one code for all images leaves nothing to explain.
-    shares = np.nan_to_num(pca.explained_variance_ratio_)
-    return pca.transform(codes).astype(np.float32), shares.astype(np.float32)
+        pca.fit(train_latents)
+    # An encoder that gives one latent for all images leaves nothing to explain.
+    fractions = np.nan_to_num(pca.explained_variance_ratio_)
+    return pca.transform(latents).astype(np.float32), fractions.astype(np.float32)

@@ -51,8 +51,8 @@ def restore(data_set):
 
 
 def test_a_perfect_denoiser_gives_back_what_noise_took(data_set):
-    outcome = measure(data_set, restore(data_set))
-    table = outcome.tables["tables/denoising.json"]
+    result = measure(data_set, restore(data_set))
+    table = result.tables["tables/denoising.json"]
     recalls = table.groupby(["level", "input"])["macro_recall"].mean()
     assert recalls[0.0].to_dict() == {
         "denoised": 1.0,
@@ -67,8 +67,8 @@ def test_a_perfect_denoiser_gives_back_what_noise_took(data_set):
     assert (noisy["n"], noisy["denoiser"], noisy["accuracy"]) == (20, "", pytest.approx(0.1))
     assert set(table.loc[table["input"] == "denoised", "denoiser"]) == {"perfect"}
     assert set(table.loc[table["input"] == "denoised", "psnr"]) == {np.inf}
-    assert outcome.metrics["denoised_macro_recall_at_level_0.5"] == 1.0
-    assert outcome.metrics["noisy_macro_recall_at_level_0.5"] == pytest.approx(0.1)
+    assert result.metrics["denoised_macro_recall_at_level_0.5"] == 1.0
+    assert result.metrics["noisy_macro_recall_at_level_0.5"] == pytest.approx(0.1)
 
 
 def test_every_level_draw_and_input_has_a_row(data_set):

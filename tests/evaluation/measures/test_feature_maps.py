@@ -26,8 +26,8 @@ def measure(subject, digits, layers="all"):
 
 
 def test_outputs_of_all_layers_for_the_first_image_of_each_digit(subject):
-    outcome = measure(subject, [4, 0])
-    arrays = outcome.arrays["samples/feature_maps.npz"]
+    result = measure(subject, [4, 0])
+    arrays = result.arrays["samples/feature_maps.npz"]
     assert arrays["labels"].tolist() == [4, 0]
     assert arrays["images"].shape == (2, 28, 28, 1)
     assert arrays["images"][0].max() == np.float32(0.4)
@@ -40,8 +40,8 @@ def test_outputs_of_all_layers_for_the_first_image_of_each_digit(subject):
     assert arrays["output_4"].shape == (2, 169)
     np.testing.assert_allclose(arrays["output_5"].sum(axis=1), 1, rtol=1e-6)
     # One of the two images is black.
-    assert outcome.metrics["share_zero_conv_1"] == 0.5
-    table = outcome.tables["tables/feature_maps.json"]
+    assert result.metrics["share_zero_conv_1"] == 0.5
+    table = result.tables["tables/feature_maps.json"]
     assert table["layer"].tolist() == arrays["layers"].tolist()
     assert table["max"].tolist()[:4] == pytest.approx([0.2] * 4)
 

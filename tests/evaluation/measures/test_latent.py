@@ -6,7 +6,7 @@ import pytest
 from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measures import latent
-from mnist_flow.evaluation.measures.latent import project_codes
+from mnist_flow.evaluation.measures.latent import project_latents
 from mnist_flow.evaluation.subject import LoadedModel, Subject
 from mnist_flow.models.autoencoder import build_autoencoder
 from mnist_flow.models.unet import build_unet
@@ -14,7 +14,7 @@ from mnist_flow.models.unet import build_unet
 
 def make_model(latent_units: int) -> LoadedModel:
     """An autoencoder whose code is the first pixels of an image, times ten."""
-    model = build_autoencoder((28, 28, 1), [], latent_units, latent_activation="linear")
+    model = build_autoencoder([], latent_units, latent_activation="linear")
     model.get_layer("encoder").set_weights([10 * np.eye(784, latent_units), np.zeros(latent_units)])
     return LoadedModel("a", "autoencoder", model, 1.0, 7)
 
@@ -32,15 +32,14 @@ def make_subject(latent_units: int) -> Subject:
     corners[:, :2] = [[0, 0], [0, 8], [8, 0], [8, 8]]
     train = make_images(corners[np.arange(16) % 4] + 0.1 * rng.random((16, latent_units)), np.arange(16) % 4)
     test = make_images(corners, np.array([0, 1, 2, 0]))
-    return Subject(
-        make_model(latent_units), DataSet("digits", "here", "0", (28, 28, 1), tuple("0123456789"), train, test), {}
-    )
+    data_set = DataSet("digits", "here", "0", (28, 28, 1), tuple("0123456789"), train, test)
+    return Subject(make_model(latent_units), data_set, {})
 
 
 def test_accuracy_of_neighbours_and_codes_against_literals():
-    outcome = latent.measure("latent", latent.Config(k=3, neighbours_from=100), make_subject(2))
-    assert outcome.metrics == {"knn_accuracy": 0.75}
-    (row,) = outcome.tables["tables/latent.json"].to_dict("records")
+    result = latent.measure("latent", latent.Config(k=3, neighbours_from=100), make_subject(2))
+    assert result.metrics == {"knn_accuracy": 0.75}
+    (row,) = result.tables["tables/latent.json"].to_dict("records")
     assert row == {
         "k": 3,
         "neighbours_from": 16,
@@ -49,52 +48,52 @@ def test_accuracy_of_neighbours_and_codes_against_literals():
         "accuracy": 0.75,
         "standard_error": pytest.approx(np.sqrt(0.75 * 0.25 / 4)),
     }
-    arrays = outcome.arrays["samples/latent.npz"]
+    arrays = result.arrays["samples/latent.npz"]
     np.testing.assert_allclose(arrays["points"], [[0, 0], [0, 8], [8, 0], [8, 8]], atol=1e-5)
     assert arrays["labels"].tolist() == [0, 1, 2, 0]
     assert len(arrays["explained"]) == 0
     assert arrays["latent"] == 2
-    assert latent.summarise("latent", outcome.metrics) == {"kNN accuracy": 0.75}
+    assert latent.summarise("latent", result.metrics) == {"kNN accuracy": 0.75}
 
 
 def test_only_the_first_training_images_are_neighbours():
     # One of each digit: three neighbours are of three digits, and the least wins.
-    outcome = latent.measure("latent", latent.Config(k=4, neighbours_from=4), make_subject(2))
-    assert outcome.tables["tables/latent.json"]["neighbours_from"].tolist() == [4]
-    assert outcome.metrics["knn_accuracy"] == 0.5
+    result = latent.measure("latent", latent.Config(k=4, neighbours_from=4), make_subject(2))
+    assert result.tables["tables/latent.json"]["neighbours_from"].tolist() == [4]
+    assert result.metrics["knn_accuracy"] == 0.5
 
 
 def test_long_codes_are_projected_and_not_kept():
-    outcome = latent.measure("latent", latent.Config(k=1, neighbours_from=16), make_subject(200))
-    arrays = outcome.arrays["samples/latent.npz"]
+    result = latent.measure("latent", latent.Config(k=1, neighbours_from=16), make_subject(200))
+    arrays = result.arrays["samples/latent.npz"]
     assert "codes" not in arrays
     assert arrays["points"].shape == (4, 2)
-    assert outcome.metrics["explained_variance_1"] + outcome.metrics["explained_variance_2"] > 0.98
+    assert result.metrics["explained_variance_1"] + result.metrics["explained_variance_2"] > 0.98
 
 
 def test_projection_against_literals():
     # Variances 32, 8 and 0 along the axes.
     codes = np.array([[4, 0, 1], [-4, 0, 1], [0, 2, 1], [0, -2, 1]], np.float32)
-    points, explained = project_codes(codes, codes)
+    points, explained = project_latents(codes, codes)
     np.testing.assert_allclose(np.abs(points), [[4, 0], [4, 0], [0, 2], [0, 2]], atol=1e-6)
     np.testing.assert_allclose(explained, [0.8, 0.2], atol=1e-6)
     assert points.dtype == explained.dtype == np.float32
 
 
 def test_projection_of_codes_that_are_all_one_explains_nothing():
-    points, explained = project_codes(np.ones((5, 3), np.float32), np.ones((2, 3), np.float32))
+    points, explained = project_latents(np.ones((5, 3), np.float32), np.ones((2, 3), np.float32))
     assert not points.any()
     assert explained.tolist() == [0, 0]
 
 
 def test_codes_of_one_number_lie_on_a_line():
-    points, explained = project_codes(np.ones((3, 1), np.float32), np.array([[5], [6]], np.float32))
+    points, explained = project_latents(np.ones((3, 1), np.float32), np.array([[5], [6]], np.float32))
     assert points.tolist() == [[5, 0], [6, 0]]
     assert len(explained) == 0
 
 
 def test_codes_of_a_model_without_encoder_are_told():
-    measured = LoadedModel("a", "unet", build_unet((28, 28, 1), [2], 2), 1.0, 1)
+    measured = LoadedModel("a", "unet", build_unet([2], 2), 1.0, 1)
     with pytest.raises(RunError, match=r"^run a: its model has no layer 'encoder', but images images_split .*_double$"):
         latent.measure("latent", latent.Config(k=3, neighbours_from=100), replace(make_subject(2), measured=measured))
 

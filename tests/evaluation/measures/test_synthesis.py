@@ -63,8 +63,15 @@ def subject():
     labels = np.repeat(np.arange(10), 20)
     greys = (labels / 10 + rng.uniform(-0.02, 0.02, len(labels))).clip(0, 1)
     images = np.broadcast_to(greys[:, None, None, None], (200, 28, 28, 1)).astype(np.float32)
-    parts = Images(images, labels), Images(images[1::2], labels[1::2])
-    data_set = DataSet("digits", "", "", (28, 28, 1), tuple("0123456789"), *parts)
+    data_set = DataSet(
+        "digits",
+        "",
+        "",
+        (28, 28, 1),
+        tuple("0123456789"),
+        train=Images(images, labels),
+        test=Images(images[1::2], labels[1::2]),
+    )
     models = [
         LoadedModel("id", name, model, 1.0, 100) for name, model in (("i", build_identity()), ("j", build_judge()))
     ]
@@ -72,13 +79,13 @@ def subject():
 
 
 def measure(subject, *overrides):
-    outcome = synthesis.measure("synthesis", read_settings("samples=6", *overrides), subject)
-    table = outcome.tables["tables/synthesis.json"]
-    return outcome, table[table["digit"] == "all"].set_index(["way", "step"])
+    result = synthesis.measure("synthesis", read_settings("samples=6", *overrides), subject)
+    table = result.tables["tables/synthesis.json"]
+    return result, table[table["digit"] == "all"].set_index(["way", "step"])
 
 
 def test_every_way_of_an_autoencoder(subject):
-    outcome, table = measure(subject)
+    result, table = measure(subject)
     assert list(table.index) == [
         ("test_images", 0),
         ("interpolation_within", 0),
@@ -95,25 +102,25 @@ def test_every_way_of_an_autoencoder(subject):
     assert table.loc["interpolation_within", "agreement"].tolist() == [1]
     assert table.loc["interpolation_between", "agreement"].item() < 1
     assert table.loc["gaussian_mixture", "agreement"].tolist() == [1, 1]
-    assert outcome.metrics["gaussian_mixture_sharpened_1_agreement"] == 1
-    assert synthesis.summarise("synthesis", outcome.metrics)["best agreement"] == 1
-    assert set(outcome.figures) == {
+    assert result.metrics["gaussian_mixture_sharpened_1_agreement"] == 1
+    assert synthesis.summarise("synthesis", result.metrics)["best agreement"] == 1
+    assert set(result.figures) == {
         f"samples/synthesis_{way}.png" for way in table.index.unique("way") if way != "test_images"
     }
 
 
 def test_both_readings_of_noise_as_a_code(subject):
     """At level 1, corruption replaces every number by 0 or 1; with the printed code zeros stay zeros."""
-    outcome, table = measure(subject, "ways=[noise_codes]")
-    corrupted = outcome.arrays["samples/synthesis_noise_codes_corrupted.npz"]["made"]
+    result, table = measure(subject, "ways=[noise_codes]")
+    corrupted = result.arrays["samples/synthesis_noise_codes_corrupted.npz"]["made"]
     assert set(np.unique(corrupted)) == {0, 1}
     assert corrupted.mean() == pytest.approx(0.5, abs=0.01)
-    kept = outcome.arrays["samples/synthesis_noise_codes_kept.npz"]
+    kept = result.arrays["samples/synthesis_noise_codes_kept.npz"]
     assert not kept["made"].any()
     assert kept["intended"].tolist() == [-1] * 18
     assert kept["judged"].tolist() == [[0] * 18]
     assert table["agreement"].isna().tolist() == [False, True, True]
-    assert "noise_codes_kept_agreement" not in outcome.metrics
+    assert "noise_codes_kept_agreement" not in result.metrics
     assert table.loc["noise_codes_kept", "diversity"].tolist() == [0]
     other, _ = measure(subject, "ways=[noise_codes]", "noise_level=0.4")
     for reading, bright in (("corrupted", 0.2), ("kept", 0.3)):
@@ -151,7 +158,7 @@ def test_what_the_model_can_not_do_is_told(subject):
 
 @pytest.mark.parametrize("ways", ["all", "[interpolation]"])
 def test_a_model_without_decoder_is_told(subject, ways):
-    measured = LoadedModel("id", "unet", build_unet((28, 28, 1), [2], 2), 1.0, 100)
+    measured = LoadedModel("id", "unet", build_unet([2], 2), 1.0, 100)
     with pytest.raises(
         RunError, match=r"^run id: its model has no layer 'decoder', but images images_split .*_double$"
     ):

@@ -1,0 +1,170 @@
+"""Plans which evaluations of the chosen runs there are to be, and finds those that are done already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mnist_flow.config.evaluate import EvaluateConfig
+from mnist_flow.config.options import find_module
+from mnist_flow.config.section import OptionSection
+from mnist_flow.data.dataset import DataSet
+from mnist_flow.data.loading import load_data_set
+from mnist_flow.errors import DataError, RunError
+from mnist_flow.evaluation.selection import find_partners
+from mnist_flow.jobs.identity import compute_fingerprint
+from mnist_flow.runtime.environment import digest_code
+from mnist_flow.runtime.processes import name_process
+
+if TYPE_CHECKING:
+    from mnist_flow.tracking import LoggedRun, PastRun
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One measure of one run: to be done, or done already."""
+
+    run: LoggedRun
+    data_set: DataSet
+    measure: str  # its name
+    config: OptionSection  # of the measure
+    # Runs whose models take part, by the key of the measure's config that chose them.
+    partners: Mapping[str, LoggedRun]
+    # The newest finished evaluation with the same fingerprint.
+    earlier: PastRun | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes two evaluations the same: runs, measure and data, but neither the batch size nor threads."""
+        return compute_fingerprint(
+            {
+                "run_id": self.run.run_id,
+                "measure": self.measure,
+                **self.config.model_dump(exclude=set(self.partners)),
+                **{key: partner.run_id for key, partner in self.partners.items()},
+                "data.digest": self.data_set.digest,
+            }
+        )
+
+    def describe(self, evaluation_id: str, metrics: Mapping[str, float], state: str) -> dict[str, Any]:
+        """Describe the evaluation as a row of the command's table.
+
+        Args:
+            evaluation_id: id of its run in MLflow.
+            metrics: what was measured.
+            state: whether it was measured now or done before.
+        """
+        summarise = getattr(find_module(self.config), "summarise", None)
+        return {
+            "run": self.run.name,
+            "run_id": self.run.run_id,
+            "seed": int(self.run.params["seed"]),
+            "measure": self.measure,
+            **(metrics if summarise is None else summarise(self.measure, metrics)),
+            "evaluation": evaluation_id,
+            "state": state,
+        }
+
+
+def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple[list[Evaluation], list[str]]:
+    """Plan every chosen measure of every run.
+
+    Returns:
+        The evaluations, those of a run one after another, and a line for each run or measure of it that can't be done.
+
+    Raises:
+        ConfigError: a measure asks for what the images don't have.
+        TrackingError: the server does not answer, or a measure's partner is not there.
+    """
+    measures = config.measure.list_chosen()
+    data_sets = {name: _load_data(name, config.data.path) for name in {run.params["data.name"] for run in runs}}
+    _check_measures(measures, data_sets)
+    past = _fetch_past(config, {run.experiment_id for run in runs}) if config.resume else {}
+    partners = {name: find_partners(measure) for name, measure in measures.items()}
+    evaluations: list[Evaluation] = []
+    troubles: list[str] = []
+    for run in runs:
+        try:
+            data_set = _check_data(run, data_sets[run.params["data.name"]])
+        except (DataError, RunError) as error:
+            troubles.append(name_run(run.run_id, error))
+            continue
+        for name, measure in measures.items():
+            try:
+                chosen = {key: choose(run) for key, choose in partners[name].items()}
+                evaluations.append(_look_up(Evaluation(run, data_set, name, measure, chosen), past))
+            except RunError as error:
+                troubles.append(name_run(run.run_id, error))
+    return _choose_by_code(evaluations, config.tracking.changed_code), troubles
+
+
+def name_run(run_id: str, error: Exception) -> str:
+    """Say which run an error is about, unless it says so itself."""
+    text = str(error)
+    return text if text.startswith(f"run {run_id}") else f"run {run_id}: {text}"
+
+
+def _load_data(name: Any, path: str | None) -> DataSet | DataError:
+    """Load a data set, or say why it can't be had: one attempt for all its runs."""
+    try:
+        return load_data_set(name, path if name == "mnist" else None)
+    except DataError as error:
+        return error
+
+
+def _check_measures(measures: Mapping[str, OptionSection], data_sets: Mapping[str, DataSet | DataError]) -> None:
+    for name, measure in measures.items():
+        check = getattr(find_module(measure), "check", None)
+        for data_set in data_sets.values():
+            if check is not None and isinstance(data_set, DataSet):
+                check(name, measure, data_set)
+
+
+def _fetch_past(config: EvaluateConfig, experiment_ids: set[str]) -> dict[str, PastRun]:
+    """Fetch the evaluations that are finished or alive, by fingerprint, the newest of each."""
+    from mnist_flow import tracking
+
+    return {
+        run.fingerprint: run
+        for experiment_id in experiment_ids
+        for run in tracking.fetch_past_runs(experiment_id, stale_after=config.tracking.stale_after, kind="evaluation")
+        if run.state != "interrupted"
+    }
+
+
+def _check_data(run: LoggedRun, data_set: DataSet | DataError) -> DataSet:
+    """Refuse a run whose data can't be had, or are not those that it was trained on."""
+    if isinstance(data_set, DataError):
+        raise data_set
+    # Runs older than the tag have no digest.
+    if run.data_digest not in ("", data_set.digest):
+        raise RunError(
+            f"was trained on other data (digest {run.data_digest}) than {data_set.source} "
+            f"(digest {data_set.digest}); name its file: data.path=FILE.npz"
+        )
+    return data_set
+
+
+def _look_up(evaluation: Evaluation, past: Mapping[str, PastRun]) -> Evaluation:
+    """Add the earlier evaluation, if there is one; refuse what another process is doing."""
+    earlier = past.get(evaluation.fingerprint)
+    if earlier is not None and earlier.state == "alive":
+        raise RunError(f"{name_process(earlier.process)} measures its {evaluation.measure}; wait for it")
+    return replace(evaluation, earlier=earlier)
+
+
+def _choose_by_code(evaluations: list[Evaluation], changed_code: str) -> list[Evaluation]:
+    """Count what another version of the code measured as done, and say so, or forget it."""
+    code = digest_code("evaluation")
+    outdated = [one.earlier is not None and one.earlier.code != code for one in evaluations]
+    if changed_code == "retrain":
+        return [replace(one, earlier=None) if old else one for one, old in zip(evaluations, outdated, strict=True)]
+    if any(outdated):
+        log.warning(
+            "evaluations by another version of the code: %d; tracking.changed_code=retrain measures anew", sum(outdated)
+        )
+    return evaluations
