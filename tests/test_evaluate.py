@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 import pytest
 
+from mnist_flow import tracking
 from support import QUICK, list_imports
 
 EVALUATE = ("-m", "mnist_flow.evaluate")
@@ -60,9 +61,75 @@ def test_a_sweep_that_goes_on_does_not_count_evaluations(swept, measured, run_co
     assert "2 done or running, 0 to train" in done.stdout
 
 
+OWN_MEASURE = """
+from matplotlib.figure import Figure
+import pandas as pd
+
+from mnist_flow.config import OptionSection, Positive
+from mnist_flow.config.evaluate import PartnerConfig
+from mnist_flow.evaluation import EvaluationResult
+
+TASKS = ("classification",)
+PARTNER_TASKS = {"rival": "classification"}
+
+
+class Config(OptionSection):
+    factors: list[Positive]
+    rival: PartnerConfig
+
+
+def measure(name, config, subject):
+    test = subject.data_set.test
+    rows = []
+    for factor in config.factors:
+        models = subject.measured, subject.partners["rival"]
+        own, other = (model.predict(test.images * factor).argmax(axis=1) for model in models)
+        rows.append({"factor": factor, "n": len(test), "agreement": float((own == other).mean())})
+    table = pd.DataFrame(rows)
+    figure = Figure()
+    figure.add_subplot().plot(table["factor"], table["agreement"])
+    worst = {"worst_agreement": table["agreement"].min()}
+    return EvaluationResult(worst, {f"tables/{name}.json": table}, {"samples/agreement.png": figure})
+"""
+OWN_OPTION = """# @package measure.contrast
+module: my_measures.contrast
+factors: [1.0, 0.2]
+rival: {run_id: null, experiment_name: mnist_flow, filter: "params.seed = '1'", choose: best}
+"""
+
+
+@pytest.fixture
+def own_measure(swept):
+    """A package of a user's own with a measure, and its option in a folder for --config-dir."""
+    for path, text in {"my_measures/contrast.py": OWN_MEASURE, "my_conf/measure/contrast.yaml": OWN_OPTION}.items():
+        (swept / path).parent.mkdir(parents=True, exist_ok=True)
+        (swept / path).write_text(text)
+    return [*EVALUATE, "--config-dir", "my_conf", "measure=contrast"]
+
+
+def test_a_measure_of_ones_own_is_a_module_and_an_option(swept, measured, own_measure, run_command):
+    for factors in ("[1.0,0.2]", "[0.2,3.0]"):
+        done = run_command(swept, *own_measure, f"measure.contrast.factors={factors}")
+        assert done.returncode == 0, done.stderr
+        assert "2 of 2: contrast of seed=1 mlp: worst_agreement 1.0000, " in done.stdout
+    client = mlflow.MlflowClient(f"sqlite:///{swept / 'mlflow.db'}")
+    mlflow.set_tracking_uri(client.tracking_uri)
+    experiment_id = client.get_experiment_by_name("mnist_flow").experiment_id
+    table = tracking.fetch_tables("contrast", [experiment_id]).set_index(["seed", "factor"])["agreement"]
+    mlflow.set_tracking_uri(None)
+    assert sorted(table.index) == [(seed, factor) for seed in (0, 1) for factor in (0.2, 1.0, 3.0)]
+    # The rival is the run of seed 1.
+    assert set(table[1]) == {1.0}
+    assert max(table[0]) < 1.0
+    newest = client.search_runs([experiment_id], "tags.`mnist_flow.measure` = 'contrast'")[0]
+    assert [file.path for file in client.list_artifacts(newest.info.run_id, "samples")] == ["samples/agreement.png"]
+    assert newest.data.params["measure.contrast.module"] == "my_measures.contrast"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["measure=shift", "measure.shift.max_pixels=28"], "max_pixels=28: must be at most 27, since images of digits"),
         (["run_ids=[nothing]"], "run nothing: there is no such run at sqlite:///"),
         (["filter=nonsense"], "Invalid clause"),
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train"),

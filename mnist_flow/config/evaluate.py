@@ -1,4 +1,4 @@
-"""A measurement of logged models, as conf/evaluate.yaml and conf/measure/ describe it."""
+"""The config of `evaluate`: conf/evaluate.yaml and the measures that are chosen from conf/measure/."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class PartnerConfig(_PartnerKeys):
 
 
 class OptionalPartnerConfig(_PartnerKeys):
-    """The same, or with neither run nor experiment the measured model itself."""
+    """Another trained model that may take part: none does if neither a run nor an experiment is named."""
 
     experiment_name: ExperimentName | None
 
 
 class MeasureConfig(Section):
-    """What is measured: the options of conf/measure that were chosen, by name."""
+    """The options of conf/measure that were chosen, by name."""
 
     @model_validator(mode="after")
     def check_lists(self) -> MeasureConfig:
@@ -42,12 +42,12 @@ class MeasureConfig(Section):
             raise ValueError(f"measure: nothing is chosen; choose from {' '.join(list_options(_MEASURES))}")
         for name, section in chosen.items():
             for key, values in section:
-                if isinstance(values, list) and len(set(values)) < len(values):
+                if isinstance(values, list) and any(value in values[:place] for place, value in enumerate(values)):
                     raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
         return self
 
     def list_chosen(self) -> dict[str, OptionSection]:
-        """The chosen measures by name."""
+        """List the chosen measures by name."""
         return dict(self)
 
 
@@ -56,7 +56,7 @@ class MeasuredDataConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """A measurement of runs, as `conf/evaluate.yaml` and its groups describe it."""
+    """What `evaluate` measures of which runs, and how."""
 
     run_ids: list[Annotated[str, Field(pattern=r"^\w+$")]]
     filter: str | None

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -29,14 +30,6 @@ log = logging.getLogger(__name__)
 _TABLE = "tables/{}.json"
 # What `fetch_tables` says of the measured runs, beside the table's own columns.
 _PARAMS = ("model.name", "seed", "data.name", "data.validation")
-# The tables' columns that say at which condition; the others are measured.
-_CONDITION = (
-    *("direction", "pixels", "dx", "dy", "fill"),
-    *("stddev", "level", "draw", "degrees"),
-    *("input", "denoiser"),
-    *("k", "neighbours_from"),
-    *("way", "step", "digit"),
-)
 # Run ids in a warning.
 _MAX_NAMED = 5
 
@@ -131,7 +124,7 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
     `run_ids` that are not measured, if others are. Imports no TensorFlow.
 
     Args:
-        measure: shift, gaussian, salt_and_pepper, rotation, denoising, latent or synthesis.
+        measure: its name; its table is `tables/{measure}.json` and has a column `n`.
         experiment_ids: where to look.
         run_ids: of the measured training runs; None: all.
 
@@ -243,10 +236,11 @@ def _parse_table(text: str | TrackingError) -> pd.DataFrame:
 def _merge_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The tables of one run, oldest first, to one: of each condition the last row, in the order of the largest table.
 
-    Conditions that the largest does not have come after its own.
+    Conditions that the largest does not have come after its own. A table's columns before `n`, the number of images,
+    say under which condition a row was measured, those after it what was measured.
     """
     rows = pd.concat(tables, ignore_index=True)
-    condition = [column for column in rows if column in _CONDITION]
+    condition = list(dict.fromkeys(column for table in tables for column in takewhile(lambda name: name != "n", table)))
     last = rows.drop_duplicates(condition, keep="last")
     by_size = sorted(tables, key=len, reverse=True)
     order = pd.concat(by_size, ignore_index=True)[condition].drop_duplicates()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mnist_flow.data.dataset import DataSet, Images
-from mnist_flow.errors import RunError
+from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.evaluation.measures import feature_maps
 from mnist_flow.evaluation.subject import LoadedModel, Subject
 from mnist_flow.models.cnn import Block, build_cnn
@@ -63,3 +63,10 @@ def test_only_the_chosen_layers_are_kept(subject):
 def test_what_is_not_there_is_told(subject, digits, layers, message):
     with pytest.raises(RunError, match=message):
         measure(subject, digits, layers)
+
+
+def test_only_labels_of_the_data_set_are_taken(subject):
+    feature_maps.check("feature_maps", feature_maps.Config(digits=[9, 0], layers="all"), subject.data_set)
+    message = r"measure.feature_maps.digits=\[3, 10\]: must be from 0 to 9, the labels of digits$"
+    with pytest.raises(ConfigError, match=message):
+        feature_maps.check("feature_maps", feature_maps.Config(digits=[3, 10], layers="all"), subject.data_set)
