@@ -47,7 +47,7 @@ DATA = DataSet("digits", "here", "0" * 16, SHAPE, tuple("0123456789"), make_imag
 
 def build_classifier() -> keras.Model:
     layers = [
-        keras.layers.Conv2D(2, 3, activation="relu", name="conv"),
+        keras.layers.Conv2D(8, 3, activation="relu", name="conv"),
         keras.layers.Flatten(),
         keras.layers.Dense(10, "softmax"),
     ]
