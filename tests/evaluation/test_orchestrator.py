@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import RunError, TrackingError
@@ -95,6 +96,11 @@ def test_an_evaluation_is_linked_to_its_run_and_model_and_has_its_table(client, 
         models = [output.model_id for output in run.outputs.model_outputs]
         assert [one.model_id for one in evaluation.inputs.model_inputs] == models
         assert [one.dataset.name for one in evaluation.inputs.dataset_inputs] == ["digits_test"]
+        assert evaluation.data.tags["mnist_flow.data"] == run.data.tags["mnist_flow.data"]
+        used = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+        assert [one.dataset.digest for one in evaluation.inputs.dataset_inputs] == [used["digits_test"]]
+        config = mlflow.artifacts.load_text(f"{evaluation.info.artifact_uri}/config/config.yaml")
+        assert OmegaConf.create(config).run_ids == [run.info.run_id]
         params = evaluation.data.params
         assert {key: params[key] for key in ("model.name", "seed", "data.name", "data.validation")} == {
             key: run.data.params[key] for key in ("model.name", "seed", "data.name", "data.validation")
@@ -160,7 +166,7 @@ def test_a_run_without_a_model_is_told_and_the_others_are_measured(client, exper
     client.delete_run(without.info.run_id)
 
 
-def test_a_model_that_can_not_be_loaded_is_told_and_the_others_are_measured(client, experiment_id, trained):
+def test_a_model_that_can_not_be_loaded_is_told_and_the_others_are_measured(client, experiment_id, trained, capsys):
     broken = train_another(client, experiment_id, "seed=6")
     model = client.get_logged_model(broken.outputs.model_outputs[0].model_id)
     (file,) = Path(model.artifact_location).rglob("model.keras")
@@ -169,6 +175,7 @@ def test_a_model_that_can_not_be_loaded_is_told_and_the_others_are_measured(clie
     with pytest.raises(RunError, match=f"run {broken.info.run_id}: its model can't be loaded") as raised:
         evaluate_runs(compose_evaluate(*SHORT, ids, "measure.shift.directions=[up]"))
     assert "\n" not in str(raised.value)
+    assert f"2 of 2: shift of {trained[0].info.run_name}: " in capsys.readouterr().out
     evaluations = list_evaluations(client, experiment_id)
     assert not [run for run in evaluations if run.data.tags["mnist_flow.measured_run"] == broken.info.run_id]
     assert evaluations[0].data.tags["mnist_flow.measured_run"] == trained[0].info.run_id

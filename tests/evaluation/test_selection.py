@@ -36,8 +36,9 @@ CLASSIFIERS = [
 AUTOENCODERS = [
     make_run("first", seed=10, val_loss=0.3, test_loss=0.2, loss=0.2),
     make_run("by_loss", seed=9, val_loss=0.1, test_loss=0.3, loss=0.3),
+    make_run("worse", seed=2, val_loss=0.4, test_loss=0.05, loss=0.1),
     make_run("by_test", seed=2, val_loss=0.2, test_loss=0.1, loss=0.1),
-    make_run("worse", seed=2, val_loss=0.4, test_loss=0.1, loss=0.1),
+    make_run("worst", seed=2, val_loss=0.5, test_loss=0.02, loss=0.05),
 ]
 
 
@@ -53,7 +54,7 @@ def test_the_epoch_that_the_model_has_counts():
 
 def test_autoencoders_are_ranked_by_validation_loss_and_a_run_without_comes_last():
     ranked = sorted([make_run("nothing"), *AUTOENCODERS], key=rank_run)
-    assert [run.name for run in ranked] == ["by_loss", "by_test", "first", "worse", "nothing"]
+    assert [run.name for run in ranked] == ["by_loss", "by_test", "first", "worse", "worst", "nothing"]
 
 
 @pytest.fixture
