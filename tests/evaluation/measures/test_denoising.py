@@ -106,6 +106,8 @@ def test_the_pictures_are_one_image_of_each_digit_at_the_levels_to_be_shown(data
     assert changed == pytest.approx(0.16, abs=0.017)
     np.testing.assert_array_equal(arrays["denoised"][1], arrays["original"])
     assert str(arrays["denoiser"]) == "perfect"
+    inverted = measure(data_set, lambda x: 1 - x).arrays["samples/denoised.npz"]
+    np.testing.assert_array_equal(inverted["denoised"], 1 - arrays["noisy"])
 
 
 def test_the_summary_shows_the_level_nearest_to_one_half():
