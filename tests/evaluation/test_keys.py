@@ -250,7 +250,7 @@ def watched(models):
         patch.setattr(tracking, "deliver_kept_records", deliver_kept)
         patch.setattr(tracking, "load_model", lambda run: models[run.params["model.name"]])
         patch.setattr("mnist_flow.evaluation.plan.load_data_set", load_data)
-        patch.setattr("mnist_flow.training.loop.configure_tensorflow", lambda threads: seen.threads.add(threads))
+        patch.setattr("mnist_flow.training.devices.configure_tensorflow", lambda threads: seen.threads.add(threads))
         patch.setattr(models["classifier"], "predict_on_batch", predict_on_batch)
         yield seen
 

@@ -30,7 +30,9 @@ def make_subject(latent_units: int) -> Subject:
     rng = np.random.default_rng(0)
     corners = np.zeros((4, latent_units))
     corners[:, :2] = [[0, 0], [0, 8], [8, 0], [8, 8]]
-    train = make_images(corners[np.arange(16) % 4] + 0.1 * rng.random((16, latent_units)), np.arange(16) % 4)
+    # The first four are not labelled as the last.
+    labels = np.array([0, 1, 2, 3, 0, 1, 2, 3, 3, 2, 1, 0, 3, 2, 1, 0])
+    train = make_images(corners[labels] + 0.1 * rng.random((16, latent_units)), labels)
     test = make_images(corners, np.array([0, 1, 2, 0]))
     data_set = DataSet("digits", "here", "0", (28, 28, 1), tuple("0123456789"), train, test)
     return Subject(make_model(latent_units), data_set, {})
@@ -61,6 +63,8 @@ def test_only_the_first_training_images_are_neighbours():
     result = latent.measure("latent", latent.Config(k=4, neighbours_from=4), make_subject(2))
     assert result.tables["tables/latent.json"]["neighbours_from"].tolist() == [4]
     assert result.metrics["knn_accuracy"] == 0.5
+    nearest = latent.measure("latent", latent.Config(k=1, neighbours_from=4), make_subject(2))
+    assert nearest.metrics["knn_accuracy"] == 0.75
 
 
 def test_long_codes_are_projected_and_not_kept():
@@ -69,6 +73,18 @@ def test_long_codes_are_projected_and_not_kept():
     assert "codes" not in arrays
     assert arrays["points"].shape == (4, 2)
     assert result.metrics["explained_variance_1"] + result.metrics["explained_variance_2"] > 0.98
+
+
+def test_training_images_give_the_axes():
+    subject = make_subject(3)
+    train = make_images(np.array([[4, 0, 0], [-4, 0, 0], [0, 2, 0], [0, -2, 0]]), np.arange(4))
+    test = make_images(np.array([[0, 0, 9], [4, 0, -9]]), np.arange(2))
+    subject = replace(subject, data_set=replace(subject.data_set, train=train, test=test))
+    result = latent.measure("latent", latent.Config(k=1, neighbours_from=4), subject)
+    assert result.metrics["explained_variance_1"] == pytest.approx(0.8)
+    assert result.metrics["explained_variance_2"] == pytest.approx(0.2)
+    points = result.arrays["samples/latent.npz"]["points"]
+    np.testing.assert_allclose(np.abs(points), [[0, 0], [4, 0]], atol=1e-5)
 
 
 def test_projection_against_literals():

@@ -107,7 +107,7 @@ def test_every_way_of_an_autoencoder(subject):
     assert table.loc["interpolation_between", "agreement"].item() < 1
     assert table.loc["gaussian_mixture", "agreement"].tolist() == [1, 1]
     assert result.metrics["gaussian_mixture_sharpened_1_agreement"] == 1
-    agreements = table.drop("test_images")["agreement"]
+    agreements = table["agreement"].iloc[1:]
     assert agreements.min() < 1
     assert synthesis.summarise("synthesis", result.metrics) == {
         "best agreement": 1,
