@@ -173,9 +173,9 @@ def test_a_model_that_can_not_be_loaded_is_told_and_the_others_are_measured(clie
     file.write_bytes(file.read_bytes()[:1000])
     ids = f"run_ids=[{broken.info.run_id},{trained[0].info.run_id}]"
     with pytest.raises(RunError, match=f"run {broken.info.run_id}: its model can't be loaded") as raised:
-        evaluate_runs(compose_evaluate(*SHORT, ids, "measure.shift.directions=[up]"))
+        evaluate_runs(compose_evaluate("measure=[shift,rotation]", *SHORT[1:], ids, "measure.shift.directions=[up]"))
     assert "\n" not in str(raised.value)
-    assert f"2 of 2: shift of {trained[0].info.run_name}: " in capsys.readouterr().out
+    assert f"3 of 4: shift of {trained[0].info.run_name}: " in capsys.readouterr().out
     evaluations = list_evaluations(client, experiment_id)
     assert not [run for run in evaluations if run.data.tags["mnist_flow.measured_run"] == broken.info.run_id]
     assert evaluations[0].data.tags["mnist_flow.measured_run"] == trained[0].info.run_id

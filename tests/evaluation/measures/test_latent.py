@@ -75,6 +75,11 @@ def test_long_codes_are_projected_and_not_kept():
     assert result.metrics["explained_variance_1"] + result.metrics["explained_variance_2"] > 0.98
 
 
+def test_latents_of_at_most_128_units_are_kept():
+    result = latent.measure("latent", latent.Config(k=1, neighbours_from=16), make_subject(128))
+    assert result.arrays["samples/latent.npz"]["codes"].shape == (4, 128)
+
+
 def test_training_images_give_the_axes():
     subject = make_subject(3)
     train = make_images(np.array([[4, 0, 0], [-4, 0, 0], [0, 2, 0], [0, -2, 0]]), np.arange(4))
