@@ -13,7 +13,7 @@ from pydantic import Field
 from mnist_flow.config.evaluate import PartnerConfig
 from mnist_flow.config.section import Count, Fraction, OptionSection, Seed
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
-from mnist_flow.figures.plots import plot_image_rows
+from mnist_flow.figures import plot_image_rows
 from mnist_flow.metrics.classification import choose_one_of_each, evaluate_predictions
 from mnist_flow.metrics.reconstruction import DENOISED, MEDIAN, NOISY, compute_psnr, compute_ssim, filter_median
 from mnist_flow.metrics.robustness import list_gaussian, list_salt_and_pepper

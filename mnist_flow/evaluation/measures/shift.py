@@ -13,7 +13,7 @@ from mnist_flow.data.transforms import Direction
 from mnist_flow.errors import ConfigError
 from mnist_flow.evaluation.conditions import measure_under, summarise_accuracies
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
-from mnist_flow.figures.plots import plot_shifted_digits
+from mnist_flow.figures import plot_shifted_images
 from mnist_flow.metrics.robustness import list_shifts
 
 # Of the figure of samples; 3 pixels are what report 000-4B shows.
@@ -47,7 +47,7 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     """Measure the classifier at every shift that the config describes, and draw some of the shifted images."""
     pixels = min(_SHOWN_PIXELS, config.max_pixels)
     shown = subject.data_set.test.images[:_SHOWN_IMAGES]
-    figure = plot_shifted_digits(shown, pixels, config.fills, config.directions)
+    figure = plot_shifted_images(shown, pixels, config.fills, config.directions)
     conditions = list_shifts(config.max_pixels, config.directions, config.fills)
     return measure_under(name, conditions, subject, compute_headlines, {"samples/shifted.png": figure})
 

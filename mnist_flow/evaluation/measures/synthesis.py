@@ -18,7 +18,7 @@ from mnist_flow.data.dataset import Images
 from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.subject import EvaluationResult, LoadedModel, Subject
-from mnist_flow.figures.plots import plot_beside_nearest
+from mnist_flow.figures import plot_beside_nearest
 from mnist_flow.metrics.synthesis import (
     ALL,
     TEST_IMAGES,
@@ -166,7 +166,7 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
                 tables.append(table)
             if samples.method != TEST_IMAGES:
                 source = f"{subject.measured.label}, judge {judge.label}"
-                figure, shown = _show(samples, predictions, train.images, source)
+                figure, shown = _show(samples, predictions, train.images, subject.data_set.class_names, source)
                 figures[f"samples/{name}_{samples.method}.png"] = figure
                 arrays[f"samples/{name}_{samples.method}.npz"] = shown
     table = pd.concat(tables, ignore_index=True)
@@ -305,7 +305,11 @@ def _choose_real(test: Images, config: Config) -> Images:
 
 
 def _show(
-    samples: _Samples, predictions: Sequence[_Prediction], train: FloatArray, source: str
+    samples: _Samples,
+    predictions: Sequence[_Prediction],
+    train: FloatArray,
+    class_names: Sequence[str],
+    source: str,
 ) -> tuple[Figure, dict[str, FloatArray | IntArray]]:
     """Draw the first samples of each label, each step and the nearest training image of the last; with the arrays."""
     each = _COLUMNS // (len(samples.steps) + 1)
@@ -317,7 +321,8 @@ def _show(
     judged = np.stack([one.predicted[shown] for one in predictions])
     nearest = np.stack([train[one.nearest[shown]] for one in predictions])
     made = np.stack([images[shown] for images in samples.steps])
-    figure = plot_beside_nearest(made, nearest[-1], intended[shown], judged, f"{WAYS[samples.method]}: {source}", each)
+    title = f"{WAYS[samples.method]}: {source}"
+    figure = plot_beside_nearest(made, nearest[-1], intended[shown], judged, class_names, title, each)
     return figure, {
         "made": made,
         "nearest": nearest,

@@ -14,7 +14,7 @@ from mnist_flow.models.unet import build_unet
 
 def make_model(latent_units: int) -> LoadedModel:
     """An autoencoder whose code is the first pixels of an image, times ten."""
-    model = build_autoencoder([], latent_units, latent_activation="linear")
+    model = build_autoencoder((28, 28, 1), [], latent_units, latent_activation="linear")
     model.get_layer("encoder").set_weights([10 * np.eye(784, latent_units), np.zeros(latent_units)])
     return LoadedModel("a", "autoencoder", model, 1.0, 7)
 
@@ -114,7 +114,7 @@ def test_codes_of_one_number_lie_on_a_line():
 
 
 def test_codes_of_a_model_without_encoder_are_told():
-    measured = LoadedModel("a", "unet", build_unet([2], 2), 1.0, 1)
+    measured = LoadedModel("a", "unet", build_unet((28, 28, 1), [2], 2), 1.0, 1)
     with pytest.raises(RunError, match=r"^run a: its model has no layer 'encoder', but images images_split .*_double$"):
         latent.measure("latent", latent.Config(k=3, neighbours_from=100), replace(make_subject(2), measured=measured))
 

@@ -180,7 +180,7 @@ def test_what_the_model_can_not_do_is_told(subject):
 
 @pytest.mark.parametrize("ways", ["all", "[interpolation]"])
 def test_a_model_without_decoder_is_told(subject, ways):
-    measured = LoadedModel("id", "unet", build_unet([2], 2), 1.0, 100)
+    measured = LoadedModel("id", "unet", build_unet((28, 28, 1), [2], 2), 1.0, 100)
     with pytest.raises(
         RunError, match=r"^run id: its model has no layer 'decoder', but images images_split .*_double$"
     ):
