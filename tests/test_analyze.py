@@ -41,7 +41,7 @@ def test_the_analysis_does_not_import_tensorflow(swept, run_command):
     [
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4"),
         (["study=nonsense"], "Choices: cnn compare"),
-        (["study.metric=speed"], "study.metric=speed: must be 'test_accuracy'"),
+        (["study.metric=speed"], "study.metric=speed: the runs have no such metric"),
         (["study.filter='params.`model.name` = \"cnn\"'"], "none of the 4 finished runs matches"),
         (["study.filter=nonsense"], "Invalid clause"),
         (["output_dir=/proc/figures"], "output_dir=/proc/figures: can't be written"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import pandas as pd
 
 from mnist_flow.config.train import INCIDENTAL
+from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.suggestions import did_you_mean
 
 # The last is a param that `mlflow run` logs.
 _INCIDENTAL = (*INCIDENTAL, "overrides")
@@ -64,6 +66,19 @@ def list_params(table: pd.DataFrame) -> list[str]:
         for name in map(str, table)
         if name not in _ABOUT and not _is_metric(name) and not name.startswith(_INCIDENTAL)
     ]
+
+
+def check_name(key: str, name: str, known: Sequence[str]) -> None:
+    """Refuse a metric or param that a key of a study names and the runs do not have.
+
+    Raises:
+        ConfigError: with the choices.
+    """
+    if name not in known:
+        raise ConfigError(
+            f"study.{key}={name}: the runs have no such {'metric' if key == 'metric' else 'param'}"
+            f"{did_you_mean(name, known)} Choices: {' '.join(known)}"
+        )
 
 
 def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Series:

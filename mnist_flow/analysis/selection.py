@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mnist_flow.analysis.runs import label_settings
+from mnist_flow.analysis.runs import check_name, label_settings, list_metrics
 from mnist_flow.analysis.statistics import summarise
 
 
 def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
-    """`metric`, or for None what settings are compared by: test accuracy, or validation accuracy of held-out images."""
+    """`metric`, or for None what settings are compared by: test accuracy, or validation accuracy of held-out images.
+
+    Raises:
+        ConfigError: the runs have no such metric.
+    """
     if metric is not None:
+        check_name("metric", metric, list_metrics(table))
         return metric
     return "val_accuracy" if set(table["data.validation"]) == {"holdout"} else "test_accuracy"
 

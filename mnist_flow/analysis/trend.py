@@ -12,12 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Transform, offset_copy
 
 from mnist_flow.analysis import style
-from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import label_settings
-from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.statistics import compare_paired, summarise
-from mnist_flow.analysis.style import build_title
 
 log = logging.getLogger(__name__)
 
@@ -39,37 +34,6 @@ class Trend:
     metric: str
     # What the differences are from.
     reference: str | float | bool
-
-
-def draw_over_param(
-    runs: StudyRuns,
-    param: str,
-    metric: str | None,
-    reference: float | None,
-    *,
-    title: str,
-    x_label: str,
-    values: pd.Series | None = None,
-    logarithmic: bool | None = None,
-) -> Drawing:
-    """What most studies draw: a metric over one param, a line for whatever else varies, differences from a reference.
-
-    Args:
-        runs: of the study.
-        param: its config path.
-        metric: None: what settings are compared by.
-        reference: the value that others are compared with; None: the smallest.
-        title: what is studied; data and protocol are added.
-        x_label: of the horizontal axis.
-        values: of the param, where the column's are not to be drawn as they are.
-        logarithmic: None: as the grid is.
-    """
-    metric = choose_metric(runs.table, metric)
-    x = runs.table[param] if values is None else values
-    table = runs.table.assign(setting=label_settings(runs.table, apart_from=(param, "seed")), x=x)
-    trend = build_trend(table, metric, select_published(runs.published, metric, param), reference)
-    figure = plot_trend(trend, build_title(title, runs.table), x_label, logarithmic, f"{param}={trend.reference:g}")
-    return Drawing({"": figure}, list_tables(trend, param), metric)
 
 
 def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from mnist_flow.config.options import Option
 from mnist_flow.config.section import ExperimentName, Name, OptionSection, Section
 from mnist_flow.config.tracking import AnalyzeTrackingConfig
-
-# Of a finished run. None: the test accuracy, or the validation accuracy where that is what settings are chosen by.
-StudyMetric = Literal["test_accuracy", "val_accuracy", "test_loss", "test_cross_entropy", "val_loss"] | None
 
 
 class StudySection(OptionSection):

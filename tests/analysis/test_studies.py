@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.studies import curves
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config.analyze import AnalyzeConfig
+from mnist_flow.config.options import find_module, list_options
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, TrackingError
 from synthetic import SyntheticSweep
 
@@ -97,14 +100,35 @@ def labels(figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
-def test_every_study_has_a_module_a_schema_and_a_file():
-    files = {path.stem for path in Path(CONF_DIR, "study").glob("*.yaml")}
-    assert files == set(story._STUDIES)
-    assert all(Path(story.__file__).with_name("studies").joinpath(f"{name}.py").is_file() for name in files)
-    (choices,) = [line for line in Path(CONF_DIR, "analyze.yaml").read_text().splitlines() if "Choices: study=" in line]
-    assert choices.partition("=")[2].split() == sorted(files)
-    tags = {str(one).split("name': '")[-1] for one in AnalyzeConfig.model_fields["study"].annotation.__args__}
-    assert len(tags) == len(files)
+STUDIES = sorted(path.stem for path in Path(CONF_DIR, "study").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_named_like_its_file_and_its_module_can_draw_it(compose_config, name):
+    config = validate_config(compose_config(f"study={name}", config_name="analyze"), AnalyzeConfig)
+    assert config.study.name == name
+    assert config.study.filter is None
+    assert callable(find_module(config.study).draw)
+
+
+def test_every_module_of_a_study_belongs_to_a_file():
+    assert set(list_options("mnist_flow.analysis.studies")) <= set(STUDIES)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["study=width", "study.x=reg"], "study.x=reg: must be 'model.hidden_units'"),
+        (["study=noise_layer", "study.x=reg"], "study.x=reg: must be 'noise.stddev'"),
+        (["study.scale=cubic"], "study.scale=cubic: must be 'linear' or 'log'"),
+        (["study.experiments=[]"], "study.experiments=[]: "),
+        (["study=confusion", "study.pairs=0"], "study.pairs=0: must be greater than or equal to 1"),
+        (["study=shift", "study.directions=[]"], "study.directions=[]: "),
+    ],
+)
+def test_bad_keys_of_a_study_are_told(compose_config, overrides, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        validate_config(compose_config(*overrides, config_name="analyze"), AnalyzeConfig)
 
 
 def test_regularization(draw, tmp_path, filled):
@@ -312,9 +336,10 @@ def test_compare_by_a_param_and_any_metric(draw):
         ("study.by=nonsense", r"study\.by=nonsense: the runs have no such param.* Choices: augmentation\.name"),
     ],
 )
-def test_compare_lists_the_choices(draw, override, message):
+@pytest.mark.parametrize("study", ["compare", "learning_rate"])
+def test_metrics_and_params_that_no_run_has_are_told_with_the_choices(draw, study, override, message):
     with pytest.raises(ConfigError, match=message):
-        draw("study=compare", "tracking.experiment_name=learning_rate", override)
+        draw(f"study={study}", "tracking.experiment_name=learning_rate", override)
 
 
 def test_the_same_data_gives_the_same_svg(draw, tmp_path):

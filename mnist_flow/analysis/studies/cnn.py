@@ -11,14 +11,15 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.config.analyze import StudyMetric, StudySection
+from mnist_flow.config.analyze import StudySection
 
 # What is known of an accuracy from one test has an error of its own, however many runs there are.
 _BINOMIAL = "± binomial standard error of one test"
 
 
 class Config(StudySection):
-    metric: StudyMetric
+    # Any metric that the runs have; None: what settings are compared by.
+    metric: str | None
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:

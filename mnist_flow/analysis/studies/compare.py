@@ -1,29 +1,37 @@
-"""Any runs, any metric, over any param."""
+"""Any metric of any runs over any param.
+
+A study that is no more than this is a file in conf/study that inherits compare.yaml.
+"""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import pandas as pd
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import label_settings, list_metrics, list_params
+from mnist_flow.analysis.runs import check_name, label_settings, list_params
+from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, list_tables, plot_trend
 from mnist_flow.config.analyze import StudySection
-from mnist_flow.errors import ConfigError
-from mnist_flow.runtime.suggestions import did_you_mean
 
 
 class Config(StudySection):
-    """Any runs, any metric, by any param."""
+    """What is on the axes, what tells lines apart, and how the figure is labelled."""
 
-    # Any metric that the runs have.
-    metric: str
+    # Any metric that the runs have; None: what settings are compared by.
+    metric: str | None
     # Params: the horizontal axis, and what tells lines apart; None: whatever else varies.
     x: str
     by: str | None
     # Value of `by`, or of `x` where nothing tells lines apart, that others are compared with; None: the first.
-    reference: str | float | bool | None
+    reference: str | int | float | bool | None
+    # Of the figure and of the horizontal axis; None: by the names of metric and param, and as the grid is.
+    title: str | None
+    x_label: str | None
+    scale: Literal["linear", "log"] | None
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
@@ -32,42 +40,40 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     Raises:
         ConfigError: the runs have no such metric or param.
     """
-    table = runs.table
-    _check("metric", study.metric, list_metrics(table))
-    _check("x", study.x, list_params(table))
+    table, metric = runs.table, choose_metric(runs.table, study.metric)
+    check_name("x", study.x, list_params(table))
+    x, reference, condition = _fill(table[study.x]), study.reference, "x"
     if study.by is None:
-        setting = label_settings(table, apart_from=(study.x, "seed"))
-        if setting.nunique() > 1 and setting.groupby(table[study.x], dropna=False).nunique().max() == 1:
-            # What differs beside x belongs to its value, as an optimizer may to a network.
-            setting = pd.Series("all runs", index=table.index)
+        setting = _label_lines(table, study.x)
     else:
-        _check("by", study.by, list_params(table))
-        setting = table[study.by].map(lambda value: f"{study.by}={value}")
-    condition = "x" if study.by is None else "setting"
-    reference = study.reference
-    if study.by is not None and reference is not None:
-        reference = f"{study.by}={reference}"
-    trend = build_trend(
-        table.assign(setting=setting, x=_fill(table[study.x])),
-        study.metric,
-        select_published(runs.published, study.metric, study.x),
-        reference,
-        condition,
+        check_name("by", study.by, list_params(table))
+        setting, condition = table[study.by].map(lambda value: f"{study.by}={value}"), "setting"
+        reference = None if reference is None else f"{study.by}={reference}"
+    published = select_published(runs.published, metric, study.x)
+    trend = build_trend(table.assign(setting=setting, x=x), metric, published, reference, condition)
+    shown = trend.reference
+    if study.by is None:
+        shown = f"{study.x}={shown if isinstance(shown, str) else format(shown, 'g')}"
+    figure = plot_trend(
+        trend,
+        build_title(study.title or f"{describe_metric(metric)} over {study.x}", table),
+        study.x_label or study.x,
+        None if study.scale is None else study.scale == "log",
+        str(shown),
     )
-    title = build_title(f"{describe_metric(study.metric)} over {study.x}", table)
-    shown = trend.reference if study.by is not None else f"{study.x}={trend.reference}"
-    figure = plot_trend(trend, title, study.x, reference_label=str(shown))
-    return Drawing({"": figure}, list_tables(trend, study.x), study.metric)
+    return Drawing({"": figure}, list_tables(trend, study.x), metric)
+
+
+def _label_lines(table: pd.DataFrame, x: str) -> pd.Series:
+    """What tells lines apart, one text a run: whatever varies beside x and the seed."""
+    setting = label_settings(table, apart_from=(x, "seed"))
+    is_category = not pd.api.types.is_numeric_dtype(table[x])
+    if is_category and setting.nunique() > 1 and setting.groupby(table[x], dropna=False).nunique().max() == 1:
+        # What differs beside a category belongs to it, as an optimizer may to a network.
+        return pd.Series("all runs", index=table.index)
+    return setting
 
 
 def _fill(column: pd.Series) -> pd.Series:
     """Runs without the param get a category of their own."""
     return column.astype(object).fillna("none") if column.isna().any() else column
-
-
-def _check(key: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        raise ConfigError(
-            f"study.{key}={name}: the runs have no such {'metric' if key == 'metric' else 'param'}"
-            f"{did_you_mean(name, known)} Choices: {' '.join(known)}"
-        )

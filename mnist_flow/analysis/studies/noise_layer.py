@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,7 @@ from mnist_flow.analysis.matrices import N_DIGITS, fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.studies import curves
-from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.analyze import StudyMetric, StudySection
-from mnist_flow.config.section import NonNegative
+from mnist_flow.analysis.studies import compare, curves
 from mnist_flow.data.arrays import IntArray
 
 _PARAM = "noise.stddev"
@@ -27,10 +26,10 @@ _PARAM = "noise.stddev"
 _ONE_ANSWER = 0.99
 
 
-class Config(StudySection):
-    metric: StudyMetric
-    # The standard deviation that others are compared with, seed by seed; None: the smallest.
-    reference: NonNegative | None
+class Config(compare.Config):
+    """The keys of `compare`, with the standard deviation of the noise as x."""
+
+    x: Literal["noise.stddev"]
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
@@ -42,16 +41,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     table = runs.table
     # No noise is noise of no spread.
     stddev = table[_PARAM].fillna(0.0) if _PARAM in table else pd.Series(0.0, index=table.index)
-    runs = StudyRuns(table.assign(**{_PARAM: stddev}), runs.published, runs.missing)
-    drawing = draw_over_param(
-        runs,
-        _PARAM,
-        study.metric,
-        study.reference,
-        title="Gaussian noise on the input while training",
-        x_label="standard deviation of the noise (noise.stddev)",
-        logarithmic=True,
-    )
+    runs = replace(runs, table=table.assign(**{_PARAM: stddev}))
+    drawing = compare.draw(runs, study)
     if stddev.nunique() == 1:
         # One noise is no axis; the curves show how the runs end.
         del drawing.figures[""]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.trend import draw_over_param
-from mnist_flow.config.analyze import StudyMetric, StudySection
-from mnist_flow.config.section import Count
+from mnist_flow.analysis.studies import compare
 from mnist_flow.errors import ConfigError
 
 _PARAM = "model.hidden_units"
 
 
-class Config(StudySection):
-    metric: StudyMetric
-    # Units that others are compared with, seed by seed; None: the fewest.
-    reference: Count | None
+class Config(compare.Config):
+    """The keys of `compare`, with the hidden units as x."""
+
+    x: Literal["model.hidden_units"]
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
@@ -28,19 +29,10 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     Raises:
         ConfigError: a network has not one hidden layer.
     """
-    units = read_units(runs.table)
+    table = runs.table.assign(**{_PARAM: read_units(runs.table)})
     published = runs.published.assign(at=runs.published["at"].map(_read_setting))
-    drawing = draw_over_param(
-        StudyRuns(runs.table, published, runs.missing),
-        _PARAM,
-        study.metric,
-        study.reference,
-        title="Width of one hidden layer",
-        x_label="hidden units (model.hidden_units)",
-        values=units,
-        logarithmic=True,
-    )
-    counts = runs.table.groupby(units)["n_parameters"].first()
+    drawing = compare.draw(replace(runs, table=table, published=published), study)
+    counts = table.groupby(_PARAM)["n_parameters"].first()
     _name_parameters(drawing.figures[""], counts)
     drawing.tables[""].insert(2, "n_parameters", drawing.tables[""][_PARAM].map(counts).astype(int))
     return drawing
