@@ -13,10 +13,11 @@ import pandas as pd
 import yaml
 
 from mnist_flow import tracking
-from mnist_flow.analysis.runs import build_run_table, label_panels
+from mnist_flow.analysis.runs import label_panels
 from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.presets import list_presets, load_preset
 from mnist_flow.errors import TrackingError
+from mnist_flow.jobs.tables import build_run_table
 from mnist_flow.runtime.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _MAX_NAMED = 5
 class StudyRuns:
     """The runs that a study compares."""
 
-    # One row a run, see `runs.build_run_table`; index 0, 1, …
+    # One row a run, see `jobs.tables.build_run_table`; index 0, 1, …
     table: pd.DataFrame
     # One row a printed value, see `build_published`.
     published: pd.DataFrame
@@ -49,17 +50,17 @@ def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
     known = tracking.list_experiments()
     wanted = {name: known[name] for name in names if name in known}
     ids = list(wanted.values())
-    finished = tracking.fetch_runs(ids) if ids else pd.DataFrame()
-    runs = tracking.fetch_runs(ids, config.study.filter) if ids and config.study.filter else finished
-    if runs.empty and not finished.empty:
+    finished = tracking.fetch_runs(ids)
+    runs = tracking.fetch_runs(ids, config.study.filter) if config.study.filter else finished
+    if finished and not runs:
         raise TrackingError(f"study.filter={config.study.filter}: none of the {len(finished)} finished runs matches")
-    found = set(runs["experiment_id"]) if len(runs) else set()
+    found = {run.experiment_id for run in runs}
     missing = [_describe_absent(name, known) for name in names if wanted.get(name) not in found]
-    if runs.empty:
+    if not runs:
         raise TrackingError("; ".join(missing))
     # An experiment that is named absent has its command already.
     present = [experiment_id for experiment_id in ids if experiment_id in found]
-    missing += _describe_unfinished(present, set(finished["tags.mnist_flow.fingerprint"]))
+    missing += _describe_unfinished(present, {run.fingerprint for run in finished})
     for line in missing:
         log.warning("%s", line)
     table = build_run_table(runs, {experiment_id: name for name, experiment_id in wanted.items()})

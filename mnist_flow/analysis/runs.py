@@ -1,9 +1,9 @@
-"""MLflow's table of runs → a tidy table: one row a run, one column a param or metric, numbers as numbers."""
+"""Which columns of a table of runs are params or metrics, and what tells its settings apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 
 import pandas as pd
@@ -16,51 +16,15 @@ from mnist_flow.runtime.suggestions import did_you_mean
 _INCIDENTAL = (*INCIDENTAL, "overrides")
 # Columns of the table that are neither param nor metric.
 _ABOUT = ("run_id", "experiment", "experiment_id", "group", "parent_run_id")
-# Metrics of the epoch whose weights a run ended with, by their beginning; the plain name is the last epoch's.
-_SELECTED = "selected_"
-
-
-def build_run_table(runs: pd.DataFrame, experiments: Mapping[str, str]) -> pd.DataFrame:
-    """Tidy what `tracking.fetch_runs` returned.
-
-    Args:
-        runs: columns run_id, experiment_id, start_time, params.*, metrics.*, tags.*.
-        experiments: names by id.
-
-    Returns:
-        One row a distinct run of an experiment: of runs with the same fingerprint only the last. Columns: run_id,
-        experiment, experiment_id, group, parent_run_id, every param by its config path and every metric by its name,
-        those of an epoch from the epoch whose weights the run ended with; texts that are numbers became numbers. The
-        index counts rows.
-    """
-    columns = {
-        "run_id": runs["run_id"],
-        "experiment": runs["experiment_id"].map(experiments),
-        "experiment_id": runs["experiment_id"],
-        "group": runs["tags.mnist_flow.group"],
-    }
-    parents = "tags.mlflow.parentRunId"
-    columns["parent_run_id"] = runs[parents] if parents in runs else pd.Series(None, index=runs.index, dtype=object)
-    # MLflow gives them in any order, and labels must not depend on it.
-    ordered = sorted(map(str, runs))
-    for kind in ("params.", "metrics."):
-        columns |= {name.removeprefix(kind): _to_numbers(runs[name]) for name in ordered if name.startswith(kind)}
-    for name in [name for name in columns if name.startswith(_SELECTED) and name != "selected_epoch"]:
-        plain = name.removeprefix(_SELECTED)
-        selected = columns.pop(name)
-        columns[plain] = selected.fillna(columns[plain]) if plain in columns else selected
-    identity = ["experiment_id", "tags.mnist_flow.fingerprint"]
-    last = runs.sort_values("start_time").drop_duplicates(identity, keep="last").index
-    return pd.DataFrame(columns).loc[last].reset_index(drop=True)
 
 
 def list_metrics(table: pd.DataFrame) -> list[str]:
-    """Metrics among the columns of `build_run_table`."""
+    """Metrics among the columns of `jobs.tables.build_run_table`."""
     return [name for name in map(str, table) if _is_metric(name)]
 
 
 def list_params(table: pd.DataFrame) -> list[str]:
-    """Params among the columns of `build_run_table`, but for those that change no result."""
+    """Params among the columns of `jobs.tables.build_run_table`, but for those that change no result."""
     return [
         name
         for name in map(str, table)
@@ -85,7 +49,7 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
     """What tells the runs' settings apart, one text a run: `lenet5, epochs=20`; the model's name always stands first.
 
     Args:
-        table: from `build_run_table`.
+        table: from `jobs.tables.build_run_table`.
         apart_from: params that do not count, such as the one on the horizontal axis and the seed.
     """
     varying = [name for name in list_params(table) if name not in {"model.name", *apart_from} and _varies(table, name)]
@@ -99,7 +63,7 @@ def label_panels(table: pd.DataFrame) -> pd.Series:
     """One text a run for its panel: the experiment, and what tells the settings in it apart, the seed apart.
 
     Args:
-        table: from `build_run_table`.
+        table: from `jobs.tables.build_run_table`.
     """
     labels = []
     for experiment, runs in table.groupby("experiment", sort=False):
@@ -128,8 +92,3 @@ def _is_metric(name: str) -> bool:
     return name in {"loss", "accuracy", "learning_rate", "fit_seconds", "n_parameters", "selected_epoch"} or (
         name.startswith(("val_", "test_", "system/"))
     )
-
-
-def _to_numbers(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    return numbers if numbers.notna().sum() == column.notna().sum() else column

@@ -26,7 +26,7 @@ def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFra
     Autoencoders, which have none, are chosen by the validation loss.
 
     Args:
-        table: from `runs.build_run_table`.
+        table: from `jobs.tables.build_run_table`.
         min_settings: leave out experiments with fewer; 1 keeps those that had nothing to choose.
 
     Returns:

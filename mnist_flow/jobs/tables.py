@@ -1,14 +1,18 @@
-"""A sweep as tables: one row per job, and one row per group of replicates."""
+"""Runs and sweeps as tables: one row per run, per job, or per group of replicates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mnist_flow.config.train import INCIDENTAL
-from mnist_flow.jobs.composition import Job
-from mnist_flow.jobs.plan import PlannedJob
+
+if TYPE_CHECKING:
+    from mnist_flow.jobs.composition import Job
+    from mnist_flow.jobs.plan import PlannedJob
+    from mnist_flow.tracking import PastRun
 
 # Metrics that are the results of a run, in the order of the tables' columns.
 RESULTS = (
@@ -24,15 +28,56 @@ RESULTS = (
     "selected_epoch",
     "fit_seconds",
 )
+# Begins the metrics of the epoch whose weights a run ended with; the plain name is the last epoch's.
+_SELECTED = "selected_"
+
+
+def select_epoch(metrics: Mapping[str, float]) -> dict[str, float]:
+    """A finished run's metrics by their plain names; those of an epoch are the selected epoch's, not the last one's."""
+    selected = {name for name in metrics if name.startswith(_SELECTED) and name != "selected_epoch"}
+    last = {name: value for name, value in metrics.items() if name not in selected}
+    return last | {name.removeprefix(_SELECTED): metrics[name] for name in selected}
 
 
 def read_results(metrics: Mapping[str, float]) -> dict[str, float]:
     """Pick the results from a finished run's metrics; metrics of an epoch are taken from the selected epoch."""
-    return {
-        name: metrics[key]
-        for name in RESULTS
-        if (key := name if f"selected_{name}" not in metrics else f"selected_{name}") in metrics
-    }
+    selected = select_epoch(metrics)
+    return {name: selected[name] for name in RESULTS if name in selected}
+
+
+def build_run_table(runs: Sequence[PastRun], experiments: Mapping[str, str]) -> pd.DataFrame:
+    """One row a run, whatever sweep it belongs to.
+
+    Args:
+        runs: finished, the oldest first.
+        experiments: names by id.
+
+    Returns:
+        Of runs of an experiment with the same fingerprint only the last. Columns: run_id, experiment, experiment_id,
+        group, parent_run_id (None where there is none), every param by its config path and every metric by its plain
+        name, see `select_epoch`, each sorted; texts that are numbers became numbers. The index counts rows.
+    """
+    last: dict[tuple[str, str], PastRun] = {}
+    for run in runs:
+        identity = run.experiment_id, run.fingerprint or run.run_id
+        last.pop(identity, None)
+        last[identity] = run
+    about = pd.DataFrame(
+        [
+            (run.run_id, experiments[run.experiment_id], run.experiment_id, run.group, run.parent_run_id or None)
+            for run in last.values()
+        ],
+        columns=["run_id", "experiment", "experiment_id", "group", "parent_run_id"],
+    )
+    # MLflow gives them in any order, and what is built on the table must not depend on it.
+    params = pd.DataFrame([run.params for run in last.values()]).sort_index(axis=1).apply(_to_numbers)
+    metrics = pd.DataFrame([select_epoch(run.metrics) for run in last.values()]).sort_index(axis=1)
+    return pd.concat([about, params, metrics], axis=1)
+
+
+def _to_numbers(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().sum() == column.notna().sum() else column
 
 
 def find_varying(jobs: Sequence[Job]) -> list[str]:

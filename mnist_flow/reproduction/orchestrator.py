@@ -27,7 +27,7 @@ from mnist_flow.errors import ConfigError, RunError, UserError
 from mnist_flow.jobs.composition import Job, compose_jobs
 from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob, estimate_seconds
-from mnist_flow.jobs.tables import read_results
+from mnist_flow.jobs.tables import build_run_table
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.reproduction.report import Page, write_report
 from mnist_flow.reproduction.results import compare_with_published
@@ -60,22 +60,9 @@ class _State:
         return [one for one in self.planned if one.state != "finished"]
 
     def build_runs(self) -> pd.DataFrame:
-        """One row a finished run: run_id, experiment, group, params, results."""
-        named = {"experiment": self.preset.experiment_name}
-        return pd.DataFrame(
-            [
-                {
-                    **named,
-                    "run_id": one.run.run_id,
-                    "group": one.job.identity.group,
-                    # Lists as MLflow's params have them.
-                    **{key: str(value) if isinstance(value, list) else value for key, value in one.job.params.items()},
-                    **read_results(one.run.metrics),
-                }
-                for one in self.finished
-                if one.run is not None
-            ]
-        )
+        """One row a finished run, see `build_run_table`."""
+        runs = [one.run for one in self.finished if one.run is not None]
+        return build_run_table(runs, {str(self.experiment_id): self.preset.experiment_name})
 
 
 def run_reproduction(cfg: DictConfig) -> None:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import mlflow
 import numpy as np
-import pandas as pd
 from mlflow.entities import Run
 from mlflow.store.entities import PagedList
 
@@ -42,6 +41,9 @@ class PastRun:
     seconds: float
     metrics: Mapping[str, float]
     params: Mapping[str, str]
+    experiment_id: str = ""
+    # The fingerprint without the seed, which replicates share.
+    group: str = ""
 
 
 def fetch_past_runs(
@@ -112,8 +114,8 @@ def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:
         raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
 
 
-def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> pd.DataFrame:
-    """Finished training runs: columns run_id, experiment_id, start_time, params.*, metrics.*, tags.*.
+def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> list[PastRun]:
+    """Finished training runs, experiment by experiment, the oldest first.
 
     Args:
         experiment_ids: where to look.
@@ -122,11 +124,12 @@ def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    conditions = [names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])]
-    with clear_errors():
-        runs = mlflow.search_runs(list(experiment_ids), filter_string=" and ".join(conditions), max_results=50_000)
-    assert isinstance(runs, pd.DataFrame)
-    return runs
+    conditions = " and ".join([names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])])
+    return [
+        _describe(run, stale_after=0.0)
+        for experiment_id in experiment_ids
+        for run in search(experiment_id, conditions, ["attributes.start_time ASC"])
+    ]
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,8 @@ def _describe(run: Run, stale_after: float) -> PastRun:
         seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,
         metrics=run.data.metrics,
         params=run.data.params,
+        experiment_id=run.info.experiment_id,
+        group=tags.get(names.GROUP_TAG, ""),
     )
 
 

@@ -2,67 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.runs import build_run_table, label_settings
-
-
-@pytest.fixture
-def runs() -> pd.DataFrame:
-    """Three runs as MLflow returns them, the newest first; the newest repeats the oldest."""
-    return pd.DataFrame(
-        {
-            "run_id": ["newest", "middle", "oldest"],
-            "experiment_id": ["1", "1", "1"],
-            "start_time": pd.to_datetime(["2026-01-03", "2026-01-02", "2026-01-01"], utc=True),
-            "params.reg": ["1e-06", "0.0001", "1e-6"],
-            "params.seed": ["0", "0", "0"],
-            "params.model.name": ["mlp_100", "mlp_100", "mlp_100"],
-            "params.optimizer.momentum": ["0.9", None, "0.9"],
-            "params.training.early_stopping_patience": ["3", "None", "3"],
-            "metrics.test_accuracy": [0.98, 0.97, 0.96],
-            "tags.mnist_flow.fingerprint": ["a", "b", "a"],
-            "tags.mnist_flow.group": ["A", "B", "A"],
-            "tags.mlflow.parentRunId": ["sweep", None, "sweep"],
-        }
-    )
-
-
-def test_of_runs_with_the_same_fingerprint_the_last_is_kept(runs):
-    table = build_run_table(runs, {"1": "demo"})
-    assert table["run_id"].tolist() == ["middle", "newest"]
-    assert table["test_accuracy"].tolist() == [0.97, 0.98]
-    assert table.index.tolist() == [0, 1]
-
-
-def test_the_last_is_kept_whatever_the_order_of_the_rows(runs):
-    assert set(build_run_table(runs[::-1], {"1": "demo"})["run_id"]) == {"middle", "newest"}
-
-
-def test_columns_are_config_paths_and_metric_names(runs):
-    assert set(build_run_table(runs, {"1": "demo"})) == {
-        *("run_id", "experiment", "experiment_id", "group", "parent_run_id"),
-        *("reg", "seed", "model.name", "optimizer.momentum", "training.early_stopping_patience"),
-        "test_accuracy",
-    }
-
-
-def test_texts_that_are_numbers_become_numbers(runs):
-    table = build_run_table(runs, {"1": "demo"})
-    assert table["reg"].tolist() == [1e-4, 1e-6]
-    assert table["seed"].tolist() == [0, 0]
-    np.testing.assert_array_equal(table["optimizer.momentum"], [np.nan, 0.9])
-    assert table["model.name"].tolist() == ["mlp_100", "mlp_100"]
-    assert table["training.early_stopping_patience"].tolist() == ["None", "3"]
-
-
-def test_sweep_and_group_of_each_run(runs):
-    table = build_run_table(runs, {"1": "demo"})
-    assert table["group"].tolist() == ["B", "A"]
-    assert table["parent_run_id"].fillna("none").tolist() == ["none", "sweep"]
-
-
-def test_runs_without_a_sweep(runs):
-    table = build_run_table(runs.drop(columns="tags.mlflow.parentRunId"), {"1": "demo"})
-    assert table["parent_run_id"].isna().tolist() == [True, True]
+from mnist_flow.analysis.runs import label_settings
 
 
 def make_table(**columns: list) -> pd.DataFrame:

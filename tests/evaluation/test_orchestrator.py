@@ -261,7 +261,7 @@ def test_a_server_that_goes_away_stops_only_what_needs_it(client, trained, monke
 
 def test_the_evaluations_of_training_runs_do_not_disturb_the_look_for_training_runs(client, experiment_id, trained):
     evaluate_runs(compose_evaluate(*SHORT))
-    assert set(tracking.fetch_runs(experiment_id)["run_id"]) == {run.info.run_id for run in trained}
+    assert {run.run_id for run in tracking.fetch_runs([experiment_id])} == {run.info.run_id for run in trained}
     assert {run.run_id for run in tracking.fetch_past_runs(experiment_id)} == {run.info.run_id for run in trained}
 
 

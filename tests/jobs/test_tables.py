@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -8,7 +9,15 @@ from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.plan import PlannedJob
-from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_varying, label_jobs, read_results
+from mnist_flow.jobs.tables import (
+    build_grid,
+    build_replicates,
+    build_run_table,
+    build_summary,
+    find_varying,
+    label_jobs,
+    read_results,
+)
 from mnist_flow.tracking import PastRun
 
 
@@ -60,6 +69,78 @@ def test_the_results_are_those_of_the_selected_epoch():
 
 def test_without_a_selected_epoch_the_results_are_the_last_ones():
     assert read_results({"val_loss": 0.9, "accuracy": 0.8}) == {"val_loss": 0.9, "accuracy": 0.8}
+
+
+# Runs
+
+
+def make_run(run_id, fingerprint="", params=None, metrics=None, parent_run_id="", experiment_id="1"):
+    return PastRun(
+        *(run_id, "finished", fingerprint, "", parent_run_id, "", "/-/0/0", "", 0, 0.0, metrics or {}, params or {}),
+        experiment_id=experiment_id,
+        group=fingerprint.upper(),
+    )
+
+
+@pytest.fixture
+def runs():
+    """Three runs, the oldest first; the newest repeats the oldest."""
+    common = {"seed": "0", "model.name": "mlp_100", "model.hidden_units": "[100]"}
+    momentum = {"optimizer.momentum": "0.9", "training.early_stopping_patience": "3"}
+    return [
+        make_run("oldest", "a", {"reg": "1e-6", **common, **momentum}, {"test_accuracy": 0.96}, "sweep"),
+        make_run("middle", "b", {"training.early_stopping_patience": "None", **common, "reg": "0.0001"}),
+        make_run("newest", "a", {**common, **momentum, "reg": "1e-06"}, {"test_accuracy": 0.98}, "sweep"),
+    ]
+
+
+def test_of_runs_with_the_same_fingerprint_the_last_is_kept(runs):
+    table = build_run_table(runs, {"1": "demo"})
+    assert table["run_id"].tolist() == ["middle", "newest"]
+    assert table.index.tolist() == [0, 1]
+    assert build_run_table(runs[1::-1], {"1": "demo"})["run_id"].tolist() == ["middle", "oldest"]
+
+
+def test_the_same_fingerprint_in_another_experiment_is_another_run():
+    both = [make_run("one", "a"), make_run("two", "a", experiment_id="2"), make_run("three"), make_run("four")]
+    table = build_run_table(both, {"1": "first", "2": "second"})
+    assert table["experiment"].tolist() == ["first", "second", "first", "first"]
+    assert table["experiment_id"].tolist() == ["1", "2", "1", "1"]
+
+
+def test_the_columns_of_runs_are_config_paths_and_metric_names_in_their_own_order(runs):
+    assert list(build_run_table(runs, {"1": "demo"})) == [
+        *("run_id", "experiment", "experiment_id", "group", "parent_run_id", "model.hidden_units", "model.name"),
+        *("optimizer.momentum", "reg", "seed", "training.early_stopping_patience", "test_accuracy"),
+    ]
+
+
+def test_texts_that_are_numbers_become_numbers(runs):
+    table = build_run_table(runs, {"1": "demo"})
+    assert table["reg"].tolist() == [1e-4, 1e-6]
+    assert table["seed"].tolist() == [0, 0]
+    np.testing.assert_array_equal(table["optimizer.momentum"], [np.nan, 0.9])
+    np.testing.assert_array_equal(table["test_accuracy"], [np.nan, 0.98])
+    assert table["model.hidden_units"].tolist() == ["[100]", "[100]"]
+    assert table["training.early_stopping_patience"].tolist() == ["None", "3"]
+
+
+def test_metrics_of_runs_are_those_of_the_selected_epoch():
+    metrics = {"val_loss": 0.9, "selected_val_loss": 0.3, "selected_epoch": 3.0}
+    table = build_run_table([make_run("a", metrics=metrics), make_run("b", metrics={"val_loss": 0.5})], {"1": "demo"})
+    assert table["val_loss"].tolist() == [0.3, 0.5]
+    np.testing.assert_array_equal(table["selected_epoch"], [3.0, np.nan])
+    assert "selected_val_loss" not in table
+
+
+def test_sweep_and_group_of_each_run(runs):
+    table = build_run_table(runs, {"1": "demo"})
+    assert table["group"].tolist() == ["B", "A"]
+    assert table["parent_run_id"].fillna("none").tolist() == ["none", "sweep"]
+
+
+def test_without_runs_the_table_has_its_columns():
+    assert list(build_run_table([], {})) == ["run_id", "experiment", "experiment_id", "group", "parent_run_id"]
 
 
 # What varies

@@ -107,6 +107,7 @@ def test_what_is_known_of_a_past_run(store, experiment_id, add_run):
         seconds=2.5,
         metrics={"loss": 0.5},
         params={"epochs": "2"},
+        experiment_id=experiment_id,
     )
 
 
@@ -236,9 +237,9 @@ def test_only_finished_training_runs_are_fetched(store, experiment_id, add_run):
     for status in ("RUNNING", "KILLED", "FAILED"):
         add_run(status)
     runs = tracking.fetch_runs([experiment_id])
-    assert list(runs["run_id"]) == [wanted.run_id]
-    assert runs["params.reg"].iloc[0] == "1e-05"
-    assert tracking.fetch_runs([experiment_id], "params.`model.name` = 'cnn'").empty
+    assert [run.run_id for run in runs] == [wanted.run_id]
+    assert runs[0].params["reg"] == "1e-05"
+    assert tracking.fetch_runs([experiment_id], "params.`model.name` = 'cnn'") == []
     with pytest.raises(TrackingError):
         tracking.fetch_runs([experiment_id], "nonsense ==")
 

@@ -96,7 +96,7 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypat
             blocks += ["model.hidden_dropout=[]", "model.convolution_dropout=0.2"]
             run_experiment(compose("config", ["data=digits", *blocks, "epochs=1", f"seed={seed}", store]))
         runs = tracking.fetch_runs([tracking.find_experiment("mnist_flow")])
-        ids = dict(zip(runs["params.seed"], runs["run_id"], strict=True))
+        ids = {run.params["seed"]: run.run_id for run in runs}
         chosen = f"run_ids=[{ids['2']},{ids['1']}]"
         for digits in ("[5]", "[7,3]"):
             evaluate_runs(
