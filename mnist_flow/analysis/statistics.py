@@ -12,7 +12,8 @@ from scipy import stats
 
 # Of all intervals.
 CONFIDENCE = 0.95
-# One digit for all is right for 9 to 12 % of the images; a network that learned anything is beyond this accuracy.
+# One class for all is right for 9 to 12 % of the images of ten classes; a network that learned anything is beyond this
+# accuracy.
 COLLAPSED_BELOW = 0.2
 
 
@@ -36,7 +37,10 @@ def summarise(table: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFra
 
 
 def compute_half_widths(sem: pd.Series, n: pd.Series) -> pd.Series:
-    """Half of the 95 % t interval of each mean, from its standard error and number of values; NaN for n = 1."""
+    """Half of the 95 % t interval of each mean, from its standard error and number of values; NaN for n = 1.
+
+    For thousands of groups at once, and for values without spread, of which scipy's tests know no interval.
+    """
     return sem * stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).where(n > 1))
 
 

@@ -1,4 +1,4 @@
-"""What the figures share: colours, scales, ranges, yardsticks, legends. Helpers take axes and data."""
+"""What the figures share: colours, markers, words, baselines, panels and legends."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-from mnist_flow.analysis.statistics import COLLAPSED_BELOW
+from matplotlib.lines import Line2D
 
 # Okabe-Ito without yellow, which is faint on white; black is for what was published.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -21,7 +18,7 @@ MARKERS = "os^Dv<>"
 LINE_STYLES = ("-", "--", ":")
 PUBLISHED_MARKERS = "DsP^vX"
 # Error of 784-500-300-10 in the literature.
-YARDSTICKS = {
+BASELINES = {
     "LeCun's MNIST page: 500+300 HU, weight decay, 1.53 % error": 0.9847,
     "Hinton, Osindero and Teh (2006): 500-300, 1.51 % error": 0.9849,
 }
@@ -29,46 +26,27 @@ PROTOCOLS = {
     "test": "test set used as validation: optimistic",
     "holdout": "settings chosen on held-out training images",
 }
-# An axis is broken between runs that learned nothing and others that are all beyond this accuracy.
-_LEARNED_FROM = 0.5
-# Worse runs are not held against the yardsticks.
-_NEAR_YARDSTICKS = 0.9
-# Accuracies are spaced by the logarithm of their odds where the errors differ by more than this factor.
-_WIDE_RATIO = 4.0
-_PERCENT_TICKS = (
-    0.1,
-    0.2,
-    0.3,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.85,
-    0.9,
-    0.925,
-    0.95,
-    0.96,
-    0.97,
-    0.975,
-    0.98,
-    0.985,
-    0.99,
-    0.995,
-    0.998,
-    0.999,
-)
-# Differences of accuracies beyond this have an axis that is logarithmic beyond one point, with ticks at these steps.
-_LARGE_DIFFERENCE = 0.03
-_STEPS = (0.005, 0.01, 0.03, 0.1, 0.3, 0.9)
+# Worse runs are not held against the baselines.
+_NEAR_BASELINES = 0.9
 _FONT_SIZE = 8
 
 
-def format_percent(share: float, _: object = None) -> str:
+def format_percent(fraction: float, _: object = None) -> str:
     """0.985 as `98.5 %`, for ticks."""
-    return f"{100 * share:.4g} %"
+    return f"{100 * fraction:.4g} %"
 
 
-def choose_line_style(index: int) -> dict[str, str]:
+def describe_n(counts: pd.Series) -> str:
+    """How many runs stand behind each mean: `n = 3`, or `n = 2 to 3`."""
+    return f"n = {counts.min()}" if counts.nunique() == 1 else f"n = {counts.min()} to {counts.max()}"
+
+
+def name_class(class_names: Iterable[object]) -> str:
+    """What the classes of a data set are called in a figure: digit, or class where their names are no digits."""
+    return "digit" if all(str(name).isdecimal() for name in class_names) else "class"
+
+
+def choose_line_style(index: int) -> dict[str, Any]:
     """Colour, marker and dashes of the line with this number; all differ for the first 18."""
     return {
         "color": COLORS[index % len(COLORS)],
@@ -100,78 +78,8 @@ def build_title(what: str, table: pd.DataFrame) -> str:
     return f"{what}\n{data}, {protocol}"
 
 
-def is_logarithmic(values: Iterable[float]) -> bool:
-    """Whether a grid is more even by factors than by differences; zero and below do not count."""
-    positive = np.unique([value for value in values if value > 0])
-    if len(positive) < 3:
-        return len(positive) == 2 and positive[1] >= 10 * positive[0]
-
-    def unevenness(gaps: np.ndarray) -> float:
-        return float(gaps.std() / gaps.mean())
-
-    return unevenness(np.diff(np.log(positive))) < unevenness(np.diff(positive))
-
-
-def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = None) -> None:
-    """The horizontal axis for a grid of numbers, logarithmic where the grid is; zero has a place left of the others.
-
-    Args:
-        axes: to set.
-        values: of the grid.
-        logarithmic: None: as the grid is.
-    """
-    known = np.unique(list(values))
-    low, high = known[0], known[-1]
-    if low < 0 or not (is_logarithmic(known) if logarithmic is None else logarithmic):
-        margin = 0.06 * (high - low) or 0.5
-        axes.set_xlim(low - margin, high + margin)
-    elif low > 0:
-        margin = (high / low) ** 0.06 if high > low else 2
-        axes.set_xscale("log")
-        axes.set_xlim(low / margin, high * margin)
-    else:
-        smallest = known[known > 0].min() if high > 0 else 1e-6
-        axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
-        axes.set_xlim(-smallest / 4, max(high, smallest) * 1.6)
-        axes.xaxis.set_minor_locator(NullLocator())
-
-
-def make_value_axes(
-    figure: Figure, values: pd.Series, metric: str, lower_panel: bool
-) -> tuple[list[Axes], Axes | None]:
-    """Axes for values, two with a broken range where some runs collapsed, and a panel below for differences.
-
-    Args:
-        figure: to divide.
-        values: everything that is drawn, for the ranges.
-        metric: what they are.
-        lower_panel: whether there is one below.
-
-    Returns:
-        Axes of the values from top to bottom, with one horizontal axis, and the panel below or None.
-    """
-    values = values.dropna()
-    collapsed = is_accuracy(metric) & (values < COLLAPSED_BELOW)
-    broken = bool(collapsed.any() and not collapsed.all() and values[~collapsed].min() > _LEARNED_FROM)
-    heights = [3.0, 1.0] if broken else [3.5]
-    heights += [2.0] if lower_panel else []
-    all_axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    value_axes = list(all_axes[: 2 if broken else 1])
-    for axes, part in zip(value_axes, [values[~collapsed], values[collapsed]] if broken else [values], strict=True):
-        if is_accuracy(metric):
-            set_accuracy_range(axes, part)
-        else:
-            set_range(axes, part)
-    if broken:
-        _mark_break(*value_axes)
-    for axes in all_axes:
-        axes.grid(alpha=0.3)
-        axes.tick_params(labelsize=_FONT_SIZE + 1)
-    return value_axes, all_axes[-1] if lower_panel else None
-
-
 def make_panels(
-    n: int, n_columns: int, panel_size: tuple[float, float], margin: float, title: str
+    n: int, n_columns: int, panel_size: tuple[float, float], margin: float, title: str, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a grid of panels, filled row by row.
 
@@ -181,6 +89,7 @@ def make_panels(
         panel_size: width and height of each, inches.
         margin: height of all that is above and below the panels, inches.
         title: of the figure.
+        share: one range for the axes of all panels.
 
     Returns:
         The figure and the axes of its `n` panels.
@@ -190,73 +99,22 @@ def make_panels(
     width, height = panel_size
     figure = Figure(figsize=(max(6.4, width * n_columns), height * n_rows + margin), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    grid = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+    grid = list(figure.subplots(n_rows, n_columns, squeeze=False, sharex=share, sharey=share).flat)
     for spare in grid[n:]:
         spare.remove()
     return figure, grid[:n]
 
 
-def set_range(axes: Axes, values: pd.Series) -> None:
-    """A vertical axis that shows all values; logarithmic where they are positive and differ by more than 20 times."""
-    low, high = values.min(), values.max()
-    if low > 0 and high > 20 * low:
-        axes.set_yscale("log")
-        axes.set_ylim(low / 1.3, high * 1.3)
-    else:
-        margin = 0.08 * (high - low) or abs(high) / 10 or 1.0
-        axes.set_ylim(low - margin, high + margin)
-
-
-def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
-    """A vertical axis in percent that shows all values; spaced by log odds where their errors differ much."""
-    low, high = values.min(), values.max()
-    if high < 1 and low > COLLAPSED_BELOW and (1 - low) > _WIDE_RATIO * (1 - high):
-        axes.set_yscale("logit")
-        margin = 0.08 * (_log_odds(high) - _log_odds(low))
-        low, high = _to_share(_log_odds(low) - margin), _to_share(_log_odds(high) + margin)
-        axes.yaxis.set_major_locator(FixedLocator(_choose_ticks(low, high)))
-        axes.yaxis.set_minor_locator(NullLocator())
-    else:
-        margin = max(0.08 * (high - low), 0.0005)
-        low, high = low - margin, high + margin
-    axes.yaxis.set_major_formatter(FuncFormatter(format_percent))
-    axes.set_ylim(low, high)
-
-
-def set_difference_range(axes: Axes, differences: pd.Series, halves: pd.Series, metric: str) -> None:
-    """A vertical axis around zero; of accuracies in points, and beyond one point logarithmic where they are large.
-
-    Args:
-        axes: to set.
-        differences: of means.
-        halves: of their intervals, NaN for one pair; longer ones than four times the median may leave the panel.
-        metric: what is compared.
-    """
-    halves = halves.fillna(0).clip(upper=4 * halves.median()).fillna(0)
-    low, high = min((differences - halves).min(), 0), max((differences + halves).max(), 0)
-    if is_accuracy(metric):
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
-        if max(-low, high) > _LARGE_DIFFERENCE:
-            axes.set_yscale("symlog", linthresh=0.01, linscale=1.0)
-            axes.yaxis.set_major_locator(FixedLocator([sign * step for sign in (-1, 1) for step in _STEPS] + [0]))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
-            axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(1.6 * low - 0.003, 1.6 * high + 0.003)
-        return
-    margin = 0.1 * (high - low) or 1.0
-    axes.set_ylim(low - margin, high + margin)
-
-
-def has_yardsticks(table: pd.DataFrame, metric: str) -> bool:
-    """Whether the yardsticks say something of the runs: an accuracy on MNIST, and not a bad one."""
+def has_baselines(table: pd.DataFrame, metric: str) -> bool:
+    """Whether the baselines say something of the runs: an accuracy on MNIST, and not a bad one."""
     comparable = metric in ("test_accuracy", "val_accuracy") and set(table["data.name"]) == {"mnist"}
-    return comparable and bool(table[metric].max() > _NEAR_YARDSTICKS)
+    return comparable and bool(table[metric].max() > _NEAR_BASELINES)
 
 
-def add_yardsticks(axes: Axes, vertical: bool = False) -> None:
+def add_baselines(axes: Axes, vertical: bool = False) -> None:
     """Lines at the accuracies that the literature gives for 784-500-300-10."""
     add_line = axes.axvline if vertical else axes.axhline
-    for style, (name, value) in zip(("--", ":"), YARDSTICKS.items(), strict=True):
+    for style, (name, value) in zip(("--", ":"), BASELINES.items(), strict=True):
         add_line(value, color="0.35", linestyle=style, linewidth=1, label=name)
 
 
@@ -281,35 +139,8 @@ def add_legend(figure: Figure, all_axes: Sequence[Axes], title: str | None = Non
         )
 
 
-def _mark_break(upper: Axes, lower: Axes) -> None:
-    """Slanted strokes where a range is left out."""
-    upper.spines.bottom.set_visible(False)
-    lower.spines.top.set_visible(False)
-    upper.tick_params(bottom=False)
-    stroke: dict[str, Any] = {
-        "marker": [(-1, -0.5), (1, 0.5)],
-        "markersize": 9,
-        "linestyle": "none",
-        "color": "k",
-        "clip_on": False,
-    }
-    upper.plot([0, 1], [0, 0], transform=upper.transAxes, **stroke)
-    lower.plot([0, 1], [1, 1], transform=lower.transAxes, **stroke)
-
-
-def _choose_ticks(low: float, high: float) -> list[float]:
-    """Round shares in a range, from the highest down, as far apart as their labels need."""
-    room = 0.05 * (_log_odds(high) - _log_odds(low))
-    chosen: list[float] = []
-    for tick in sorted(_PERCENT_TICKS, reverse=True):
-        if low <= tick <= high and (not chosen or _log_odds(chosen[-1]) - _log_odds(tick) >= room):
-            chosen.append(tick)
-    return chosen
-
-
-def _log_odds(share: float) -> float:
-    return float(np.log10(share / (1 - share)))
-
-
-def _to_share(log_odds: float) -> float:
-    return float(1 / (1 + 10**-log_odds))
+def make_handle(index: int, name: str, counts: pd.Series, linestyle: str = "-") -> Line2D:
+    """The entry of a line in a legend, where its runs are faint points around hollow means."""
+    look = choose_line_style(index)
+    label = f"{name}: mean ± sample standard deviation, {describe_n(counts)}; faint: every run"
+    return Line2D([], [], **{**look, "linestyle": linestyle}, markerfacecolor="white", label=label)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Transform, offset_copy
 
-from mnist_flow.analysis import style
+from mnist_flow.analysis import scales, style
 from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
@@ -92,18 +92,18 @@ def plot_trend(
     def place(x: pd.Series) -> pd.Series:
         return x.map(categories.index) if categories else x
 
-    with_yardsticks = style.has_yardsticks(runs, metric)
+    with_baselines = style.has_baselines(runs, metric)
     shown = [
         runs[metric],
         published["value"].astype(float),
-        pd.Series(list(style.YARDSTICKS.values()) * with_yardsticks),
+        pd.Series(list(style.BASELINES.values()) * with_baselines),
     ]
     # One pair says nothing.
     has_panel = bool((trend.differences["n"] > 1).any())
     figure = Figure(figsize=(8.5, 7.2 if has_panel else 5.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     values = pd.concat([part for part in shown if len(part)], ignore_index=True)
-    value_axes, lower = style.make_value_axes(figure, values, metric, lower_panel=has_panel)
+    value_axes, lower = scales.make_value_axes(figure, values, metric, lower_panel=has_panel)
     settings = list(dict.fromkeys(runs["setting"]))
     for axes in value_axes:
         for index, setting in enumerate(settings):
@@ -129,12 +129,12 @@ def plot_trend(
                 linestyle=line_style,
                 linewidth=1,
                 capsize=3,
-                label=f"{setting}, {_describe_n(means['n'])}",
+                label=f"{setting}, {style.describe_n(means['n'])}",
                 transform=_shift(axes, shift),
             )
         _plot_published(axes, published.assign(x=place(published["x"])))
-        if with_yardsticks:
-            style.add_yardsticks(axes)
+        if with_baselines:
+            style.add_baselines(axes)
     value_axes[0].set_ylabel(style.describe_metric(metric))
     if lower is not None:
         _plot_differences(lower, trend, place, settings)
@@ -146,7 +146,7 @@ def plot_trend(
         bottom.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 60 else 0)
         bottom.set_xlim(-0.5, len(categories) - 0.5)
     else:
-        style.set_scale(bottom, pd.concat([runs["x"], published["x"].astype(float)]), logarithmic)
+        scales.set_scale(bottom, pd.concat([runs["x"], published["x"].astype(float)]), logarithmic)
     style.add_legend(figure, value_axes, _KEY + ("    open: published" if len(published) else ""))
     return figure
 
@@ -189,16 +189,12 @@ def _plot_differences(
             transform=_shift(axes, 3 * (index - (len(settings) - 1) / 2)),
         )
     axes.axhline(0, color="0.35", linewidth=1)
-    style.set_difference_range(axes, table["difference"], table["ci_high"] - table["difference"], trend.metric)
+    scales.set_difference_range(axes, table["difference"], table["ci_high"] - table["difference"], trend.metric)
 
 
 def _shift(axes: Axes, points: float) -> Transform:
     """So many points to the side, so that marks at one place do not hide each other."""
     return offset_copy(axes.transData, axes.get_figure(root=True), x=points, units="points")
-
-
-def _describe_n(n: pd.Series) -> str:
-    return f"n = {n.min()}" if n.nunique() == 1 else f"n = {n.min()} to {n.max()}"
 
 
 def _sortable(column: pd.Series) -> pd.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev, variance
+from statistics import fmean, stdev
 
 import pandas as pd
 from scipy import stats
@@ -26,7 +26,7 @@ _COLUMNS = {
     "shifted_accuracy": "accuracy",
     _SUM: "test_accuracy",
 }
-# Equal shares of 10,000 images differ by rounding only, as do equal floats.
+# Equal fractions of 10,000 images differ by rounding only, as do equal floats.
 _ONE_IMAGE, _ROUNDING = 0.5 / _N_IMAGES, 1e-9
 
 
@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def is_loss(self) -> bool:
-        """A loss, in nats; otherwise an accuracy, a share."""
+        """A loss, in nats; otherwise an accuracy, a fraction."""
         return _is_loss(self.published)
 
     @property
@@ -124,28 +124,23 @@ def judge(published: Sequence[float], mean_of: int, ours: Sequence[float], *, is
         published: every replicate, or one mean; empty where only a curve was shown.
         mean_of: runs behind a single published number.
         ours: one value a seed.
-        is_accuracy: a share of the test images, 0 to 1.
+        is_accuracy: a fraction of the test images, 0 to 1.
     """
     if not published or not ours:
         return Verdict(None, math.nan, "nothing published to compare" if not published else "not run yet")
     if is_accuracy and min(*published, *ours) < COLLAPSED_BELOW and len(published) == 1:
         same = sum(math.isclose(value, published[0], abs_tol=_ONE_IMAGE) for value in ours)
         return Verdict(same == len(ours), math.nan, f"{same} of {len(ours)} runs end at the published accuracy")
-    quantile = (1 + CONFIDENCE) / 2
     if len(published) > 1 and len(ours) > 1:
-        theirs, own = variance(published) / len(published), variance(ours) / len(ours)
-        half = 0.0
-        if theirs + own > 0:
-            degrees = (theirs + own) ** 2 / (theirs**2 / (len(published) - 1) + own**2 / (len(ours) - 1))
-            half = float(stats.t.ppf(quantile, degrees)) * math.sqrt(theirs + own)
+        half = _compute_welch(published, ours)
         basis = "Welch"
     elif len(ours) >= 3:
-        spread = stdev(ours) * math.sqrt(1 / mean_of + 1 / len(ours))
-        half = float(stats.t.ppf(quantile, len(ours) - 1)) * spread
+        half = _compute_prediction(ours, 1 / mean_of + 1 / len(ours))
         basis = f"prediction from {len(ours)} seeds"
     elif is_accuracy:
-        shares = fmean(published), fmean(ours)
-        half = float(stats.norm.ppf(quantile)) * math.sqrt(sum(p * (1 - p) for p in shares) / _N_IMAGES)
+        fractions = fmean(published), fmean(ours)
+        error = math.sqrt(sum(p * (1 - p) for p in fractions) / _N_IMAGES)
+        half = float(stats.norm.interval(CONFIDENCE, scale=error)[1])
         basis = "binomial, 10,000 images"
     else:
         return Verdict(None, math.nan, "too few runs to judge a loss")
@@ -158,9 +153,22 @@ def judge_sum(published: float, mean_of: int, ours: Sequence[float]) -> Verdict:
     if n < 3 or mean_of < 2:
         return Verdict(None, math.nan, "too few runs to judge a standard deviation")
     parts = 1 / mean_of + 1 / n + 1 / (2 * (mean_of - 1)) + 1 / (2 * (n - 1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(ours) * math.sqrt(parts)
+    half = _compute_prediction(ours, parts)
     difference = fmean(ours) + stdev(ours) - published
     return Verdict(abs(difference) <= half + _ROUNDING, half, f"mean + sd, prediction from {n} seeds")
+
+
+def _compute_welch(published: Sequence[float], ours: Sequence[float]) -> float:
+    """Half of Welch's interval of the difference of two means; 0 where neither sample has a spread."""
+    if len(set(published)) == len(set(ours)) == 1:
+        return 0.0
+    low, high = stats.ttest_ind(ours, published, equal_var=False).confidence_interval(CONFIDENCE)
+    return float(high - low) / 2
+
+
+def _compute_prediction(ours: Sequence[float], parts: float) -> float:
+    """Half of the t interval of a value whose variance is `parts` times that of our values."""
+    return float(stats.t.interval(CONFIDENCE, len(ours) - 1)[1]) * stdev(ours) * math.sqrt(parts)
 
 
 def _judge(published: PublishedResult, ours: Sequence[float]) -> Verdict:

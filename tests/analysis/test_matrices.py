@@ -17,19 +17,32 @@ def test_damaged_matrices_are_left_out(monkeypatch, caplog):
         "list": "[1, 2]",
         "nameless": json.dumps({"values": []}),
         "ragged": json.dumps({"counts": [[1], [1, 2]]}),
-        "small": json.dumps({"counts": [[1, 2], [3, 4]]}),
+        "oblong": json.dumps({"counts": [[1, 2, 3], [4, 5, 6]]}),
+        "misnamed": json.dumps({"counts": [[1, 2], [3, 4]], "class_names": ["one"]}),
         "texts": json.dumps({"counts": [["a"] * 10] * 10}),
         "good": GOOD,
     }
     monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: iter(texts.items()))
     found = fetch_confusions(pd.DataFrame({"run_id": list(texts)}))
     assert list(found) == ["good"]
-    np.testing.assert_array_equal(found["good"], np.diag(range(10)))
+    np.testing.assert_array_equal(found["good"].counts, np.diag(range(10)))
+    assert found["good"].classes == tuple(range(10))
     lines = [record.getMessage() for record in caplog.records]
     assert [
         line.partition(": its artifact confusion_matrix/confusion_matrix.json is damaged (")[0] for line in lines
     ] == [f"run {run_id}" for run_id in texts if run_id != "good"]
     assert all(line.endswith("; the run is left out") and "\n" not in line for line in lines)
+
+
+def test_a_matrix_has_the_classes_of_its_data_set(monkeypatch):
+    texts = {
+        "two": json.dumps({"counts": [[1, 2], [3, 4]]}),
+        "shoes": json.dumps({"counts": [[1, 2], [3, 4]], "class_names": ["shoe", "coat"]}),
+        "digits": json.dumps({"counts": [[1, 2], [3, 4]], "class_names": ["3", "8"]}),
+    }
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: iter(texts.items()))
+    found = fetch_confusions(pd.DataFrame({"run_id": list(texts)}))
+    assert [one.classes for one in found.values()] == [(0, 1), ("shoe", "coat"), (3, 8)]
 
 
 def test_only_damaged_matrices_are_an_error(monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.style import YARDSTICKS
+from mnist_flow.analysis.style import BASELINES
 from mnist_flow.analysis.trend import build_trend, plot_trend
 
 # Report 001-2.4b: three replicates at each of two λ.
@@ -84,18 +84,18 @@ def test_what_was_published_is_marked_and_named():
     assert axes.get_ylim()[0] < 0.97
 
 
-def test_yardsticks_are_the_published_ones():
+def test_baselines_are_the_published_ones():
     axes = plot(make_runs(ACCURACIES))[0]
-    heights = [line.get_ydata()[0] for line in axes.lines if line.get_label() in YARDSTICKS]
+    heights = [line.get_ydata()[0] for line in axes.lines if line.get_label() in BASELINES]
     assert heights == [0.9847, 0.9849]
-    assert set(YARDSTICKS) <= set(legend(axes))
+    assert set(BASELINES) <= set(legend(axes))
     assert axes.get_ylim()[1] > 0.9849
 
 
 @pytest.mark.parametrize(("data", "metric"), [("digits", "test_accuracy"), ("mnist", "test_loss")])
-def test_anything_else_has_no_yardsticks(data, metric):
+def test_anything_else_has_no_baselines(data, metric):
     axes = plot(make_runs(ACCURACIES, **{"data.name": data, "test_loss": 0.1}), metric)[0]
-    assert not set(YARDSTICKS) & set(legend(axes))
+    assert not set(BASELINES) & set(legend(axes))
 
 
 def test_no_penalty_has_its_place():

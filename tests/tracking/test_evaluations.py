@@ -91,6 +91,20 @@ def test_evaluations_with_other_settings_are_merged_and_the_last_of_a_condition_
     assert table["accuracy"].tolist() == [0.7, 0.9, 0.8, 0.9, 0.6]
 
 
+def test_the_columns_before_n_are_the_condition_also_where_tables_have_others(store, experiment_id, evaluate):
+    levels = {"columns": ["run_id", "level", "draw", *MEASURED], "data": [["a", 0.5, 0, 9, 0.1, 0, 0, 0]]}
+    stddevs = {"columns": ["run_id", "stddev", "draw", *MEASURED], "data": [["a", 0.5, 0, 9, 0.2, 0, 0, 0]]}
+    anew = {"columns": levels["columns"], "data": [["a", 0.5, 0, 9, 0.3, 0, 0, 0], ["a", 0.5, 1, 9, 0.4, 0, 0, 0]]}
+    for table in (levels, stddevs, anew):
+        store.log_text(evaluate("a", [0], 0.9), json.dumps(table), "tables/rotation.json")
+    merged = tracking.fetch_tables("rotation", [experiment_id], ["a"])
+    assert merged[["level", "stddev", "draw", "accuracy"]].fillna(-1).to_numpy().tolist() == [
+        [0.5, -1, 0, 0.3],
+        [0.5, -1, 1, 0.4],
+        [-1, 0.5, 0, 0.2],
+    ]
+
+
 def test_lost_and_damaged_tables_are_told_and_left_out(store, experiment_id, evaluate, caplog):
     evaluate("a", [0, 10], 0.9)
     damaged = evaluate("a", [0], 0.5)

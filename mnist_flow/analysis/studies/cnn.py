@@ -95,8 +95,8 @@ def plot_networks(
         fillstyle="none",
         label="published",
     )
-    if style.has_yardsticks(table, metric):
-        style.add_yardsticks(axes, vertical=True)
+    if style.has_baselines(table, metric):
+        style.add_baselines(axes, vertical=True)
     labels = [f"{row.network}\n{row.n_parameters:,} parameters, n = {row.n}" for row in summary.itertuples(index=False)]
     axes.set_yticks(list(rows), labels, fontsize=8)
     axes.set_ylim(len(summary) - 0.5, -0.6)

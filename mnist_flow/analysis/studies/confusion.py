@@ -1,23 +1,23 @@
-"""Which digits are taken for which: mean confusion matrices, and the pairs most often confused."""
+"""Which classes are predicted for which: mean confusion matrices, and the pairs most often confused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import N_DIGITS, fetch_confusions
+from mnist_flow.analysis.matrices import Confusion, fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.style import build_title, make_panels
+from mnist_flow.analysis.style import build_title, make_panels, name_class
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.section import Count
-from mnist_flow.data.arrays import IntArray
 
 
 class Config(StudySection):
@@ -27,36 +27,35 @@ class Config(StudySection):
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A matrix a setting, the mean of its runs, and the pairs most often confused."""
-    shares = build_shares(label_panels(runs.table), runs.table["run_id"], fetch_confusions(runs.table))
-    summary = summarise(shares, ["panel", "true", "predicted"], "share")
+    fractions = build_fractions(label_panels(runs.table), runs.table["run_id"], fetch_confusions(runs.table))
+    summary = summarise(fractions, ["panel", "true", "predicted"], "fraction")
     figure = plot_confusions(summary, build_title("Confusion on the test set, shares of each row in %", runs.table))
     return Drawing({"": figure}, {"": summary, "pairs": list_pairs(summary, study.pairs)})
 
 
-def build_shares(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str, IntArray]) -> pd.DataFrame:
-    """Rows of the matrices as shares: one row a run, true and predicted digit.
+def build_fractions(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str, Confusion]) -> pd.DataFrame:
+    """Rows of the matrices as fractions: one row a run, true and predicted class.
 
     Args:
         panels: a text a run.
         run_ids: the runs.
-        confusions: counts, int (10, 10), rows true and columns predicted, by run id.
+        confusions: by run id.
 
     Returns:
-        Columns panel, run_id, true, predicted, share (of the images of the true digit).
+        Columns panel, run_id, true, predicted, fraction (of the images of the true class).
     """
-    digits = np.arange(N_DIGITS)
     parts = []
     for panel, run_id in zip(panels, run_ids, strict=True):
         if run_id in confusions:
-            counts = confusions[run_id]
-            share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            cells = {"true": np.repeat(digits, N_DIGITS), "predicted": np.tile(digits, N_DIGITS)}
-            parts.append(pd.DataFrame({"panel": panel, "run_id": run_id, **cells, "share": share.ravel()}))
+            counts, classes = confusions[run_id].counts, confusions[run_id].classes
+            fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            cells = pd.MultiIndex.from_product([classes, classes], names=["true", "predicted"]).to_frame(index=False)
+            parts.append(cells.assign(panel=panel, run_id=run_id, fraction=fractions.ravel()))
     return pd.concat(parts, ignore_index=True)
 
 
 def list_pairs(summary: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The mistakes with the largest mean shares, `count` rows a panel, the largest first."""
+    """The mistakes with the largest mean fractions, `count` rows a panel, the largest first."""
     mistakes = summary[(summary["true"] != summary["predicted"]) & (summary["mean"] > 0)]
     ordered = mistakes.sort_values("mean", ascending=False, kind="stable").groupby("panel", sort=False).head(count)
     rank = {panel: index for index, panel in enumerate(dict.fromkeys(summary["panel"]))}
@@ -71,22 +70,29 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     darkest = max(mistakes.max(), 1e-3)
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = summary[summary["panel"] == panel]
-        mean = shown.pivot_table(index="true", columns="predicted", values="mean").to_numpy()
-        image = _plot_matrix(axes, mean, darkest)
+        classes = list(dict.fromkeys(shown["true"]))
+        mean = shown.pivot_table(index="true", columns="predicted", values="mean").loc[classes, classes].to_numpy()
+        image = _plot_matrix(axes, mean, classes, darkest)
         axes.set_title(f"{panel} (mean of n = {shown['n'].min()})", fontsize=9)
     bar = figure.colorbar(image, ax=all_axes, extend="max", shrink=0.6, aspect=30)
-    bar.set_label("share of the true digit's images in % (darkest from the largest mistake on)", fontsize=9)
+    name = name_class(summary["true"].unique())
+    bar.set_label(f"share of the true {name}'s images in % (darkest from the largest mistake on)", fontsize=9)
     return figure
 
 
-def _plot_matrix(axes: Axes, mean: np.ndarray, darkest: float):  # type: ignore[no-untyped-def]
-    image = axes.imshow(100 * mean, cmap="Blues", vmin=0, vmax=100 * darkest)
-    for true, predicted in np.ndindex(mean.shape):
-        value = 100 * mean[true, predicted]
+def _plot_matrix(axes: Axes, mean: np.ndarray, classes: Sequence[int | str], darkest: float) -> AxesImage:
+    # Takes a second to import, which the other studies do without.
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    display = ConfusionMatrixDisplay(100 * mean, display_labels=classes)
+    colors = {"cmap": "Blues", "im_kw": {"vmin": 0, "vmax": 100 * darkest}}
+    display.plot(ax=axes, colorbar=False, text_kw={"fontsize": 8}, **colors)
+    for text, value in zip(display.text_.flat, display.confusion_matrix.flat, strict=True):
         # What rounds to nothing stays empty.
-        if value >= 0.005:
-            text = f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-            color = "white" if value > 60 * darkest else "black"
-            axes.text(predicted, true, text, ha="center", va="center", fontsize=8, color=color)
-    axes.set(xlabel="predicted digit", ylabel="true digit", xticks=range(N_DIGITS), yticks=range(N_DIGITS))
-    return image
+        text.set_text("" if value < 0.005 else f"{value:.1f}" if value >= 10 else f"{value:.2f}")
+        text.set_color("white" if value > 60 * darkest else "black")
+    name = name_class(classes)
+    axes.set(xlabel=f"predicted {name}", ylabel=f"true {name}")
+    if not all(str(one).isdecimal() for one in classes):
+        axes.tick_params(axis="x", rotation=90)
+    return display.im_

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mnist_flow import tracking
-from mnist_flow.analysis import style
+from mnist_flow.analysis import scales, style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import is_same_value, label_panels
@@ -149,9 +149,9 @@ def _set_ranges(axes: Axes, curves: pd.DataFrame, published: pd.Series, quantity
     later = curves.loc[curves["epoch"] >= min(max(2, last / 10), last), "value"]
     values = pd.concat([later, published.astype(float)]) if len(published) else later
     if quantity == "accuracy":
-        style.set_accuracy_range(axes, values)
+        scales.set_accuracy_range(axes, values)
     else:
-        style.set_range(axes, values)
+        scales.set_range(axes, values)
     axes.set_xlim(0, last * 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelsize=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,10 @@ from matplotlib.ticker import PercentFormatter
 
 from mnist_flow import tracking
 from mnist_flow.analysis import style
+from mnist_flow.analysis.crossings import find_crossings
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
-from mnist_flow.analysis.statistics import COLLAPSED_BELOW, compute_half_widths, summarise
+from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures import plot_image_rows
@@ -27,8 +27,9 @@ _WORDS = {"noisy": "noisy images", "median_3x3": "3×3 median filter"}
 _STRIP = "samples/denoised.npz"
 # Near the top the curves differ by a point or less.
 _ZOOM_FROM = 0.9
-_DIGITS = range(10)
-# Strengths of the table that is read; the figure and the CSV have all.
+# Begins the columns with the recall of each class.
+_RECALL = "recall_"
+# Noise levels of the table that is read; the figure and the CSV have all.
 _TABULATED = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8)
 
 
@@ -37,7 +38,7 @@ class Config(StudySection):
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
-    """Macro recall, each digit's recall and image quality over the noise, crossing points, and pictures.
+    """Macro recall, each class's recall and image quality over the noise, crossing points, and pictures.
 
     Raises:
         TrackingError: none of the runs is measured.
@@ -52,8 +53,10 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     crossings = find_crossings(chains)
     title = style.build_title("Noise on the test images", measured)
     figures = {
-        "": plot_recall(chains, crossings, f"{title}", column),
-        "digits": plot_digits(chains, f"Each digit: {title[0].lower()}{title[1:]}", column),
+        "": plot_recall(chains, crossings, title, column),
+        "digits": plot_classes(
+            chains, f"Each {style.name_class(list_classes(chains))}: {title[0].lower()}{title[1:]}", column
+        ),
         "quality": plot_quality(chains, f"Images beside the clean ones: {title[0].lower()}{title[1:]}", column),
     }
     tables = {
@@ -68,111 +71,50 @@ def average_draws(measured: pd.DataFrame, column: str) -> pd.DataFrame:
     """The draws of each chain of networks to their mean.
 
     Args:
-        measured: of denoising evaluations, a row a run, input, denoiser, strength and draw, with the column classifier.
+        measured: of denoising evaluations, a row a run, input, denoiser, noise level and draw, with the column
+            classifier.
         column: level or stddev.
 
     Returns:
-        One row a curve, seed and strength: classifier, input, denoiser, curve (what tells lines apart), run_id, seed,
-        strength, and the means of macro_recall, recall_0 … recall_9, psnr, ssim. Curves in order of appearance, those
-        of one classifier together: noisy, median, denoised.
+        One row a curve, seed and noise level: classifier, input, denoiser, curve (what tells lines apart), run_id,
+        seed, strength (the level), and the means of macro_recall, of the recall of each class, psnr and ssim. Curves in
+        order of appearance, those of one classifier together: noisy, median, denoised.
     """
     keys = ["classifier", "input", "denoiser", "run_id", "seed", column]
-    measures = ["macro_recall", *(f"recall_{digit}" for digit in _DIGITS), "psnr", "ssim"]
+    measures = ["macro_recall", *(_RECALL + name for name in list_classes(measured)), "psnr", "ssim"]
     chains = measured.groupby(keys, sort=False, dropna=False)[measures].mean().reset_index()
     chains = chains.rename(columns={column: "strength"})
     return chains.assign(curve=chains["classifier"] + ": " + _describe_images(chains))
 
 
+def list_classes(table: pd.DataFrame) -> list[str]:
+    """Names of the classes whose recalls are columns of the table."""
+    return [str(name).removeprefix(_RECALL) for name in table if str(name).startswith(_RECALL)]
+
+
 def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The macro recall at some strengths, as text: `99.12 ± 0.05 %`, mean ± sample standard deviation over the seeds.
+    """The macro recall at some noise levels, as text: `99.12 ± 0.05 %`, mean ± sample standard deviation over seeds.
 
     Args:
         chains: from `average_draws`.
         column: level or stddev.
 
     Returns:
-        One row a curve: curve, n (seeds), and a column a strength, of those measured.
+        One row a curve: curve, n (seeds), and a column a noise level, of those measured.
     """
     rows = []
     for curve, one in chains.groupby("curve", sort=False):
         by = one.groupby("strength")["macro_recall"]
         means, stds = by.mean(), by.std()
         shown = {
-            f"{column} {strength:g}": f"{100 * means[strength]:.2f}"
-            + ("" if math.isnan(stds[strength]) else f" ± {100 * stds[strength]:.2f}")
+            f"{column} {level:g}": f"{100 * means[level]:.2f}"
+            + ("" if math.isnan(stds[level]) else f" ± {100 * stds[level]:.2f}")
             + " %"
-            for strength in _TABULATED
-            if strength in means
+            for level in _TABULATED
+            if level in means
         }
         rows.append({"curve": curve, "n": one["run_id"].nunique(), **shown})
     return pd.DataFrame(rows)
-
-
-def find_crossings(chains: pd.DataFrame) -> pd.DataFrame:
-    """From which strength on each denoiser helps each classifier, and what it costs on clean images.
-
-    Args:
-        chains: from `average_draws`.
-
-    Returns:
-        One row a classifier and denoiser: n (seeds), crossed (those where the denoised recall passes the noisy one,
-        which must be above a fifth),
-        crossing (mean strength at which it does, between two measured strengths by a straight line; 0 where it never
-        loses), std, ci_low, ci_high (95 % t interval), and change_at_0 (mean denoised less noisy recall of clean
-        images), change_std.
-    """
-    rows = []
-    noisy = chains[chains["input"] == "noisy"].set_index(["run_id", "strength"])["macro_recall"]
-    for (classifier, denoiser), chain in chains[chains["input"] == "denoised"].groupby(
-        ["classifier", "denoiser"], sort=False
-    ):
-        crossed, changes = [], []
-        for run_id, one in chain.groupby("run_id", sort=False):
-            recalls = one.set_index("strength")["macro_recall"].sort_index()
-            before = noisy[run_id].reindex(recalls.index)
-            gains = recalls - before
-            changes.append(gains.get(0.0, math.nan))
-            # Where nobody finds a digit, nobody passes anybody.
-            gains = gains[before > COLLAPSED_BELOW]
-            crossed.append(find_crossing(gains.index.to_numpy(dtype=float), gains.to_numpy()))
-        found = pd.Series(crossed)
-        half = compute_half_widths(pd.Series([found.sem()]), pd.Series([found.count()]))[0]
-        rows.append(
-            {
-                "classifier": classifier,
-                "denoiser": denoiser,
-                "n": len(found),
-                "crossed": found.count(),
-                "crossing": found.mean(),
-                "std": found.std(),
-                "ci_low": found.mean() - half,
-                "ci_high": found.mean() + half,
-                "change_at_0": pd.Series(changes).mean(),
-                "change_std": pd.Series(changes).std(),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def find_crossing(strengths: np.ndarray, gains: np.ndarray) -> float:
-    """The first strength at which a gain turns from negative to positive, by a straight line between its neighbours.
-
-    Args:
-        strengths: ascending.
-        gains: one a strength.
-
-    Returns:
-        The first strength where nothing is lost there; NaN where nothing is ever gained.
-    """
-    won = np.flatnonzero(gains > 0)
-    if not len(won):
-        return math.nan
-    first = won[0]
-    if first == 0 or not (gains[:first] < 0).any():
-        return float(strengths[0])
-    before = np.flatnonzero(gains[:first] <= 0)[-1]
-    share = -gains[before] / (gains[first] - gains[before])
-    return float(strengths[before] + share * (strengths[first] - strengths[before]))
 
 
 def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, column: str) -> Figure:
@@ -202,8 +144,7 @@ def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, colum
         near.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
         if not math.isnan(row["ci_low"]):
             near.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
-    seeds = chains.groupby("curve")["run_id"].nunique()
-    n = f"n = {seeds.min()}" if seeds.nunique() == 1 else f"n = {seeds.min()} to {seeds.max()}"
+    n = style.describe_n(chains.groupby("curve")["run_id"].nunique())
     key = (
         f"points: a seed ({n})   bars: ± sample standard deviation   dotted: denoising helps from here (95 % interval)"
     )
@@ -211,27 +152,24 @@ def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, colum
     return figure
 
 
-def plot_digits(chains: pd.DataFrame, title: str, column: str) -> Figure:
-    """Recall over the noise, a panel a digit: means over the seeds with ± one sample standard deviation."""
-    figure = Figure(figsize=(12, 5.8 + 0.22 * chains["curve"].nunique()), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    grid = figure.subplots(2, 5, sharex=True, sharey=True)
-    for digit, axes in zip(_DIGITS, grid.ravel(), strict=True):
+def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
+    """Recall over the noise, a panel a class: means over the seeds with ± one sample standard deviation."""
+    classes, margin = list_classes(chains), 0.22 * chains["curve"].nunique()
+    figure, all_axes = style.make_panels(len(classes), 5, (2.4, 2.9), margin, title, share=True)
+    for name, axes in zip(classes, all_axes, strict=True):
         for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
-            by = one.groupby("strength")[f"recall_{digit}"]
+            by = one.groupby("strength")[_RECALL + name]
             means, stds = by.mean().astype(float), by.std().fillna(0).astype(float)
-            how: dict[str, Any] = {**style.choose_line_style(index), "marker": ""}
-            axes.plot(means.index, means, label=str(curve), linewidth=1.4, **how)
-            axes.fill_between(means.index, means - stds, means + stds, color=how["color"], alpha=0.15, linewidth=0)
-        axes.set_title(f"digit {digit}", fontsize=10)
+            look = {**style.choose_line_style(index), "marker": ""}
+            axes.plot(means.index, means, label=str(curve), linewidth=1.4, **look)
+            axes.fill_between(means.index, means - stds, means + stds, color=look["color"], alpha=0.15, linewidth=0)
+        axes.set_title(f"{style.name_class(classes)} {name}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-    for axes in grid[-1]:
-        axes.set_xlabel(f"noise {column}")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("recall")
-    style.add_legend(figure, list(grid.ravel()), "means over the seeds    bands: ± sample standard deviation")
+        axes.set(xlabel=f"noise {column}", ylabel="recall")
+        axes.label_outer()
+    style.add_legend(figure, all_axes, "means over the seeds    bands: ± sample standard deviation")
     return figure
 
 
@@ -260,8 +198,8 @@ def _describe_images(chains: pd.DataFrame) -> pd.Series:
 
 
 def _plot_curve(axes: Axes, one: pd.DataFrame, measure: str, label: str, index: int) -> None:
-    how: dict[str, Any] = {**style.choose_line_style(index)}
-    axes.plot(one["strength"], one[measure], how["marker"], color=how["color"], alpha=0.3, markersize=3)
+    look = style.choose_line_style(index)
+    axes.plot(one["strength"], one[measure], look["marker"], color=look["color"], alpha=0.3, markersize=3)
     by = one.groupby("strength")[measure]
     axes.errorbar(
         by.mean().index,
@@ -272,7 +210,7 @@ def _plot_curve(axes: Axes, one: pd.DataFrame, measure: str, label: str, index: 
         capsize=2,
         linewidth=1.3,
         label=label,
-        **how,
+        **look,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every layer of a network gives for a digit: report 002-3A, the 32 maps of the first convolution among them."""
+"""The outputs of every layer of a network for an image: report 002-3A, with the 32 maps of the first convolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from mnist_flow import tracking
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import N_DIGITS
 from mnist_flow.analysis.query import StudyRuns, describe_unmeasured
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray
@@ -27,6 +26,8 @@ _MAX_MAPS = 64
 _MAPS_A_ROW = 16
 # More values than this are a strip of pixels instead of bars.
 _MAX_BARS = 128
+# Bars are numbered up to this number of them.
+_MAX_NUMBERED = 20
 # Pixels.
 _MAX_STRIP = 256
 # Inches.
@@ -52,7 +53,7 @@ class _Block:
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
-    """The maps of the measured run with the lowest seed, the first experiment's first; a figure a digit.
+    """The maps of the measured run with the lowest seed, the first experiment's first; a figure an image.
 
     Raises:
         TrackingError: none of the runs is measured, or the arrays can't be had.
@@ -72,9 +73,9 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     ]
     about = f"{shown['experiment'].iloc[0]}, seed {shown['seed'].iloc[0]}, run {run_id}"
     pictures = {}
-    for number, digit in enumerate(arrays["labels"]):
-        what = f"{about}:\nwhat each layer gives for the first test image of a {digit}"
-        pictures["" if len(arrays["labels"]) == 1 else str(digit)] = plot_feature_maps(
+    for number, label in enumerate(arrays["labels"]):
+        what = f"{about}:\nwhat each layer gives for the first test image of a {label}"
+        pictures["" if len(arrays["labels"]) == 1 else str(label)] = plot_feature_maps(
             arrays["images"][number],
             [one._replace(output=one.output[number]) for one in activations],
             style.build_title(what, shown),
@@ -90,7 +91,7 @@ def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], titl
     be seen beside strong ones.
 
     Args:
-        image: float32 (28, 28, 1), what was put in.
+        image: float32 (height, width, channels), what was put in.
         activations: of this one image: outputs (height, width, maps) or (units,).
         title: of the figure.
     """
@@ -163,7 +164,7 @@ def _plot_block(axes: Axes, block: _Block) -> None:
         units = np.arange(len(block.values))
         axes.bar(units, block.values, color=style.COLORS[0], width=0.8)
         axes.set_xlim(-0.6, len(units) - 0.4)
-        axes.set_xticks(units if len(units) == N_DIGITS else [])
+        axes.set_xticks(units if len(units) <= _MAX_NUMBERED else [])
         axes.set_yticks([])
         axes.axhline(0, color="0.4", linewidth=0.6)
         axes.tick_params(labelsize=8, length=2, pad=1)

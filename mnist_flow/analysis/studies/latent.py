@@ -1,4 +1,4 @@
-"""Where the digits lie among the codes of autoencoders: report 002-4D-3, a code of two numbers coloured by digit."""
+"""Where the classes lie among the latents of autoencoders: report 002-4D-3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from matplotlib.patheffects import withStroke
 from mnist_flow import tracking
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import N_DIGITS
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
@@ -23,13 +22,13 @@ from mnist_flow.data.arrays import FloatArray, IntArray
 
 _MEASURE = "latent"
 # Paul Tol's muted scheme, which the colour-blind can tell apart, and black; sronpersonalpages.nl/~pault.
-DIGIT_COLORS = (
+CLASS_COLORS = (
     *("#332288", "#88CCEE", "#44AA99", "#117733", "#999933"),
     *("#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000"),
 )
 # A few points far away would press all others together.
-_SHOWN_SHARE = 0.995
-# Between the digits that are written into a panel, in shares of its sides.
+_SHOWN_FRACTION = 0.995
+# Between the classes that are written into a panel, in fractions of its sides.
 _LABEL_GAP = 0.045
 
 
@@ -38,16 +37,17 @@ class Config(StudySection):
 
 
 class LatentPanel(NamedTuple):
-    """The codes of one run."""
+    """The latents of one run."""
 
     title: str
     points: FloatArray  # float32 (n, 2)
-    labels: IntArray  # (n,), 0 to 9
+    labels: IntArray  # (n,), 0, 1, …
     axis_labels: tuple[str, str]
+    class_names: tuple[str, ...]  # of the labels 0, 1, …
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
-    """Of each setting the codes of the run with the lowest seed, and the accuracy of nearest neighbours over all.
+    """Of each setting the latents of the run with the lowest seed, and the accuracy of nearest neighbours over all.
 
     Raises:
         TrackingError: none of the runs is measured.
@@ -65,7 +65,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         )
         for model in dict.fromkeys(measured["model"])
     ]
-    figure = plot_latent(panels, style.build_title("Codes of the clean test images, coloured by digit", measured))
+    what = f"Codes of the clean test images, coloured by {_name_classes(panels)}"
+    figure = plot_latent(panels, style.build_title(what, measured))
     return Drawing({"": figure}, {"": summary}, "accuracy")
 
 
@@ -75,15 +76,15 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
     Args:
         model: what tells the panels apart.
         seed: of the run drawn.
-        arrays: points, labels, explained and latent, from `measures.latent`.
+        arrays: points, labels, explained and latent, from `measures.latent`, and class_names where they were logged.
         summary: rows of the model, with k, n, mean and std of the accuracy.
     """
     latent, explained = int(arrays["latent"]), arrays["explained"]
     size = f"{latent:,} number{'s' if latent > 1 else ''}"
     if len(explained):
-        shares = [style.format_percent(float(share)) for share in explained.round(3)]
+        first, second = (style.format_percent(float(fraction)) for fraction in explained.round(3))
         shown = f"code of {size}, its first two principal components"
-        names = (f"first component ({shares[0]} of the variance)", f"second component ({shares[1]})")
+        names = (f"first component ({first} of the variance)", f"second component ({second})")
     else:
         shown = f"code of {size}"
         names = ("first number of the code", "second number of the code" if latent > 1 else "")
@@ -91,11 +92,12 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
     for k, n, mean, std in zip(*(summary[name] for name in ("k", "n", "mean", "std")), strict=True):
         spread = "" if math.isnan(std) else f" ± {100 * std:.2f}"
         lines.append(f"{k} nearest neighbours by the whole code: {100 * mean:.2f}{spread} % right (n = {n})")
-    return LatentPanel("\n".join(lines), arrays["points"], arrays["labels"], names)
+    class_names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
+    return LatentPanel("\n".join(lines), arrays["points"], arrays["labels"], names, tuple(map(str, class_names)))
 
 
 def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
-    """A panel a setting: every test image a point in the colour of its digit, the digit itself near the median."""
+    """A panel a setting: every test image a point in the colour of its class, the class itself near the median."""
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(6.2 * columns, 6.0 * rows + 0.9), layout="constrained")
@@ -110,10 +112,10 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
         handles,
         names,
         loc="outside lower center",
-        ncols=N_DIGITS,
+        ncols=10,
         markerscale=4,
         fontsize=10,
-        title="digit (written at the median of its points, or beside it)",
+        title=f"{_name_classes(panels)} (written at the median of its points, or beside it)",
         title_fontsize=9,
         handletextpad=0.1,
         columnspacing=1.2,
@@ -122,6 +124,10 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
         if handle is not None:
             handle.set_alpha(1)
     return figure
+
+
+def _name_classes(panels: Sequence[LatentPanel]) -> str:
+    return style.name_class([name for panel in panels for name in panel.class_names])
 
 
 def separate_labels(places: np.ndarray, least: float) -> np.ndarray:
@@ -141,29 +147,29 @@ def separate_labels(places: np.ndarray, least: float) -> np.ndarray:
 
 def _plot_panel(axes: Axes, panel: LatentPanel) -> None:
     points, labels = panel.points, panel.labels
-    # In one call, in the order of the images: digit by digit, the last would hide the others.
+    # In one call, in the order of the images: class by class, the last would hide the others.
     size = float(np.clip(50_000 / len(points), 5, 20))
-    colors = np.array(DIGIT_COLORS)[labels]
-    axes.scatter(points[:, 0], points[:, 1], c=colors, s=size, alpha=0.55, linewidths=0, rasterized=True)
-    for digit in range(N_DIGITS):
+    colors = np.resize(CLASS_COLORS, len(panel.class_names))
+    axes.scatter(points[:, 0], points[:, 1], c=colors[labels], s=size, alpha=0.55, linewidths=0, rasterized=True)
+    for name, color in zip(panel.class_names, colors, strict=True):
         # For the legend.
-        axes.scatter([], [], s=5, color=DIGIT_COLORS[digit], label=str(digit))
-    low, high = np.quantile(points, [1 - _SHOWN_SHARE, _SHOWN_SHARE], axis=0)
+        axes.scatter([], [], s=5, color=color, label=name)
+    low, high = np.quantile(points, [1 - _SHOWN_FRACTION, _SHOWN_FRACTION], axis=0)
     margin = np.where(high > low, 0.05 * (high - low), 1.0)
     low, high = low - margin, high + margin
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    digits = np.unique(labels)
-    medians = np.array([np.median(points[labels == digit], axis=0) for digit in digits])
-    for digit, place in zip(digits, separate_labels((medians - low) / (high - low), _LABEL_GAP), strict=True):
+    present = np.unique(labels)
+    medians = np.array([np.median(points[labels == label], axis=0) for label in present])
+    for label, place in zip(present, separate_labels((medians - low) / (high - low), _LABEL_GAP), strict=True):
         axes.annotate(
-            str(digit),
+            panel.class_names[label],
             place,
             xycoords="axes fraction",
             ha="center",
             va="center",
             fontsize=15,
             weight="bold",
-            color=DIGIT_COLORS[digit],
+            color=colors[label],
             path_effects=[withStroke(linewidth=4, foreground="white")],
         )
     outside = int(np.any((points < low) | (points > high), axis=1).sum())

@@ -154,7 +154,8 @@ def plot_shift(
             if column == 0:
                 axes.set_ylabel(f"{_FILLS[fill]}\ntest accuracy")
     figure.suptitle(title, fontsize=11)
-    handles = [_make_handle(summary, model, index) for index, model in enumerate(models)]
+    n = summary.groupby("model")["n"]
+    handles = [style.make_handle(index, model, n.get_group(model)) for index, model in enumerate(models)]
     if any(point.fill in fills and point.direction in columns for point in known):
         label = f"published ({', '.join(dict.fromkeys(point.row for point in known))})"
         handles.append(Line2D([], [], marker="*", markersize=13, color="white", markeredgecolor="black", label=label))
@@ -167,10 +168,16 @@ def _plot_model(
 ) -> None:
     """One model's replicates, means and standard deviations; `panel` is its name, the fill and the direction."""
     model, fill, direction = panel
-    color, marker = style.COLORS[index % len(style.COLORS)], style.MARKERS[index % len(style.MARKERS)]
+    look = style.choose_line_style(index)
     here = (table["model"] == model) & (table["fill"] == fill)
     points = table[here & ((table["direction"] == direction) | (table["pixels"] == 0))]
-    axes.plot(points["pixels"], points["accuracy"], marker, color=color, alpha=0.3, markersize=4, linestyle="none")
+    axes.plot(
+        *(points["pixels"], points["accuracy"], look["marker"]),
+        color=look["color"],
+        alpha=0.3,
+        markersize=4,
+        linestyle="none",
+    )
     means = summary[
         (summary["model"] == model) & (summary["fill"] == fill) & (summary["direction"] == direction)
     ].sort_values("pixels")
@@ -178,8 +185,7 @@ def _plot_model(
         means["pixels"],
         means["mean"],
         yerr=means["std"].fillna(0),
-        color=color,
-        marker=marker,
+        **look,
         markersize=5,
         markerfacecolor="white",
         capsize=3,
@@ -192,7 +198,7 @@ def _plot_published(axes: Axes, point: PublishedPoint, index: int) -> None:
         point.accuracy,
         marker="*",
         markersize=15,
-        color=style.COLORS[index % len(style.COLORS)],
+        color=style.choose_line_style(index)["color"],
         markeredgecolor="black",
         linestyle="none",
         zorder=5,
@@ -205,17 +211,4 @@ def _plot_published(axes: Axes, point: PublishedPoint, index: int) -> None:
         fontsize=9,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         zorder=6,
-    )
-
-
-def _make_handle(summary: pd.DataFrame, model: str, index: int) -> Line2D:
-    counts = summary.loc[summary["model"] == model, "n"]
-    n = f"n = {counts.min()}" if counts.nunique() == 1 else f"n = {counts.min()} to {counts.max()}"
-    return Line2D(
-        [],
-        [],
-        color=style.COLORS[index % len(style.COLORS)],
-        marker=style.MARKERS[index % len(style.MARKERS)],
-        markerfacecolor="white",
-        label=f"{model}: mean ± sample standard deviation, {n}; faint: every run",
     )

@@ -88,7 +88,8 @@ def plot_ways(tables: pd.DataFrame, title: str) -> Figure:
     panels[0].xaxis.set_major_formatter(style.format_percent)
     panels[0].set_yticks(range(len(places)), [WAYS[way] + _SHARPENED[step] for way, step in places], fontsize=8)
     panels[0].set_ylim(len(places) - 0.5, -0.5)
-    handles = [_make_handle(made, model, index) for index, model in enumerate(models)]
+    n = made.groupby("model")["run_id"].nunique()
+    handles = [style.make_handle(index, model, n[[model]], "none") for index, model in enumerate(models)]
     handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="real test images, mean"))
     figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
     return figure
@@ -116,18 +117,4 @@ def _plot_model(
         markerfacecolor="white",
         linestyle="none",
         capsize=3,
-    )
-
-
-def _make_handle(table: pd.DataFrame, model: str, index: int) -> Line2D:
-    options = style.choose_line_style(index)
-    n = table.loc[table["model"] == model, "run_id"].nunique()
-    return Line2D(
-        [],
-        [],
-        color=options["color"],
-        marker=options["marker"],
-        markerfacecolor="white",
-        linestyle="none",
-        label=f"{model}: mean ± sample standard deviation, n = {n}; faint: every run",
     )

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from mnist_flow import CONF_DIR
 from mnist_flow.analysis.studies import latent
-from mnist_flow.analysis.studies.latent import DIGIT_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
+from mnist_flow.analysis.studies.latent import CLASS_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
 from mnist_flow.errors import TrackingError
 from mnist_flow.evaluation.orchestrator import evaluate_runs
 from mnist_flow.runs.orchestrator import run_experiment
@@ -24,7 +24,7 @@ def make_summary(std: float, n: int) -> pd.DataFrame:
 
 
 def make_panel(points: np.ndarray, labels: np.ndarray) -> LatentPanel:
-    return LatentPanel("panel", points.astype(np.float32), labels, ("x", "y"))
+    return LatentPanel("panel", points.astype(np.float32), labels, ("x", "y"), tuple("0123456789"))
 
 
 def list_digits(axes) -> dict[str, tuple[float, float]]:
@@ -58,12 +58,23 @@ def test_points_have_the_colours_of_their_digits_and_digits_stand_at_the_medians
     axes = figure.axes[0]
     drawn = axes.collections[0]
     np.testing.assert_allclose(drawn.get_offsets(), points, atol=1e-6)
-    assert [to_hex(color).upper() for color in drawn.get_facecolors()[::50]] == [DIGIT_COLORS[d] for d in (0, 4, 9)]
+    assert [to_hex(color).upper() for color in drawn.get_facecolors()[::50]] == [CLASS_COLORS[d] for d in (0, 4, 9)]
     for (digit, place), centre in zip(list_digits(axes).items(), centres, strict=True):
         assert digit in "049"
         np.testing.assert_allclose(place, centre, atol=1e-3)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [str(digit) for digit in range(10)]
-    assert len(set(DIGIT_COLORS)) == 10
+    assert len(set(CLASS_COLORS)) == 10
+
+
+def test_classes_with_names_are_called_by_them():
+    arrays = {"points": np.zeros((2, 2)), "labels": np.array([1, 0]), "latent": np.array(2), "explained": np.empty(0)}
+    panel = build_panel("ae", 0, arrays | {"class_names": np.array(["shoe", "coat"])}, make_summary(np.nan, 1))
+    figure = plot_latent([panel], "Codes")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["shoe", "coat"]
+    assert figure.legends[0].get_title().get_text().startswith("class (")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["shoe", "coat"]
+    many = LatentPanel("many", np.zeros((12, 2)), np.arange(12), ("x", "y"), tuple("abcdefghijkl"))
+    assert len(plot_latent([many], "Codes").legends[0].get_texts()) == 12
 
 
 def test_few_points_far_away_do_not_press_the_others_together():

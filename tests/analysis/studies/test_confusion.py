@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_flow.analysis.matrices import Confusion
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.analysis.studies.confusion import build_fractions, list_pairs, plot_confusions
+from mnist_flow.analysis.studies.noise_layer import build_predictions, plot_predictions, summarise_predictions
+
+# Not in the alphabet's order; classes of different sizes; nothing about the matrix is symmetric.
+CLASSES = ("shoe", "coat", "bag")
+COUNTS = {"a": [[8, 2, 0], [1, 4, 0], [0, 0, 2]], "b": [[6, 4, 0], [0, 5, 0], [1, 0, 1]]}
+
+
+@pytest.fixture
+def confusions() -> dict[str, Confusion]:
+    return {run_id: Confusion(np.array(counts), CLASSES) for run_id, counts in COUNTS.items()}
+
+
+@pytest.fixture
+def summary(confusions) -> pd.DataFrame:
+    panels, run_ids = pd.Series(["one"] * 3), pd.Series(["a", "none", "b"])
+    return summarise(build_fractions(panels, run_ids, confusions), ["panel", "true", "predicted"], "fraction")
+
+
+def test_fractions_are_of_the_true_class(summary):
+    means = summary.pivot_table(index="true", columns="predicted", values="mean").loc[list(CLASSES), list(CLASSES)]
+    np.testing.assert_allclose(means, [[0.7, 0.3, 0], [0.1, 0.9, 0], [0.25, 0, 0.75]])
+    assert set(summary["n"]) == {2}
+
+
+def test_pairs_are_the_largest_mistakes_of_each_panel(summary):
+    both = pd.concat([summary.assign(panel="z"), summary.assign(panel="a", mean=summary["mean"] / 2)])
+    pairs = list_pairs(both, 2)
+    assert pairs[["panel", "true", "predicted", "mean"]].to_numpy().tolist() == [
+        ["z", "shoe", "coat", pytest.approx(0.3)],
+        ["z", "bag", "shoe", pytest.approx(0.25)],
+        ["a", "shoe", "coat", pytest.approx(0.15)],
+        ["a", "bag", "shoe", pytest.approx(0.125)],
+    ]
+
+
+def test_the_matrix_has_true_classes_as_rows_and_its_colours_end_at_the_largest_mistake(summary):
+    axes, bar = plot_confusions(summary, "title").axes
+    np.testing.assert_allclose(axes.images[0].get_array(), [[70, 30, 0], [10, 90, 0], [25, 0, 75]])
+    assert axes.images[0].get_clim() == pytest.approx((0, 30))
+    texts = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    # Columns come first in a position. What is nothing is not written; dark cells have white letters.
+    assert texts[1, 0] == ("30.0", "white")
+    assert texts[0, 1] == ("10.0", "black")
+    assert texts[2, 1][0] == ""
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(CLASSES)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    assert axes.get_title() == "one (mean of n = 2)"
+    assert bar.get_ylabel().startswith("share of the true class's images in %")
+
+
+def test_predictions_are_counted_by_class(confusions):
+    predictions = build_predictions(pd.Series(["one", "one"]), pd.Series(["a", "b"]), confusions)
+    assert predictions["digit"].tolist() == [*CLASSES, *CLASSES]
+    np.testing.assert_allclose(predictions["fraction"], np.array([9, 6, 2, 7, 9, 1]) / 17)
+    np.testing.assert_allclose(predictions["true_fraction"], np.array([10, 5, 2] * 2) / 17)
+    axes = plot_predictions(predictions, "title").axes[0]
+    np.testing.assert_allclose([bar.get_height() for bar in axes.patches[:3]], np.array([8, 7.5, 1.5]) / 17)
+    (points,) = [line for line in axes.lines if line.get_label() == "one run"]
+    assert points.get_xdata().tolist() == [0, 1, 2] * 2
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(CLASSES)
+    assert axes.get_xlabel() == "class answered"
+    assert axes.get_title() == "one\nn = 2"
+
+
+def test_runs_that_predict_one_class_only_are_counted():
+    stuck = {run_id: Confusion(np.array([[0, 3], [0, 2]]), (3, 8)) for run_id in "ab"}
+    stuck["c"] = Confusion(np.array([[3, 0], [0, 2]]), (3, 8))
+    predictions = build_predictions(pd.Series(["one"] * 3), pd.Series(list("abc")), stuck)
+    assert summarise_predictions(predictions)[["digit", "only_answer"]].to_numpy().tolist() == [[3, 0], [8, 2]]
+    assert plot_predictions(predictions, "title").axes[0].get_title() == "one\nn = 3, 2 of them answer only 8"
