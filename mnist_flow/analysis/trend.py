@@ -146,7 +146,7 @@ def plot_trend(
         bottom.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 60 else 0)
         bottom.set_xlim(-0.5, len(categories) - 0.5)
     else:
-        scales.set_scale(bottom, pd.concat([runs["x"], published["x"].astype(float)]), logarithmic)
+        scales.set_scale(bottom, [*runs["x"], *published["x"].astype(float)], logarithmic)
     style.add_legend(figure, value_axes, _KEY + ("    open: published" if len(published) else ""))
     return figure
 
