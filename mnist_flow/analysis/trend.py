@@ -16,6 +16,8 @@ from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
 
+# From values of x to places on the axis.
+_Place = Callable[[pd.Series], pd.Series]
 _KEY = "● one run    ― mean ± sample standard deviation (n runs)"
 
 
@@ -107,31 +109,7 @@ def plot_trend(
     settings = list(dict.fromkeys(runs["setting"]))
     for axes in value_axes:
         for index, setting in enumerate(settings):
-            points, means = runs[runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
-            look, shift = style.choose_line_style(index), 3 * (index - (len(settings) - 1) / 2)
-            line_style = "none" if categories else look["linestyle"]
-            axes.plot(
-                *(place(points["x"]), points[metric], look["marker"]),
-                color=look["color"],
-                alpha=0.5,
-                markersize=4,
-                markeredgewidth=0,
-                transform=_shift(axes, shift - 4),
-            )
-            axes.errorbar(
-                place(means["x"]),
-                means["mean"],
-                yerr=means["std"].fillna(0),
-                color=look["color"],
-                marker="_",
-                markersize=11,
-                markeredgewidth=1.5,
-                linestyle=line_style,
-                linewidth=1,
-                capsize=3,
-                label=f"{setting}, {style.describe_n(means['n'])}",
-                transform=_shift(axes, shift),
-            )
+            _plot_setting(axes, trend, place, setting, (index, len(settings)), joined=not categories)
         _plot_published(axes, published.assign(x=place(published["x"])))
         if with_baselines:
             style.add_baselines(axes)
@@ -149,6 +127,35 @@ def plot_trend(
         scales.set_scale(bottom, [*runs["x"], *published["x"].astype(float)], logarithmic)
     style.add_legend(figure, value_axes, _KEY + ("    open: published" if len(published) else ""))
     return figure
+
+
+def _plot_setting(axes: Axes, trend: Trend, place: _Place, setting: str, which: tuple[int, int], joined: bool) -> None:
+    """The runs of a setting as faint points beside its means; `which` is its number and how many there are."""
+    points, means = trend.runs[trend.runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
+    index, count = which
+    look, shift = style.choose_line_style(index), 3 * (index - (count - 1) / 2)
+    axes.plot(
+        *(place(points["x"]), points[trend.metric], look["marker"]),
+        color=look["color"],
+        alpha=0.5,
+        markersize=4,
+        markeredgewidth=0,
+        transform=_shift(axes, shift - 4),
+    )
+    axes.errorbar(
+        place(means["x"]),
+        means["mean"],
+        yerr=means["std"].fillna(0),
+        color=look["color"],
+        marker="_",
+        markersize=11,
+        markeredgewidth=1.5,
+        linestyle=look["linestyle"] if joined else "none",
+        linewidth=1,
+        capsize=3,
+        label=f"{setting}, {style.describe_n(means['n'])}",
+        transform=_shift(axes, shift),
+    )
 
 
 def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
@@ -169,9 +176,7 @@ def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
         )
 
 
-def _plot_differences(
-    axes: Axes, trend: Trend, place: Callable[[pd.Series], pd.Series], settings: Sequence[str]
-) -> None:
+def _plot_differences(axes: Axes, trend: Trend, place: _Place, settings: Sequence[str]) -> None:
     """Mean differences with their intervals; those of one pair have none, and a hollow mark."""
     table = trend.differences
     for index, setting in enumerate(settings):
