@@ -23,6 +23,13 @@ class StudyStep(Section):
     study: str
     # Instead of the study's own.
     experiment: str | None = None
+    # Headings of the study's tables that the page shows, by what the tables show; "" is the study itself.
+    tables: dict[str, str] = Field(default={})
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the analyze command."""
+        return [f"study={self.study}", *([f"tracking.experiment_name={self.experiment}"] if self.experiment else [])]
 
 
 class Part(Section):
@@ -30,7 +37,7 @@ class Part(Section):
 
     title: Annotated[str, Field(pattern=r"\S")]
     page: Annotated[str, Field(pattern=r"^[\w-]+\.md$")]
-    # In mnist_flow/analysis/templates; None: by the part's name.
+    # In mnist_flow/reproduction/templates; None: by the part's name.
     template: Annotated[str, Field(pattern=r"^\w+$")] | None = None
     presets: Annotated[list[str], Field(min_length=1)]
     # Presets of other parts whose runs this one measures or draws, too.

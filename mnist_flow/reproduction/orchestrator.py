@@ -143,13 +143,8 @@ def _choose_presets(config: ReproduceConfig) -> dict[str, list[Preset]]:
 
 def _compose_studies(steps: Sequence[StudyStep], output_dir: str) -> dict[str, DictConfig]:
     """The configs of the studies, by the arguments of the analyze command."""
-    studies = {}
-    for step in steps:
-        arguments = [f"study={step.study}"]
-        arguments += [f"tracking.experiment_name={step.experiment}"] if step.experiment else []
-        cfg = _compose("analyze", [*arguments, f"output_dir='{Path(output_dir, 'results')}'"])
-        studies[" ".join(arguments)] = cfg
-    return studies
+    folder = f"output_dir='{Path(output_dir, 'results')}'"
+    return {" ".join(step.arguments): _compose("analyze", [*step.arguments, folder]) for step in steps}
 
 
 def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list[str]:
@@ -251,6 +246,7 @@ def _build_page(
             if (drawn := [file for file in result.files if file.suffix == ".svg"])
         },
         tables={arguments: result.tables for arguments, result in results.items()},
+        headings={" ".join(step.arguments): step.tables for step in section.studies},
         unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
         links=links,
         n_runs=len(finished),

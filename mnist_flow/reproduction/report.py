@@ -28,14 +28,6 @@ _REPORTS = {
     "004": "Report 004: 500-300 again, the best CNN of the five",
 }
 
-# Tables of studies by the study and what they show, and their headings.
-_TABLES = {
-    ("denoising", "levels"): "Macro recall of noisy and denoised test images",
-    ("denoising", "crossings"): "From which noise on denoising helps",
-    ("latent", ""): "Nearest neighbours among the codes",
-    ("synthesis", ""): "Synthetic digits",
-}
-
 
 @dataclass(frozen=True)
 class Page:
@@ -49,6 +41,7 @@ class Page:
     selections: pd.DataFrame  # from `selection.build_selection`, with the twin's published setting as `study`
     figures: Mapping[str, Sequence[Path]]  # SVG files by the arguments of the analyze command that drew them
     tables: Mapping[str, Mapping[str, pd.DataFrame]]  # of the studies, by the same arguments, by what they show
+    headings: Mapping[str, Mapping[str, str]]  # of the tables to show, by the same
     unfinished: Mapping[str, tuple[int, int]]  # command → jobs to do, of how many
     links: Mapping[str, str]  # run id → its page
     n_runs: int  # finished
@@ -66,11 +59,11 @@ class Page:
     @property
     def named_tables(self) -> dict[str, pd.DataFrame]:
         """The studies' tables that a page shows, by their headings, in words and condensed."""
-        tables = self._list_tables()
         return {
-            heading: condense(tables[key]).rename(columns=lambda name: str(name).replace("_", " "))
-            for key, heading in _TABLES.items()
-            if key in tables
+            heading: condense(self.tables[arguments][what]).rename(columns=lambda name: str(name).replace("_", " "))
+            for arguments, headings in self.headings.items()
+            for what, heading in headings.items()
+            if what in self.tables.get(arguments, {})
         }
 
     @property
@@ -86,19 +79,13 @@ class Page:
 
     def judge_chains(self, *denoisers: str) -> list[Target]:
         """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
-        tables = self._list_tables()
-        if ("denoising", "") not in tables:
-            return []
-        recalls, crossings = tables["denoising", ""], tables["denoising", "crossings"]
-        return [target for denoiser in denoisers for target in judge_chains(recalls, crossings, denoiser)]
-
-    def _list_tables(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """The studies' tables by study and what they show."""
-        return {
-            (arguments.split()[0].removeprefix("study="), what): table
+        return [
+            target
             for arguments, tables in self.tables.items()
-            for what, table in tables.items()
-        }
+            if arguments.split()[0] == "study=denoising"
+            for denoiser in denoisers
+            for target in judge_chains(tables[""], tables["crossings"], denoiser)
+        ]
 
     def list_choices(self, by: str) -> list[Any]:
         """The selections that were made by val_accuracy or by val_loss."""

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.published import PublishedResult
+from mnist_flow.config.reproduce import StudyStep
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.report import Page, condense, format_difference, format_measure, write_report
 from mnist_flow.reproduction.results import Comparison, judge
@@ -43,6 +44,7 @@ def build_page(part, title, file, template=None, **shown):
         "precisions": ["float32"],
         "n_other_code": 0,
         "overrides": [],
+        "headings": {step.arguments: step.tables for step in map(StudyStep.model_validate, load_parts()[part].studies)},
     }
     return Page(part, template or part, title, file, **{**nothing, **made, **shown})
 
@@ -292,6 +294,18 @@ def test_a_summary_is_condensed_to_means_and_spreads():
     assert row == {"model": "a", "n": 3, "mean ± sd": "0.9827 ± 0.0023"}
     other = pd.DataFrame({"level 0": ["99 %"]})
     assert condense(other) is other
+
+
+def test_a_page_shows_the_tables_that_have_a_heading_and_no_others():
+    tables = {"": pd.DataFrame({"n_of": [1]}), "more": pd.DataFrame({"n": [2]}), "silent": pd.DataFrame({"n": [3]})}
+    page = build_page("reports", "Results", "RESULTS.md", tables={"study=a": tables, "study=b": tables})
+    page = replace(
+        page, headings={"study=a": {"more": "More", "absent": "Absent"}, "study=b": {"": "B"}, "study=c": {}}
+    )
+    assert {title: table.to_dict("list") for title, table in page.named_tables.items()} == {
+        "More": {"n": [2]},
+        "B": {"n of": [1]},
+    }
 
 
 def test_the_page_of_denoising_has_its_tables(tmp_path):
