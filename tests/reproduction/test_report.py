@@ -36,6 +36,7 @@ def build_comparison(row, values, ours, metric="test_accuracy", note=""):
 
 def build_page(part, title, file, template=None, **shown):
     nothing = {"comparisons": [], "selections": pd.DataFrame(), "figures": {}, "tables": {}, "unfinished": {}}
+    steps = [StudyStep(**OmegaConf.to_container(step)) for step in load_parts()[part].studies]
     made = {
         "links": {},
         "n_runs": 42,
@@ -44,7 +45,7 @@ def build_page(part, title, file, template=None, **shown):
         "precisions": ["float32"],
         "n_other_code": 0,
         "overrides": [],
-        "headings": {step.arguments: step.tables for step in map(StudyStep.model_validate, load_parts()[part].studies)},
+        "headings": {" ".join(step.arguments): step.tables for step in steps},
     }
     return Page(part, template or part, title, file, **{**nothing, **made, **shown})
 
@@ -298,10 +299,9 @@ def test_a_summary_is_condensed_to_means_and_spreads():
 
 def test_a_page_shows_the_tables_that_have_a_heading_and_no_others():
     tables = {"": pd.DataFrame({"n_of": [1]}), "more": pd.DataFrame({"n": [2]}), "silent": pd.DataFrame({"n": [3]})}
-    page = build_page("reports", "Results", "RESULTS.md", tables={"study=a": tables, "study=b": tables})
-    page = replace(
-        page, headings={"study=a": {"more": "More", "absent": "Absent"}, "study=b": {"": "B"}, "study=c": {}}
-    )
+    headings = {"study=a": {"more": "More", "absent": "Absent"}, "study=b": {"": "B"}, "study=c": {}}
+    tables = {"study=a": tables, "study=b": tables}
+    page = build_page("reports", "Results", "RESULTS.md", tables=tables, headings=headings)
     assert {title: table.to_dict("list") for title, table in page.named_tables.items()} == {
         "More": {"n": [2]},
         "B": {"n of": [1]},
