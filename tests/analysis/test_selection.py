@@ -65,3 +65,16 @@ def test_one_setting_is_no_choice():
     assert build_selection(runs).empty
     (row,) = build_selection(runs, min_settings=1).to_dict("records")
     assert (row["setting"], row["settings"], row["n"], row["best_on_test"]) == ("mlp_100", 1, 2, "mlp_100")
+
+
+def test_autoencoders_are_chosen_by_the_smallest_validation_loss():
+    runs = make_runs((0.0, [(0.3, 0.1), (0.3, 0.2)]), (0.1, [(0.2, 0.4), (0.2, 0.2)]), (0.2, [(0.4, 0.5)] * 2))
+    runs = runs.rename(columns={"val_accuracy": "val_loss", "test_accuracy": "test_loss"})
+    (row,) = build_selection(runs).to_dict("records")
+    assert (row["setting"], row["val_loss"], row["mean"]) == (
+        "mlp_100, reg=0.1",
+        pytest.approx(0.2),
+        pytest.approx(0.3),
+    )
+    assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0.0", pytest.approx(0.15))
+    assert "val_accuracy" not in row

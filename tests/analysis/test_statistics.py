@@ -78,6 +78,9 @@ def test_pairs_agree_in_what_they_are_compared_within(table):
     paired = compare_paired(both, ["setting"], "reg", 1e-6, "test_accuracy")
     assert paired["setting"].tolist() == ["a", "b"]
     np.testing.assert_allclose(paired["difference"], [-0.00163333, 0], atol=1e-8)
+    # Seed by seed: three pairs, not nine, and the spread of their differences.
+    assert paired["n"].tolist() == [3, 3]
+    np.testing.assert_allclose(paired["std"], [0.00106927, 0], atol=1e-8)
 
 
 def test_without_a_reference_there_is_nothing(table):
