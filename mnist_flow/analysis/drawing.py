@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mnist_flow.errors import UserError
 
 _PNG_DPI = 150
-# Of what is an image in an SVG, such as thousands of points.
+# Resolution of what is an image within an SVG, such as thousands of points.
 _SVG_DPI = 100
 
 
@@ -22,9 +22,9 @@ class Drawing:
 
     figures: dict[str, Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    # What mean, difference, … of the tables are of; None: of several metrics.
+    # The metric whose mean, difference, … the tables hold; None: several metrics.
     metric: str | None = None
-    # Figures that show images of the data set; as PNG only, since they are not for publishing with the code.
+    # Figures that show images of the data set, saved as PNG only: they are not published with the code.
     pictures: dict[str, Figure] = field(default_factory=dict)
 
 

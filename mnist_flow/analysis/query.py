@@ -22,7 +22,7 @@ from mnist_flow.runtime.suggestions import did_you_mean
 
 log = logging.getLogger(__name__)
 
-# Jobs that a message names.
+# Maximum number of jobs that a message names.
 _MAX_NAMED = 5
 
 
@@ -132,7 +132,7 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
 
 
 def describe_unmeasured(runs: StudyRuns, measure: str) -> str:
-    """Why a study of evaluations has nothing to draw, with the command that makes them."""
+    """Describe why a study of evaluations has nothing to draw, with the command that makes them."""
     names = " ".join(runs.table["experiment"].unique())
     return (
         f"study={measure}: no run of {names} is measured; measure them, experiment by experiment: "
@@ -149,7 +149,7 @@ def _describe_absent(name: str, known: Mapping[str, str]) -> str:
 
 
 def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> Iterator[str]:
-    """A line for each sweep that has jobs without a finished run.
+    """Describe each sweep that has jobs without a finished run, one line each.
 
     Args:
         experiment_ids: where to look.
@@ -182,7 +182,7 @@ def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> I
 
 
 def _describe_sweep_command(sweep: tracking.PastSweep) -> str:
-    """The command that goes on with a sweep, quoted for a shell."""
+    """The command that resumes a sweep, quoted for a shell."""
     ((_, text),) = tracking.fetch_texts([sweep.run_id], "sweep/overrides.yaml")
     overrides = sweep.overrides if isinstance(text, TrackingError) else shlex.join(map(str, yaml.safe_load(text)))
     return f"python -m mnist_flow.train -m {overrides}"

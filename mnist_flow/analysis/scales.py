@@ -42,7 +42,7 @@ def is_logarithmic(values: Iterable[float]) -> bool:
 
 
 def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = None) -> None:
-    """The horizontal axis for a grid of numbers, logarithmic where the grid is; zero has a place left of the others.
+    """Set the horizontal axis for a grid of numbers, logarithmic where the grid is; zero stands left of the others.
 
     Args:
         axes: to set.
@@ -68,7 +68,7 @@ def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = No
 def make_value_axes(
     figure: Figure, values: pd.Series, metric: str, lower_panel: bool
 ) -> tuple[list[Axes], Axes | None]:
-    """Axes for values, two with a broken range where some runs collapsed, and a panel below for differences.
+    """Make the axes of values, two with a broken range where some runs collapsed, and a panel below for differences.
 
     Args:
         figure: to divide.
@@ -100,7 +100,7 @@ def make_value_axes(
 
 
 def set_range(axes: Axes, values: pd.Series) -> None:
-    """A vertical axis that shows all values; logarithmic where they are positive and differ by more than 20 times."""
+    """Set a vertical axis that shows all values; logarithmic if they are positive and differ by more than 20 times."""
     low, high = values.min(), values.max()
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")
@@ -111,7 +111,7 @@ def set_range(axes: Axes, values: pd.Series) -> None:
 
 
 def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
-    """A vertical axis in percent that shows all values; spaced by log odds where their errors differ much."""
+    """Set a vertical axis in percent that shows all values, spaced by log odds where their errors differ much."""
     low, high = values.min(), values.max()
     if high < 1 and low > COLLAPSED_BELOW and (1 - low) > _WIDE_RATIO * (1 - high):
         axes.set_yscale("logit")
@@ -127,7 +127,7 @@ def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
 
 
 def set_difference_range(axes: Axes, differences: pd.Series, halves: pd.Series, metric: str) -> None:
-    """A vertical axis around zero; of accuracies in points, and beyond one point logarithmic where they are large.
+    """Set a vertical axis around zero; for accuracies in points, and logarithmic beyond one point where they are large.
 
     Args:
         axes: to set.
@@ -151,7 +151,7 @@ def set_difference_range(axes: Axes, differences: pd.Series, halves: pd.Series, 
 
 
 def _mark_break(upper: Axes, lower: Axes) -> None:
-    """Slanted strokes where a range is left out."""
+    """Draw slanted strokes where a range is left out."""
     upper.spines.bottom.set_visible(False)
     lower.spines.top.set_visible(False)
     upper.tick_params(bottom=False)
@@ -167,7 +167,7 @@ def _mark_break(upper: Axes, lower: Axes) -> None:
 
 
 def _choose_ticks(low: float, high: float) -> list[float]:
-    """Round fractions in a range, from the highest down, as far apart as their labels need."""
+    """Choose round fractions in a range, from the highest down, as far apart as their labels need."""
     room = 0.05 * (logit(high) - logit(low))
     chosen: list[float] = []
     for tick in sorted(_PERCENT_TICKS, reverse=True):

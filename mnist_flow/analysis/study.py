@@ -1,4 +1,4 @@
-"""One study's story: query, build, draw, save, log."""
+"""Run one study: fetch the runs, draw them, save the figures and tables, log and print them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mnist_flow.runtime.terminal import print_table
 
 log = logging.getLogger(__name__)
 
-# Of a table that is printed; the others are for reading from its file.
+# Maximum number of printed rows of a table; its file has all of them.
 _MAX_ROWS = 20
 # Columns of a summary or a comparison that have the unit of its metric.
 _OF_METRIC = ("mean", "std", "sem", "ci_low", "ci_high", "min", "max", "difference", "binomial_standard_error")
@@ -33,7 +33,7 @@ _OF_SELECTION = ("val_accuracy", *_OF_METRIC, "best_on_test_mean")
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study left."""
+    """What a study has written and found missing."""
 
     # PNG, SVG and CSV; also in the artifacts of the sweeps that the runs belong to.
     files: list[Path]
@@ -81,7 +81,7 @@ def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
 
 
 def _log(files: list[Path], runs: StudyRuns, name: str) -> None:
-    """To every sweep that the runs belong to; one whose artifacts can't be written does not stop the others."""
+    """Log the files to every sweep of the runs; one whose artifacts can't be written does not stop the others."""
     for run_id in sorted({*runs.table["parent_run_id"].dropna(), tracking.adopt_project_run("analysis")} - {None}):
         try:
             tracking.log_files(run_id, files, f"analysis/{name}")

@@ -81,7 +81,7 @@ def build_title(what: str, table: pd.DataFrame) -> str:
 def make_panels(
     n: int, n_columns: int, panel_size: tuple[float, float], margin: float, title: str, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of panels, filled row by row.
+    """Make a figure with a grid of panels, filled row by row.
 
     Args:
         n: panels, at least 1.
@@ -106,20 +106,20 @@ def make_panels(
 
 
 def has_baselines(table: pd.DataFrame, metric: str) -> bool:
-    """Whether the baselines say something of the runs: an accuracy on MNIST, and not a bad one."""
+    """Whether the baselines can be compared with the runs: accuracies on MNIST, at least one of them above 90 %."""
     comparable = metric in ("test_accuracy", "val_accuracy") and set(table["data.name"]) == {"mnist"}
     return comparable and bool(table[metric].max() > _NEAR_BASELINES)
 
 
 def add_baselines(axes: Axes, vertical: bool = False) -> None:
-    """Lines at the accuracies that the literature gives for 784-500-300-10."""
+    """Add lines at the accuracies that the literature gives for 784-500-300-10."""
     add_line = axes.axvline if vertical else axes.axhline
     for style, (name, value) in zip(("--", ":"), BASELINES.items(), strict=True):
         add_line(value, color="0.35", linestyle=style, linewidth=1, label=name)
 
 
 def add_legend(figure: Figure, all_axes: Sequence[Axes], title: str | None = None) -> None:
-    """One legend below all panels, each name once."""
+    """Add one legend below all panels, with each name once."""
     entries: dict[str, Any] = {}
     for axes in all_axes:
         listed = list(zip(*axes.get_legend_handles_labels(), strict=True))
@@ -140,7 +140,7 @@ def add_legend(figure: Figure, all_axes: Sequence[Axes], title: str | None = Non
 
 
 def make_handle(index: int, name: str, counts: pd.Series, linestyle: str = "-") -> Line2D:
-    """The entry of a line in a legend, where its runs are faint points around hollow means."""
+    """Make the legend entry of a line whose runs are faint points around hollow means."""
     look = choose_line_style(index)
     label = f"{name}: mean ± sample standard deviation, {describe_n(counts)}; faint: every run"
     return Line2D([], [], **{**look, "linestyle": linestyle}, markerfacecolor="white", label=label)

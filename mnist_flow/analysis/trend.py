@@ -39,7 +39,7 @@ class Trend:
 
 
 def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:
-    """The tables of a trend with the param's name, those without rows left out."""
+    """The tables of a trend under the param's name, without those that have no rows."""
     tables = {"": trend.summary, "differences": trend.differences}
     return {what: table.rename(columns={"x": param}) for what, table in tables.items() if len(table)}
 
@@ -47,7 +47,7 @@ def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:
 def build_trend(
     runs: pd.DataFrame, metric: str, published: pd.DataFrame, reference: str | float | bool | None, condition: str = "x"
 ) -> Trend:
-    """Summarise and compare.
+    """Summarise the runs and compare them with a reference.
 
     Args:
         runs: as `Trend.runs`.
@@ -79,7 +79,7 @@ def build_trend(
 def plot_trend(
     trend: Trend, title: str, x_label: str, logarithmic: bool | None = None, reference_label: str = ""
 ) -> Figure:
-    """Values above, differences from the reference below, where there are any.
+    """Plot the values above, and differences from the reference below where there are any.
 
     Args:
         trend: what is drawn.
@@ -130,7 +130,7 @@ def plot_trend(
 
 
 def _plot_setting(axes: Axes, trend: Trend, place: _Place, setting: str, which: tuple[int, int], joined: bool) -> None:
-    """The runs of a setting as faint points beside its means; `which` is its number and how many there are."""
+    """Plot the runs of a setting as faint points beside its means; `which` is its number and how many there are."""
     points, means = trend.runs[trend.runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
     index, count = which
     look, shift = style.choose_line_style(index), 3 * (index - (count - 1) / 2)
@@ -159,7 +159,7 @@ def _plot_setting(axes: Axes, trend: Trend, place: _Place, setting: str, which: 
 
 
 def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
-    """Open marks beside the runs; a mark a report."""
+    """Plot published values as open marks beside the runs, one kind of mark per report."""
     for index, (row, printed) in enumerate(published.groupby("row", sort=False)):
         n = printed["mean_of"].iloc[0]
         each = f"mean of {n}" if n > 1 else "each run" if printed["x"].duplicated().any() else "one run"
@@ -177,7 +177,7 @@ def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
 
 
 def _plot_differences(axes: Axes, trend: Trend, place: _Place, settings: Sequence[str]) -> None:
-    """Mean differences with their intervals; those of one pair have none, and a hollow mark."""
+    """Plot mean differences with their intervals; the difference of a single pair has none."""
     table = trend.differences
     for index, setting in enumerate(settings):
         rows = table[table["setting"] == setting]
@@ -198,10 +198,10 @@ def _plot_differences(axes: Axes, trend: Trend, place: _Place, settings: Sequenc
 
 
 def _shift(axes: Axes, points: float) -> Transform:
-    """So many points to the side, so that marks at one place do not hide each other."""
+    """Move marks sideways by a number of points, so that marks at one place do not hide each other."""
     return offset_copy(axes.transData, axes.get_figure(root=True), x=points, units="points")
 
 
 def _sortable(column: pd.Series) -> pd.Series:
-    """Settings stay in their order of appearance, all else goes up."""
+    """Sort key of a column: settings keep their order of appearance, all other values ascend."""
     return pd.Series(pd.factorize(column)[0], index=column.index) if column.name == "setting" else column

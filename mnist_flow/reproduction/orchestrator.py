@@ -1,4 +1,4 @@
-"""The whole reproduction's story: what is missing, train it, measure it, draw it, write it down."""
+"""Reproduce the reports: train, measure and draw what is missing, then write the pages."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ from mnist_flow.runtime.terminal import print_line, print_missing
 
 log = logging.getLogger(__name__)
 
-# They would put the runs of all presets into one experiment, and the first of them into the run of `mlflow run`.
+# Removed for the commands started here: they would put the runs of all presets into one experiment, and the first of
+# them into the run of `mlflow run`.
 _OF_THIS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 
 @dataclass(frozen=True)
 class _State:
-    """A preset and how far it is."""
+    """A preset with its jobs, and the runs that they already have."""
 
     preset: Preset
     experiment_id: str | None
@@ -148,7 +149,7 @@ def _compose_studies(steps: Sequence[StudyStep], output_dir: str) -> dict[str, D
 
 
 def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list[str]:
-    """Measure what is not measured yet; returns what failed."""
+    """Run the evaluate command for each step; returns the steps that failed."""
     failures = []
     data = [text for text in overrides if text.startswith("data.path=")]
     for step in steps:
@@ -211,7 +212,7 @@ def _run_command(name: str, *arguments: str) -> list[str]:
 def _build_page(
     config: ReproduceConfig, part: str, states: Sequence[_State], studies: Mapping[str, DictConfig]
 ) -> Page | None:
-    """What a part shows, its figures drawn; None where no run of it is finished."""
+    """Draw the figures of a part and collect what its page shows; None where no run of it is finished."""
     section = config.parts[part]
     finished = [one for state in states for one in state.finished]
     if not finished:
@@ -259,7 +260,7 @@ def _build_page(
 
 
 def _draw(studies: Mapping[str, DictConfig], experiments: set[str]) -> dict[str, StudyResult]:
-    """Draw the studies, cut down to the experiments; what they left by the arguments of the analyze command."""
+    """Draw the studies of those of their experiments that have runs; results by arguments of the analyze command."""
     drawn = {}
     for arguments, cfg in studies.items():
         named = cfg.tracking.experiment_name
@@ -277,14 +278,14 @@ def _draw(studies: Mapping[str, DictConfig], experiments: set[str]) -> dict[str,
 
 
 def _fetch_processors(states: Sequence[_State]) -> list[str]:
-    """What the presets' first runs were trained on."""
+    """Names of the processors that the presets' first runs were trained on."""
     firsts = [state.finished[0].run for state in states if state.finished]
     texts = tracking.fetch_texts([run.run_id for run in firsts if run is not None], "environment/machine.json")
     return sorted({json.loads(text)["processor"] for _, text in texts if isinstance(text, str)})
 
 
 def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:
-    """The table `shift` of the runs, where a published number asks for it."""
+    """Fetch the table `shift` of the runs, where a published number is about shifted images."""
     if not any(result.metric == "shifted_accuracy" for result in state.preset.published.results):
         return pd.DataFrame()
     return tracking.fetch_tables("shift", [str(state.experiment_id)], list(runs["run_id"]))

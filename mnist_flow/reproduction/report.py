@@ -1,4 +1,4 @@
-"""Results → the parts' pages, and a self-contained report.html with all of them."""
+"""Write the results: a page per part, and a self-contained report.html with all of them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Page:
         return list(self.selections.dropna(subset=by).itertuples()) if by in self.selections else []
 
     def count(self, agrees: bool) -> int:
-        """Verdicts that say so."""
+        """Number of comparisons whose verdict is that they agree, or that they differ."""
         return sum(one.verdict.agrees is agrees for one in self.comparisons)
 
 
@@ -144,7 +144,7 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
 
 
 def format_measure(comparison: Comparison) -> str:
-    """Our mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
+    """Format our mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
     if math.isnan(comparison.mean):
         return "–"
     n = len(comparison.ours)
@@ -154,7 +154,7 @@ def format_measure(comparison: Comparison) -> str:
 
 
 def format_spread(mean: float, std: float, n: int, is_loss: bool = False) -> str:
-    """A mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
+    """Format a mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
     if is_loss:
         spread = f" ± {std:.4f}" if n > 1 else ""
         return f"{mean:.4f}{spread} ({n:.0f})"
@@ -163,7 +163,7 @@ def format_spread(mean: float, std: float, n: int, is_loss: bool = False) -> str
 
 
 def condense(table: pd.DataFrame) -> pd.DataFrame:
-    """A summary to be read: mean ± sample standard deviation in one column, or in one a measure where it has several.
+    """Condense a summary for reading: mean ± sample standard deviation in one column, or one column a measure.
 
     Args:
         table: of a study; one without the columns of `statistics.summarise` stays as it is.

@@ -17,12 +17,12 @@ from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.past import fetch_text
 from mnist_flow.tracking.server import clear_errors
 
-# Of MLflow's server, for one request; mlflow.server.handlers.get_metric_history_bulk_handler.
+# Limits of MLflow's server for one request, see mlflow.server.handlers.get_metric_history_bulk_handler.
 _MAX_RUNS = 100
 _MAX_POINTS = 25_000
-# What the UI asks for the curves of many runs. MLflow's clients have no call for it.
+# The UI fetches the curves of many runs here; MLflow's clients have no call for it.
 _BULK_ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
-# Artifact stores are far away; waiting is most of the work.
+# Downloads at a time: most of the work is waiting for the artifact store.
 _THREADS = 8
 
 _Point = tuple[str, str, int, float]
@@ -62,7 +62,7 @@ def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
     points = [(one["run_id"], one["key"], int(one["step"]), float(one["value"])) for one in listed]
     if len(points) < _MAX_POINTS:
         return points
-    # There may be more than one answer holds.
+    # The response is full, so there may be more points.
     if len(run_ids) > 1:
         middle = len(run_ids) // 2
         return _fetch_bulk(run_ids[:middle], metric) + _fetch_bulk(run_ids[middle:], metric)

@@ -180,7 +180,7 @@ def close_stale_runs(experiment_id: str, stale_after: float) -> list[tuple[str, 
 
 def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> list[Run]:
     """Children of a sweep that ended at or after a Unix time in milliseconds, the first to end first."""
-    # One that is taken up again keeps its old end until the new one.
+    # One that is resumed keeps its old end until the new one.
     ended = f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and attributes.end_time >= {since}"
     return search(experiment_id, f"{ended} and attributes.status != 'RUNNING'", ["attributes.end_time ASC"])
 

@@ -1,4 +1,4 @@
-"""The ways to make digits side by side: reports 002-4D and 003-4D, and a Gaussian mixture of the codes."""
+"""The methods of generating images side by side: reports 002-4D and 003-4D, and a Gaussian mixture of the latents."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ class Config(StudySection):
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
-    """A panel a measure, a row a way, from the evaluations of the runs.
+    """A panel a measure, a row a method, from the evaluations of the runs.
 
     Raises:
         TrackingError: none of the runs is measured.
     """
     measured = fetch_measured(runs, "synthesis")
-    figure = plot_ways(measured, style.build_title("Synthetic digits", measured))
-    return Drawing({"": figure}, {"": summarise_ways(measured), "digits": summarise_ways(measured, by_digit=True)})
+    figure = plot_methods(measured, style.build_title("Synthetic digits", measured))
+    return Drawing(
+        {"": figure}, {"": summarise_methods(measured), "digits": summarise_methods(measured, by_digit=True)}
+    )
 
 
-def summarise_ways(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFrame:
-    """Runs to one row a model, way, step and measure, see `statistics.summarise`.
+def summarise_methods(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFrame:
+    """Runs to one row a model, method, step and measure, see `statistics.summarise`.
 
     Args:
-        tables: of synthesis evaluations, a row a run, way, step and digit, with the columns model, way, step, digit,
+        tables: of synthesis evaluations, a row a run, method, step and class, with the columns model, way, step, digit,
             agreement, confidence, diversity and nearest_distance.
-        by_digit: a row for each digit instead of one for all.
+        by_digit: a row for each class instead of one for all.
 
     Returns:
         Columns model, way, step, digit, measure, and those of the summary; what is NaN in all runs has no row.
@@ -58,13 +60,13 @@ def summarise_ways(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def plot_ways(tables: pd.DataFrame, title: str) -> Figure:
-    """Ways from top to bottom in the reports' order, a panel a measure, real test images as a dashed line.
+def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
+    """Methods from top to bottom in the reports' order, a panel a measure, real test images as a dashed line.
 
     Every run is a point; means have ± one sample standard deviation.
 
     Args:
-        tables: as `summarise_ways` takes them.
+        tables: as `summarise_methods` takes them.
         title: of the figure.
     """
     overall = tables[tables["digit"] == ALL]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.studies.synthesis import plot_ways, summarise_ways
+from mnist_flow.analysis.studies.synthesis import plot_methods, summarise_methods
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def tables():
 
 
 def test_replicates_become_one_row_a_measure(tables):
-    summary = summarise_ways(tables)
+    summary = summarise_methods(tables)
     assert set(summary["digit"]) == {"all"}
     mixture = summary[(summary["way"] == "gaussian_mixture") & (summary["measure"] == "agreement")]
     assert mixture[["step", "n"]].to_numpy().tolist() == [[0, 2], [1, 2]]
@@ -37,11 +37,11 @@ def test_replicates_become_one_row_a_measure(tables):
     np.testing.assert_allclose(mixture["std"], 0.02 / np.sqrt(2))
     measures = summary.loc[summary["way"] == "noise_codes_kept", "measure"].tolist()
     assert measures == ["diversity", "nearest_distance", "confidence"]
-    assert set(summarise_ways(tables, by_digit=True)["digit"]) == {"3"}
+    assert set(summarise_methods(tables, by_digit=True)["digit"]) == {"3"}
 
 
-def test_a_panel_a_measure_and_a_row_a_way(tables):
-    figure = plot_ways(tables, "title")
+def test_a_panel_a_measure_and_a_row_a_method(tables):
+    figure = plot_methods(tables, "title")
     agreement, diversity, nearest = figure.axes
     assert [text.get_text() for text in agreement.get_yticklabels()] == [
         "4D-4 conditional decoder",
@@ -53,8 +53,8 @@ def test_a_panel_a_measure_and_a_row_a_way(tables):
     np.testing.assert_allclose(sorted(points[0].get_xdata()), [0.86, 0.88, 0.96, 0.98, np.nan])
     assert points[1].get_xdata().tolist() == [0.9]
     for axes, real in ((agreement, 0.99), (diversity, 0.7), (nearest, 0.15)):
-        (yardstick,) = [line for line in axes.lines if line.get_linestyle() == "--"]
-        np.testing.assert_allclose(yardstick.get_xdata(), real)
+        (baseline,) = [line for line in axes.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(baseline.get_xdata(), real)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [
         "autoencoder: mean ± sample standard deviation, n = 2; faint: every run",
