@@ -172,8 +172,8 @@ def test_a_model_that_can_not_be_loaded_is_told_and_the_others_are_measured(clie
     (file,) = Path(model.artifact_location).rglob("model.keras")
     file.write_bytes(file.read_bytes()[:1000])
     ids = f"run_ids=[{broken.info.run_id},{trained[0].info.run_id}]"
+    options = (*SHORT[1:], ids, "measure.shift.directions=[up]", "resume=false")
     with pytest.raises(RunError, match=f"run {broken.info.run_id}: its model can't be loaded") as raised:
-        options = (*SHORT[1:], ids, "measure.shift.directions=[up]", "resume=false")
         evaluate_runs(compose_evaluate("measure=[shift,rotation]", *options))
     assert "\n" not in str(raised.value)
     assert f"3 of 4: shift of {trained[0].info.run_name}: " in capsys.readouterr().out
