@@ -19,8 +19,8 @@ from mnist_flow.training.batches import ChangedImages, EpochTrainer, SameImages,
 from mnist_flow.training.monitors import BestEpoch, EarlyStopping, Monitors
 from mnist_flow.training.objective import Objective
 from mnist_flow.training.optimizers import Optimization
-from mnist_flow.training.settings import ImageChanges, TrainingListener, TrainingResult, TrainingSettings
-from mnist_flow.training.state import TrainingState, capture_state, list_arrays, restore_variables
+from mnist_flow.training.settings import ImageChanges, ListenerGroup, TrainingListener, TrainingResult, TrainingSettings
+from mnist_flow.training.state import START, TrainingState, capture_state, restore_state
 from mnist_flow.training.streams import corrupt_once, seed_layers
 
 
@@ -48,24 +48,17 @@ def train_model(
         listeners: are told of steps, epochs and states.
         resume_from: go on after this state instead of from the start; the result is the same bit for bit.
 
-    Returns:
-        The history, which epoch's weights the network has now, and the time it took.
-
     Raises:
         DivergedError: the loss became NaN or infinite.
         RunError: `resume_from` is the state of another network or optimizer.
     """
-    changes = changes or ImageChanges()
+    changes, before, told = changes or ImageChanges(), resume_from or START, ListenerGroup(listeners)
     learner, validate = _compile(model, objective, splits, info, optimization, settings, changes)
     monitors = _build_monitors(settings, optimization)
-    history: list[dict[str, float]] = []
-    first_epoch, seconds_before, stopped = 0, 0.0, False
     if resume_from is not None:
-        first_epoch, seconds_before, stopped = resume_from.epoch, resume_from.fit_seconds, resume_from.stopped
-        history += resume_from.history
-        restore_variables(learner, resume_from)
-        monitors.load_state_dict(resume_from.counters, list_arrays("best", resume_from.arrays))
-    epochs = range(first_epoch, first_epoch if stopped else settings.epochs)
+        restore_state(learner, monitors, resume_from)
+    history = list(before.history)
+    epochs = range(before.epoch, before.epoch if before.stopped else settings.epochs)
     trainer = _build_trainer(learner, objective, splits.train, info.n_classes, settings, changes, epochs)
     averages = optimization.optimizer.use_ema
     start = time.perf_counter()
@@ -77,8 +70,7 @@ def train_model(
         learner.reset_metrics()
         for images_done, metrics in trainer.train_epoch(epoch):
             _check_loss(epoch, metrics["loss"])
-            for listener in listeners:
-                listener.on_steps(epoch + 1, images_done, metrics)
+            told.on_steps(epoch + 1, images_done, metrics)
         with _averaged(learner) if averages else nullcontext():
             measured = {f"val_{name}": value for name, value in validate().items()}
         _check_loss(epoch, measured["val_loss"])
@@ -86,19 +78,17 @@ def train_model(
         history.append({**metrics, **measured, "learning_rate": rate})
         if averages:
             _swap_average(learner)
-        for listener in listeners:
-            listener.on_epoch(epoch + 1, history[-1])
+        told.on_epoch(epoch + 1, history[-1])
         stopped = monitors.update(epoch + 1, history[-1], learner)
-        seconds = seconds_before + time.perf_counter() - start
-        for listener in listeners:
-            if listener.keeps_states:
-                listener.on_state(capture_state(learner, monitors, history, seconds, stopped))
+        if told.keeps_states:
+            seconds = before.fit_seconds + time.perf_counter() - start
+            told.on_state(capture_state(learner, monitors, history, seconds, stopped))
         if stopped:
             break
     best = monitors.best_epoch
     if best is not None:
         learner.set_weights(best.weights)
-    seconds = seconds_before + time.perf_counter() - start
+    seconds = before.fit_seconds + time.perf_counter() - start
     if (loss := objective.build_loss(settings.label_smoothing)) is not None:
         # So that who loads the model can evaluate it, or train on.
         model.compile(learner.optimizer, loss, metrics=objective.build_metrics(), jit_compile=learner.jit_compile)

@@ -31,6 +31,10 @@ class TrainingState:
     counters: dict[str, dict[str, Any]]
 
 
+# Before the first epoch.
+START = TrainingState(epoch=0, arrays={}, history=[], fit_seconds=0.0, stopped=False, counters={})
+
+
 def capture_state(
     learner: keras.Model, monitors: Monitors, history: Sequence[dict[str, float]], fit_seconds: float, stopped: bool
 ) -> TrainingState:
@@ -52,20 +56,21 @@ def capture_state(
     return TrainingState(len(history), arrays, list(history), fit_seconds, stopped, monitors.state_dict())
 
 
-def restore_variables(learner: keras.Model, state: TrainingState) -> None:
-    """Give a network and its optimizer the values of a state.
+def restore_state(learner: keras.Model, monitors: Monitors, state: TrainingState) -> None:
+    """Give a network, its optimizer and the monitors of its validation what they had in a state.
 
     Raises:
         RunError: the state is that of another network or optimizer.
     """
     for kind, variables in (("model", learner.weights), ("optimizer", learner.optimizer.variables)):
-        saved = list_arrays(kind, state.arrays)
+        saved = _list_arrays(kind, state.arrays)
         if [value.shape for value in saved] != [tuple(variable.shape) for variable in variables]:
             raise RunError(f"the checkpoint of epoch {state.epoch} belongs to another {kind}")
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
+    monitors.load_state_dict(state.counters, _list_arrays("best", state.arrays))
 
 
-def list_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _list_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The arrays of one kind (model, optimizer or best) in their order."""
     return [arrays[f"{kind}_{number}"] for number in range(sum(name.startswith(f"{kind}_") for name in arrays))]
