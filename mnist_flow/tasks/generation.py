@@ -131,7 +131,8 @@ def _build_learner_class() -> type[keras.Model]:
             training: bool = True,
         ) -> tf.Tensor:
             images, mean, log_stddev = y_pred
-            cross_entropy = keras.ops.sum(keras.losses.binary_crossentropy(y, images), axis=(1, 2))
+            # Keras takes the mean over the channels.
+            cross_entropy = images.shape[-1] * keras.ops.sum(keras.losses.binary_crossentropy(y, images), axis=(1, 2))
             return keras.ops.mean(cross_entropy + compute_kl_divergence(mean, log_stddev))
 
     return VariationalLearner

@@ -6,12 +6,14 @@ import pytest
 from fitting import STILL, are_equal, fit, load_digits, make_cvae, recorded
 from mnist_flow.data.augmentation.shift import draw_shifts
 from mnist_flow.metrics.reconstruction import compute_binary_cross_entropy
+from mnist_flow.models.cvae import build_cvae
 from mnist_flow.models.prediction import predict
 from mnist_flow.tasks.generation import TASK as GENERATION
 from mnist_flow.tasks.generation import compute_kl_divergence
 from mnist_flow.training.checkpoint import CheckpointFolder
 from mnist_flow.training.devices import reset_keras
 from mnist_flow.training.optimizers import build_optimizer
+from support import COLOUR
 
 
 def fit_generator(resume_from=None, seed=1, **options):
@@ -53,6 +55,14 @@ def test_the_loss_of_a_generator_has_two_parts(validation):
     assert recorded(result, "loss") == pytest.approx([expected] * 2, rel=1e-4)
     assert recorded(result, "val_loss") == pytest.approx([expected] * 2, rel=1e-4)
     assert set(result.history[0]) == {"loss", "val_loss", "learning_rate"}
+
+
+def test_the_pixels_of_all_channels_count():
+    """Every pixel of a 32×32 image of three channels is one half, and latents are N(0, I)."""
+    model = build_cvae(COLOUR.input_shape, COLOUR.n_classes, [4], 2)
+    images, zeros = tf.ones((5, *COLOUR.input_shape)), tf.zeros((5, 2))
+    loss = GENERATION.build_learner(model).compute_loss(y=images, y_pred=(images / 2, zeros, zeros))
+    assert float(loss) == pytest.approx(32 * 32 * 3 * math.log(2), rel=1e-5)
 
 
 def test_a_generator_learns_with_the_same_numbers_for_a_seed():
