@@ -15,6 +15,10 @@ from mnist_flow.runtime.native_output import native_stderr_hidden  # noqa: E402
 collect_rarely()
 try:
     with native_stderr_hidden():
+        # By name, because the project's own modules import them only when they are used.
+        import keras  # noqa: F401
+        import tensorflow as tf  # noqa: F401
+
         import mnist_flow.runs.orchestrator
         import mnist_flow.runs.record
         import mnist_flow.tracking
