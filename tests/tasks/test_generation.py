@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fitting import STILL, are_equal, fit, load_digits, make_cvae, recorded
 from mnist_flow.data.augmentation.shift import draw_shifts
