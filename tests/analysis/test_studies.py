@@ -447,6 +447,22 @@ def test_headings_of_panels_do_not_run_into_each_other(panel, title):
     assert axes.title.get_window_extent().width <= 1.15 * axes.get_window_extent().width
 
 
+@pytest.mark.parametrize(("quantity", "first"), [("accuracy", 0.1), ("loss", 9.0)])
+def test_the_first_epochs_do_not_squash_the_curves(quantity, first):
+    values = [first, first, *(0.9 + number / 1000 for number in range(18))]
+    history = pd.DataFrame({"panel": "one", "run_id": "a", "metric": quantity, "epoch": range(1, 21), "value": values})
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a"]})
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    # The first tenth ends with epoch 2, which counts.
+    short = history.assign(value=history["value"].mask(history["epoch"] == 2, 0.9))
+    (axes,) = curves.plot_curves(short, StudyRuns(runs, published, []), quantity, "").axes
+    low, high = axes.get_ylim()
+    assert 0.89 < low < 0.9
+    assert 0.917 < high < 0.93
+    (axes,) = curves.plot_curves(history, StudyRuns(runs, published, []), quantity, "").axes
+    assert min(axes.get_ylim()) <= first <= max(axes.get_ylim())
+
+
 def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
     draw("study=learning_rate")
     own = {file.name for file in (tmp_path / "out").iterdir()}

@@ -106,6 +106,14 @@ def test_a_preset_composes_and_its_published_settings_are_in_its_grid(name):
             assert value in choices or float(value) in [float(choice) for choice in choices], (key, value)
 
 
+def test_the_presets_of_the_reports_come_before_their_honest_twins():
+    names = list_presets()
+    first_twin = next(number for number, name in enumerate(names) if name.endswith("_holdout"))
+    assert names[:first_twin] == sorted(name for name in names if not name.endswith("_holdout"))
+    assert names[first_twin:] == sorted(name for name in names if name.endswith("_holdout"))
+    assert 0 < first_twin < names.index("width_holdout")
+
+
 def test_every_preset_belongs_to_one_part():
     """Otherwise it is not reproduced, or is on two pages."""
     files = sorted(Path(CONF_DIR, "parts").glob("*.yaml"))

@@ -1,0 +1,33 @@
+import pandas as pd
+import pytest
+
+from mnist_flow.analysis.query import build_published, select_published
+
+
+@pytest.fixture
+def published() -> pd.DataFrame:
+    table = pd.DataFrame({"experiment": ["learning_rate", "learning_rate", "mlp_64_64", "mine"], "data.name": "mnist"})
+    return build_published(table)
+
+
+def test_printed_values_are_those_of_the_presets_a_row_each(published):
+    assert published["experiment"].unique().tolist() == ["learning_rate", "mlp_64_64"]
+    (row,) = published[published["experiment"] == "learning_rate"].to_dict("records")
+    assert (row["row"], row["metric"], row["value"], row["mean_of"]) == ("000-2B", "test_accuracy", 0.978, 3)
+    assert row["at"] == {"optimizer.learning_rate": 0.5}
+
+
+def test_on_other_data_nothing_was_printed():
+    assert build_published(pd.DataFrame({"experiment": ["learning_rate"], "data.name": "digits"})).empty
+
+
+@pytest.mark.parametrize("metric", ["test_accuracy", "val_accuracy"])
+def test_what_was_printed_of_the_test_set_is_also_of_the_validation_set(published, metric):
+    assert sorted(select_published(published, metric)["value"]) == [0.972, 0.9731, 0.978]
+
+
+def test_only_values_of_settings_on_the_axis_are_chosen(published):
+    chosen = select_published(published, "test_accuracy", "optimizer.learning_rate")
+    assert chosen[["x", "value"]].to_numpy().tolist() == [[0.5, 0.978]]
+    assert select_published(published, "test_accuracy", "reg").empty
+    assert set(select_published(published, "test_loss")["experiment"]) == {"mlp_64_64"}

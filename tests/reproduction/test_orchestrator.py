@@ -1,0 +1,109 @@
+"""What is run for a part, and what its page is made of, without training anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mnist_flow.config.presets import load_preset
+from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
+from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.identity import identify
+from mnist_flow.jobs.plan import PlannedJob
+from mnist_flow.reproduction import orchestrator
+from mnist_flow.tracking import PastRun
+
+NAME = "learning_rate_holdout"
+
+
+@pytest.fixture
+def plan_job(compose_config):
+    """A finished run of the preset with a learning rate, seed and accuracy, or for None a job without a run."""
+
+    def plan(rate: float, seed: int, accuracy: float | None) -> PlannedJob:
+        overrides = [f"experiment={NAME}", f"optimizer.learning_rate={rate}", f"seed={seed}"]
+        config = validate_config(compose_config(*overrides), TrainConfig)
+        identity = identify(config, "digest")
+        job = Job(tuple(overrides), config, identity, config.list_params())
+        if accuracy is None:
+            return PlannedJob(job, "new", None)
+        metrics = {"test_accuracy": accuracy - 0.01, "val_accuracy": 0.5, "selected_val_accuracy": accuracy}
+        run = PastRun(
+            *(f"run {rate} {seed}", "finished", identity.fingerprint, identity.recipe, "", "", "/-/0/0", "", 0, 9.0),
+            metrics | {"fit_seconds": 5.0},
+            {key: str(value) for key, value in job.params.items()},
+            experiment_id="1",
+            group=identity.group,
+        )
+        return PlannedJob(job, "finished", run, other_code=seed == 1)
+
+    return plan
+
+
+@pytest.fixture
+def build_page(compose_config, monkeypatch):
+    """Planned jobs and overrides → the page of a part with the preset alone; nothing is asked of a server or drawn."""
+    monkeypatch.setattr("mnist_flow.tracking.build_run_link", lambda experiment, run: f"{experiment}/{run}")
+    machine = json.dumps({"processor": "Abacus 9"})
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda run_ids, _: [(run_id, machine) for run_id in run_ids])
+    monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
+
+    def build(planned, overrides=()):
+        config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
+        config = config.model_copy(update={"overrides": list(overrides)})
+        return orchestrator._build_page(config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned)], {})
+
+    return build
+
+
+def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
+    page = build_page([plan_job(rate, seed, 0.9 + rate / 10) for rate in (0.1, 0.5) for seed in (0, 1)])
+    assert (page.part, page.file, page.n_runs, page.computing_seconds) == ("holdout", "HOLDOUT.md", 4, 20)
+    assert (page.processors, page.precisions, page.n_other_code) == (["Abacus 9"], ["float32"], 2)
+    assert page.links["run 0.5 1"] == "1/run 0.5 1"
+    (chosen,) = page.selections.to_dict("records")
+    assert (chosen["setting"], chosen["settings"], chosen["n"]) == ("mlp_100, optimizer.learning_rate=0.5", 2, 2)
+    assert (chosen["val_accuracy"], chosen["mean"]) == (pytest.approx(0.95), pytest.approx(0.94))
+    assert chosen["study"] == load_preset(NAME).published.setting
+    assert page.unfinished == {}
+
+
+def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_page):
+    page = build_page([plan_job(0.1, 0, 0.9), plan_job(0.5, 0, 0.95), plan_job(0.5, 1, None)])
+    assert page.selections.empty
+    assert page.unfinished == {f"python -m mnist_flow.train -m experiment={NAME}": (1, 3)}
+
+
+def test_runs_with_other_settings_are_not_judged(plan_job, build_page, monkeypatch):
+    asked = []
+    compare = orchestrator.compare_with_published
+    monkeypatch.setattr(
+        orchestrator, "compare_with_published", lambda *rest, **told: (asked.append(told), compare(*rest, **told))[1]
+    )
+    for overrides in ([], ["data=digits"]):
+        build_page([plan_job(0.1, 0, 0.9)], overrides)
+    assert asked == [{"same_settings": True}, {"same_settings": False}]
+
+
+def test_a_part_without_a_finished_run_has_no_page(plan_job, build_page, caplog):
+    assert build_page([plan_job(0.1, 0, None)]) is None
+    assert "HOLDOUT.md: not written: no run of parts=[holdout] is finished" in caplog.text
+
+
+def test_evaluations_get_their_own_overrides_and_where_the_data_is(monkeypatch):
+    commands = []
+    monkeypatch.setattr(orchestrator, "_run_command", lambda *words: (commands.append(words), ["failed"])[1])
+    steps = [
+        EvaluationStep(measure="shift", experiment="mlp_100"),
+        EvaluationStep(measure="denoising", experiment="denoising", overrides=["measure.denoising.draws=2"]),
+    ]
+    failures = orchestrator._evaluate(steps, ["data=mnist", "data.path=/data/mnist.npz", "epochs=1"])
+    denoising = ("tracking.experiment_name=denoising", "measure=[denoising]", "measure.denoising.draws=2")
+    assert commands == [
+        ("evaluate", "tracking.experiment_name=mlp_100", "measure=[shift]", "data.path=/data/mnist.npz"),
+        ("evaluate", *denoising, "data.path=/data/mnist.npz"),
+    ]
+    assert failures == ["failed"] * 2
