@@ -160,6 +160,12 @@ def test_a_half_finished_sweep_says_what_is_missing(draw, caplog):
     assert line in caplog.text
 
 
+def test_runs_that_the_filter_leaves_out_are_not_missing(draw):
+    drawing, result = draw("study=regularization", "study.filter='params.reg = \"1e-06\"'")
+    assert drawing.tables[""]["reg"].tolist() == [1e-6]
+    assert [line.partition(" of ")[0] for line in result.missing] == ["1"]
+
+
 def test_the_honest_twin_chooses_on_held_out_images(draw, tmp_path):
     drawing, result = draw("study=regularization", "tracking.experiment_name=regularization_holdout")
     assert result.missing == []

@@ -134,3 +134,14 @@ def test_a_reference_without_runs_is_replaced_and_told(caplog):
     trend = build_trend(make_runs(ACCURACIES), "test_accuracy", NOTHING, 0.5)
     assert trend.reference == 1e-6
     assert "study.reference=0.5: no finished run has it, 1e-06 is taken; choices: 1e-06 0.001" in caplog.text
+
+
+def test_one_interval_that_is_far_longer_than_the_others_leaves_the_panel():
+    close = [0.001, 0.0012, 0.0008]
+    accuracies = {0.0: [0.98] * 3, 1e-6: [0.97, 0.98, 0.99]}
+    accuracies |= {10**-power: [0.98 + number for number in close] for power in (5, 4, 3)}
+    lower = plot(make_runs(accuracies))[-1]
+    # Half of the intervals of the others is 0.0005, and that of the long one 0.025.
+    low, high = lower.get_ylim()
+    assert low == pytest.approx(1.6 * -4 * 0.000497 - 0.003, rel=1e-2)
+    assert high == pytest.approx(1.6 * 4 * 0.000497 + 0.003, rel=1e-2)
