@@ -1,6 +1,7 @@
 """A pool of processes on this machine (joblib), forked from a server that has imported TensorFlow already.
 
-The fork server saves three tenths of the processor time of a sweep of short runs, and an eighth of one of real runs.
+For three runs in two processes the fork server saves three tenths of the processor time on the digits, and a twentieth
+on MNIST with 10 epochs.
 """
 
 from __future__ import annotations
