@@ -80,6 +80,7 @@ class Classification(Task):
                 "confusion_matrix/confusion_matrix.json": {
                     "rows": "true digit",
                     "columns": "predicted digit",
+                    "class_names": list(names),
                     "counts": measures.confusion.tolist(),
                 }
             },

@@ -35,8 +35,8 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
         Table `latent`: one row with k, neighbours_from (training images), latent (units), n, accuracy and
         standard_error (binomial) of the test images. Metrics: knn_accuracy and, of latents of more than two units, the
         fractions of the variance explained_variance_1 and _2. The arrays `samples/latent.npz` hold points (n, 2)
-        float32, labels (n,) int, explained (2,) or (0,), latent () int, and codes, which are the latents (n, units)
-        float32 where they are short.
+        float32, labels (n,) int, class_names (n_classes,) texts, explained (2,) or (0,), latent () int, and codes,
+        which are the latents (n, units) float32 where they are short.
 
     Raises:
         RunError: the model has no layer `encoder`, or there are fewer training images than neighbours.
@@ -66,6 +66,7 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
             f"samples/{name}.npz": {
                 "points": points,
                 "labels": test.labels,
+                "class_names": np.array(subject.data_set.class_names),
                 "explained": explained,
                 "latent": latents.shape[1],
                 **({"codes": latents} if latents.shape[1] <= _SMALL else {}),

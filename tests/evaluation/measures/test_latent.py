@@ -53,6 +53,7 @@ def test_accuracy_of_neighbours_and_codes_against_literals():
     arrays = result.arrays["samples/latent.npz"]
     np.testing.assert_allclose(arrays["points"], [[0, 0], [0, 8], [8, 0], [8, 8]], atol=1e-5)
     assert arrays["labels"].tolist() == [0, 1, 2, 0]
+    assert arrays["class_names"].tolist() == list("0123456789")
     assert len(arrays["explained"]) == 0
     assert arrays["latent"] == 2
     assert latent.summarise("latent", result.metrics) == {"kNN accuracy": 0.75}
