@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mnist_flow.errors import DivergedError, TrackingError, UserError
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError, DivergedError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery
@@ -76,22 +78,11 @@ def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
 
     for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
         assert [point.step for point in client.get_metric_history(run.info.run_id, name)] == [1, 2]
-    metrics = run.data.metrics
-    assert metrics["test_loss"] == pytest.approx(metrics["test_cross_entropy"] + metrics["test_l2_penalty"])
-    assert metrics["test_l2_penalty"] > 0
-    assert metrics["n_parameters"] == 784 * 16 + 16 + 16 * 10 + 10
-    assert metrics["fit_seconds"] > 0
-    assert objective == metrics["val_accuracy"]
+    assert run.data.metrics["fit_seconds"] > 0
+    assert objective == run.data.metrics["selected_val_accuracy"]
 
     assert list_artifacts(client, run.info.run_id) >= ARTIFACTS
     folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
-    counts = np.array(json.loads((folder / "confusion_matrix/confusion_matrix.json").read_text())["counts"])
-    assert counts.sum() == 360
-    assert np.trace(counts) / 360 == pytest.approx(metrics["test_accuracy"])
-    saved = np.load(folder / "predictions/test.npz")
-    assert (saved["probabilities"].argmax(axis=1) == saved["labels"]).mean() == pytest.approx(metrics["test_accuracy"])
-    per_class = pd.read_json(folder / "tables/per_class.json", orient="split")
-    assert per_class["support"].sum() == 360
     packages = (folder / "environment/packages.txt").read_text().splitlines()
     assert "tensorflow==2.21.0" in packages
     machine = json.loads((folder / "environment/machine.json").read_text())
@@ -215,7 +206,7 @@ def test_a_deleted_experiment_is_a_clear_error(store, compose_config):
         run_experiment(compose_config(*QUICK, "tracking.experiment_name=gone"))
 
 
-@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss", "test_accuracy", "test_loss"])
+@pytest.mark.parametrize("objective", ["val_loss", "test_accuracy"])
 def test_the_objective_can_be_chosen(store, compose_config, objective):
     value = run_experiment(compose_config(*QUICK, "epochs=1", f"evaluation.objective={objective}"))
     assert value == only_run(store).data.metrics[objective]
@@ -224,32 +215,13 @@ def test_the_objective_can_be_chosen(store, compose_config, objective):
 def test_credentials_of_the_tracking_uri_stay_out_of_the_run(store, compose_config, tmp_path, monkeypatch):
     # The variable wins over the config, so the run lands here while its config holds the credentials.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    run_experiment(compose_config(*QUICK, "epochs=1", "tracking.uri='http://ada:sesame@example.org'"))
+    password = secrets.token_hex()
+    run_experiment(compose_config(*QUICK, "epochs=1", f"tracking.uri='http://ada:{password}@example.org'"))
     run = only_run(store)
     assert run.data.params["tracking.uri"] == "http://***@example.org"
     folder = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path)))
     for file in folder.rglob("*"):
-        assert not file.is_file() or b"sesame" not in file.read_bytes()
-
-
-def test_system_metrics_are_logged_on_demand(store, compose_config):
-    run_experiment(compose_config(*QUICK, "epochs=100", "tracking.system_metrics=true"))
-    assert "system/cpu_utilization_percentage" in only_run(store).data.metrics
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["optimizer=adam", "schedule=plateau", "training.early_stopping_patience=1"],
-        ["optimizer=adamw", "schedule=step", "training.ema_momentum=0.9", "training.keep_best_epoch=true"],
-        ["optimizer=rmsprop", "training.precision=mixed_bfloat16", "training.label_smoothing=0.1"],
-        ["schedule=cosine", "schedule.warmup_epochs=1", "noise=gaussian", "augmentation=affine"],
-        ["data.validation=test", "model.batch_normalization=true", "model.activation=tanh"],
-    ],
-)
-def test_every_choice_trains(store, compose_config, overrides):
-    assert 0 <= run_experiment(compose_config(*QUICK, *overrides)) <= 1
-    assert only_run(store).info.status == "FINISHED"
+        assert not file.is_file() or password.encode() not in file.read_bytes()
 
 
 @pytest.mark.skipif("MNIST_NPZ" not in os.environ, reason="MNIST_NPZ is not set")
@@ -268,30 +240,15 @@ def test_the_real_mnist_is_learned(store, compose_config):
 DENOISER = ["data=digits", "model=autoencoder", "model.hidden_units=[16]", "model.latent_units=8", "epochs=2"]
 
 
-@pytest.mark.parametrize("noise", ["salt_and_pepper", "gaussian"])
-def test_a_denoiser_leaves_its_curves_pictures_and_qualities(store, compose_config, tmp_path, noise):
-    column = {"salt_and_pepper": "level", "gaussian": "stddev"}[noise]
-    shown = ["evaluation.noise_levels=[0.0,0.4]", "evaluation.quality_images=20", "evaluation.samples_every=1"]
-    objective = run_experiment(compose_config(*DENOISER, *shown, f"noise={noise}", f"noise.{column}=0.4"))
+def test_a_denoisers_levels_are_those_of_its_kind_of_noise(store, compose_config, tmp_path):
+    shown = ["evaluation.noise_levels=[0.0,0.4]", "evaluation.quality_images=20"]
+    run_experiment(compose_config(*DENOISER, *shown, "noise=gaussian"))
     run = only_run(store)
-    metrics = run.data.metrics
-    for name in ("loss", "val_loss", "learning_rate"):
-        assert [point.step for point in store.get_metric_history(run.info.run_id, name)] == [1, 2]
-    assert "val_accuracy" not in metrics
-    assert objective == metrics["val_loss"] == metrics["selected_val_loss"]
-    assert store.get_metric_history(run.info.run_id, "val_loss")[0].value > objective
-    artifacts = list_artifacts(store, run.info.run_id)
-    pictures = {"levels", "reconstruction", "epochs/epoch_001", "epochs/epoch_002"}
-    assert {path for path in artifacts if path.startswith("samples/")} == {f"samples/{one}.png" for one in pictures}
-    assert artifacts >= {"curves/epochs.png", "model_diagram/diagram.png", "model_diagram/summary.txt"}
     file = store.download_artifacts(run.info.run_id, "tables/reconstruction.json", str(tmp_path))
     table = pd.read_json(file, orient="split")
     assert table["method"].tolist() == ["noisy", "median_3x3", "denoised"] * 2
-    assert table[column].tolist() == [0.0] * 3 + [0.4] * 3
-    assert set(table["n"]) == {20}
-    denoised = table[(table[column] == 0.4) & (table["method"] == "denoised")].iloc[0]
-    assert metrics[f"test_psnr_at_{column}_0.4"] == pytest.approx(denoised["psnr"])
-    assert metrics[f"test_ssim_at_{column}_0.4"] == pytest.approx(denoised["ssim"])
+    assert table["stddev"].tolist() == [0.0] * 3 + [0.4] * 3
+    assert {f"test_{measure}_at_stddev_0.4" for measure in ("psnr", "ssim")} <= run.data.metrics.keys()
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     assert model.metadata.signature.outputs.inputs[0].shape == (-1, 28, 28, 1)
 
@@ -302,3 +259,42 @@ def test_a_finished_denoiser_is_not_trained_again(store, compose_config, capsys)
     assert run_experiment(config) == first
     only_run(store)
     assert "has the same config and data and is finished" in capsys.readouterr().out
+
+
+@pytest.fixture
+def count_runs(store, compose_config):
+    """Run a config in a real store; returns how many runs are there then, and the newest."""
+
+    def run(*overrides):
+        run_experiment(compose_config(*QUICK, "epochs=1", *overrides))
+        found = store.search_runs(["1"], order_by=["attributes.start_time DESC"])
+        return len(found), found[0]
+
+    return run
+
+
+def test_a_run_is_made_once_unless_the_config_says_otherwise(store, count_runs, capsys):
+    n_runs, first = count_runs()
+    assert n_runs == 1
+    assert count_runs()[0] == 1
+    assert f"run {first.info.run_id} has the same config and data and is finished" in capsys.readouterr().out
+    assert count_runs("resume=false")[0] == 2
+    for run in store.search_runs(["1"]):
+        store.set_tag(run.info.run_id, tracking.CODE_TAG, "code of then")
+    assert count_runs()[0] == 2
+    n_runs, last = count_runs("tracking.changed_code=retrain")
+    assert n_runs == 3
+    assert last.data.tags[tracking.CODE_TAG] != "code of then"
+    assert tracking.RERUN_OF_TAG not in last.data.tags
+    n_runs, again = count_runs(f"tracking.rerun_of={first.info.run_id}", "resume=false")
+    assert n_runs == 4
+    assert again.data.tags[tracking.RERUN_OF_TAG] == first.info.run_id
+    assert again.data.tags[tracking.RERUN_AGREES_TAG] == "identical"
+
+
+def test_a_plan_starts_nothing_and_replicates_are_for_sweeps(store, compose_config, capsys):
+    assert np.isnan(run_experiment(compose_config(*QUICK, "plan=true")))
+    assert "0 done or running, 1 to train" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="replicates=2: is for sweeps"):
+        run_experiment(compose_config(*QUICK, "replicates=2"))
+    assert store.search_experiments(filter_string="name = 'mnist_flow'") == []
