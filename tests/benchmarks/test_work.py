@@ -31,6 +31,7 @@ def images(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_the_keras_loop_trains_its_grid(images, tmp_path):
     loop = (sys.executable, "-m", "benchmarks.peers.keras_loop", "--data", str(images))
     finished = run_command([*loop, "--hidden", "8", "--reg", "1e-4", "--seed", "0", "1", "--epochs", "1"], tmp_path)
@@ -82,6 +83,7 @@ def test_a_contender_that_does_not_do_the_work_is_no_measurement():
         measure(Contender("ours", "this project", ("json.tool", "--help"), runs=3))
 
 
+@pytest.mark.slow
 def test_what_trains_untracked_gives_the_numbers_of_the_command(tmp_path):
     mlp = ("data=digits", "model=mlp_64_64", "epochs=2", "batch_size=32")
     untracked = run_command([sys.executable, "-m", "benchmarks.untracked", *mlp, "seed=3"], tmp_path).report

@@ -231,17 +231,6 @@ def test_a_value_at_the_edge_is_valid(compose_config, override):
     assert isinstance(validate_config(compose_config(override), TrainConfig), TrainConfig)
 
 
-@pytest.mark.parametrize(("pool_size", "valid"), [(11, True), (12, False)])
-def test_one_pixel_must_be_left_after_the_last_block(compose_config, pool_size, valid):
-    # 28 → conv 26 → pool 13 → conv 11 → the pool in question.
-    cfg = compose_config("model=cnn", f"model.blocks.1.pool_size={pool_size}")
-    if valid:
-        assert validate_config(cfg, TrainConfig).model.blocks[1].pool_size == 11
-    else:
-        with pytest.raises(ConfigError, match="after block 2"):
-            validate_config(cfg, TrainConfig)
-
-
 def test_flatten_gives_override_paths_and_keeps_lists_whole():
     nested = {"reg": 0.1, "model": {"name": "mlp", "hidden_units": [3, 4], "deep": {"path": None}}}
     expected = {"reg": 0.1, "model.name": "mlp", "model.hidden_units": [3, 4], "model.deep.path": None}

@@ -110,6 +110,11 @@ def test_a_larger_image_can_be_halved_more_often(compose_config):
             "model.blocks: nothing is left of the 28×28 image after block 1; use smaller kernels or pools",
         ),
         (
+            # 28 → convolution 26 → pool 13 → convolution 11 → a pool of 12.
+            ["model=cnn", "model.blocks.1.pool_size=12"],
+            "model.blocks: nothing is left of the 28×28 image after block 2; use smaller kernels or pools",
+        ),
+        (
             ["model=unet", "model.filters=[4,4,4]"],
             "model.filters=[4, 4, 4]: an image of 28×28 pixels can't be halved 3 times",
         ),

@@ -22,11 +22,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mnist_flow import CONF_DIR, tracking
+from mnist_flow import CONF_DIR, figures, tracking
 from mnist_flow.config.section import flatten
 from mnist_flow.config.train import INCIDENTAL
 from mnist_flow.data.loading import load_data_set
-from mnist_flow.figures import plots
 from mnist_flow.runs import training
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.training import devices
@@ -354,8 +353,8 @@ def observe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.setattr(devices, "configure_tensorflow", lambda threads: notebook.told.update(threads=threads))
         patch.setattr(training, "train_model", note_start)
         patch.setattr(keras.Model, "predict_on_batch", note_batch)
-        for name in [name for name in vars(plots) if name.startswith("plot_")]:
-            patch.setattr(plots, name, lambda *arguments, **options: [arguments, options])
+        for name in [name for name in vars(figures) if name.startswith("plot_")]:
+            patch.setattr(figures, name, lambda *arguments, **options: [arguments, options])
         yield run
 
 

@@ -97,7 +97,8 @@ def test_a_classifiers_results_are_those_of_its_logged_model(finish):
     confusion = np.zeros((10, 10), int)
     np.add.at(confusion, (labels, predicted), 1)
     logged = json.loads((folder / "confusion_matrix/confusion_matrix.json").read_text())
-    assert logged == {"rows": "true digit", "columns": "predicted digit", "counts": confusion.tolist()}
+    axes = {"rows": "true digit", "columns": "predicted digit", "class_names": list("0123456789")}
+    assert logged == {**axes, "counts": confusion.tolist()}
     assert not np.array_equal(confusion, confusion.T)
     per_class = pd.read_json(folder / "tables/per_class.json", orient="split")
     np.testing.assert_allclose(per_class["recall"], np.diag(confusion) / confusion.sum(axis=1))

@@ -174,6 +174,7 @@ def draw(analyze):
     return partial(analyze, "study=denoising")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_study_compares_both_denoisers(draw, tmp_path):
     result = draw("study.experiments=[denoising]")
@@ -193,6 +194,7 @@ def test_the_study_compares_both_denoisers(draw, tmp_path):
     assert result.tables["crossings"]["denoiser"].tolist() == ["autoencoder, level 0.4", "autoencoder_2d, level 0.4"]
 
 
+@pytest.mark.slow
 def test_classifiers_that_are_not_measured_name_the_command(draw):
     command = "python -m mnist_flow.evaluate measure=denoising tracking.experiment_name=NAME"
     message = f"^study=denoising: no run of autoencoder is measured; .*: {command} measure.denoising.denoiser"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 import numpy as np
 import pandas as pd
+import pytest
 from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR, tracking
@@ -79,6 +80,7 @@ def test_dropout_is_said_to_pass_all():
     assert "dropout: Dropout, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
 
 
+@pytest.mark.slow
 def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = f"tracking.uri='sqlite:///{tmp_path / 'mlflow.db'}'"

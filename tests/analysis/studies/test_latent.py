@@ -123,6 +123,7 @@ def draw(analyze):
     return lambda *overrides: sorted(path.name for path in analyze(*overrides).files)
 
 
+@pytest.mark.slow
 def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monkeypatch):
     drawn = []
     plot = latent.plot_latent
@@ -142,6 +143,7 @@ def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monk
     assert table["mean"].between(0.15, 1).all()
 
 
+@pytest.mark.slow
 def test_nothing_measured_names_the_command(draw):
     command = "python -m mnist_flow.evaluate measure=feature_maps tracking.experiment_name=NAME"
     message = f"^study=feature_maps: no run of autoencoder is measured; .*: {command}$"

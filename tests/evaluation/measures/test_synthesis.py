@@ -213,6 +213,7 @@ def draw_study(tmp_path, *overrides):
         return run_study(compose("analyze", ["study=synthesis", f"output_dir={tmp_path}", *overrides]))
 
 
+@pytest.mark.slow
 # It trains five models and measures four of them.
 @pytest.mark.timeout(600)
 def test_from_training_to_the_study(client, tmp_path):
