@@ -50,7 +50,12 @@ class Config(ModelSection):
 
     def list_blocks(self) -> list[Block]:
         """The convolutional part, as `build_cnn` takes it."""
-        return [Block(block.filters, block.kernel_size, block.pool_size) for block in self.blocks]
+        return [Block(block.filters, block.kernel_size, block.pool_size, self.activation) for block in self.blocks]
+
+    def list_hidden(self) -> list[HiddenLayer]:
+        """The dense hidden layers, as `build_cnn` takes them."""
+        layers = zip(self.hidden_units, self.hidden_dropout, strict=True)
+        return [HiddenLayer(units, dropout, self.hidden_activation) for units, dropout in layers]
 
 
 class Block(NamedTuple):
@@ -59,6 +64,15 @@ class Block(NamedTuple):
     filters: Sequence[int]
     kernel_size: int
     pool_size: int
+    activation: str = "relu"  # a Keras name
+
+
+class HiddenLayer(NamedTuple):
+    """A dense layer, and the fraction of its outputs dropped in training."""
+
+    units: int
+    dropout: float = 0.0
+    activation: str = "relu"  # a Keras name
 
 
 def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[Block], zero_padding: int = 0) -> None:
@@ -76,18 +90,25 @@ def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[Block], zer
 
 def build(config: Config, info: DatasetInfo) -> keras.Model:
     """Build the network of a config for the images and classes of a data set: see `build_cnn`."""
-    options = config.model_dump(exclude={"family", "module", "blocks", "regularized_layers"})
-    return build_cnn(info.input_shape, info.n_classes, config.list_blocks(), **options)
+    return build_cnn(
+        info.input_shape,
+        info.n_classes,
+        config.list_blocks(),
+        config.list_hidden(),
+        pooling=config.pooling,
+        zero_padding=config.zero_padding,
+        convolution_dropout=config.convolution_dropout,
+        batch_normalization=config.batch_normalization,
+        name=config.name,
+    )
 
 
 def build_cnn(
     input_shape: tuple[int, int, int],
     n_classes: int,
     blocks: Sequence[Block],
-    hidden_units: Sequence[int] = (),
-    hidden_dropout: Sequence[float] = (),
-    activation: str = "relu",
-    hidden_activation: str = "relu",
+    hidden: Sequence[HiddenLayer] = (),
+    *,
     pooling: str = "max",
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
@@ -101,10 +122,7 @@ def build_cnn(
         input_shape: height, width and channels of an image.
         n_classes: outputs.
         blocks: the convolutional part.
-        hidden_units: units of each dense hidden layer.
-        hidden_dropout: fraction of each dense hidden layer's outputs dropped in training; as long as `hidden_units`.
-        activation: of the convolutions, a Keras name.
-        hidden_activation: of the dense hidden layers.
+        hidden: the dense hidden layers.
         pooling: max or average.
         zero_padding: pixels of zeros around the image first.
         convolution_dropout: fraction of the last block's outputs dropped in training.
@@ -126,17 +144,16 @@ def build_cnn(
     for number, block in enumerate(blocks, start=1):
         for filters in block.filters:
             convolutions += 1
-            stack.append(
-                keras.layers.Conv2D(filters, block.kernel_size, activation=activation, name=f"conv_{convolutions}")
-            )
+            options = {"activation": block.activation, "name": f"conv_{convolutions}"}
+            stack.append(keras.layers.Conv2D(filters, block.kernel_size, **options))
         if batch_normalization:
             stack.append(keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
         stack.append(pool(block.pool_size, name=f"pool_{number}"))
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
     stack.append(keras.layers.Flatten(name="flatten"))
-    for number, (units, dropout) in enumerate(zip(hidden_units, hidden_dropout, strict=True), start=1):
-        stack.append(keras.layers.Dense(units, activation=hidden_activation, name=f"dense_{number}"))
+    for number, (units, dropout, activation) in enumerate(hidden, start=1):
+        stack.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
         if batch_normalization:
             stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
         if dropout > 0:

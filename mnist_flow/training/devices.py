@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import lru_cache
 from typing import Any
 
 from mnist_flow.errors import RunError
@@ -53,12 +54,16 @@ def reset_keras(seed: int, precision: str = "float32") -> None:
         seed: of its weights.
         precision: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
     """
-    if gc.get_freeze_count() == 0:
-        # What was imported stays: collecting the garbage of a training, which Keras does here, need not look at it.
-        gc.freeze()
+    _freeze_imports()
     # Forgets the policy and the logging choice too, so it comes first.
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(precision)
     # Keras's own bars would run into ours.
     keras.config.disable_interactive_logging()
+
+
+@lru_cache(maxsize=1)
+def _freeze_imports() -> None:
+    """Freeze what was imported, once: collecting the garbage of a training, which Keras does, need not look at it."""
+    gc.freeze()

@@ -8,7 +8,7 @@ from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.models import build_model
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import Block, HiddenLayer, build_cnn
 from support import MNIST
 
 LAYERS = {
@@ -169,15 +169,10 @@ def test_zero_padding_surrounds_the_image():
 
 
 def test_blocks_are_built_in_their_order():
-    model = build_cnn((28, 28, 1), 10, [Block([2], 3, 2), Block([3, 4], 3, 3)], hidden_units=[5], hidden_dropout=[0])
+    model = build_cnn((28, 28, 1), 10, [Block([2], 3, 2), Block([3, 4], 3, 3)], [HiddenLayer(5)])
     shapes = [layer.output.shape[1:] for layer in model.layers]
     assert shapes == [
         *((26, 26, 2), (13, 13, 2)),
         *((11, 11, 3), (9, 9, 4), (3, 3, 4)),
         *((36,), (5,), (10,)),
     ]
-
-
-def test_every_hidden_layer_needs_its_dropout():
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
-        build_cnn((28, 28, 1), 10, [Block([2], 3, 2)], hidden_units=[5, 6], hidden_dropout=[0.5])
