@@ -1,7 +1,14 @@
+import numpy as np
 import pytest
 
-from mnist_flow.data.dataset import DatasetInfo
-from mnist_flow.tasks import find_task
+from mnist_flow import figures
+from mnist_flow.data.dataset import DatasetInfo, Images, Splits
+from mnist_flow.data.noise import choose_corruption
+from mnist_flow.data.noise.gaussian import Config as Gaussian
+from mnist_flow.data.noise.none import Config as NoNoise
+from mnist_flow.data.noise.salt_and_pepper import Config as SaltAndPepper
+from mnist_flow.tasks import TrainedModel, find_task
+from mnist_flow.training.streams import corrupt_measured
 
 # Three classes of small, wide images in colour: nothing here is 28 or ten.
 INFO = DatasetInfo("coloured", "nowhere", "0" * 16, (4, 6, 3), ("cat", "dog", "newt"))
@@ -23,3 +30,94 @@ def test_the_shapes_of_a_task_follow_from_the_data(name, title, inputs, output):
 def test_there_is_no_other_task():
     with pytest.raises(ModuleNotFoundError, match="segmentation"):
         find_task("segmentation")
+
+
+def test_a_classifiers_result_is_told_with_its_error():
+    results = {
+        "test_accuracy": 0.9812,
+        "test_accuracy_standard_error": 0.0014,
+        "test_loss": 0.123456,
+        "test_cross_entropy": 0.1,
+        "val_accuracy": 0.975,
+        "selected_epoch": 3.0,
+    }
+    assert find_task("classification").describe_result(results, NoNoise(name="none"), 10_000, 1000) == {
+        "test accuracy": "98.12% ± 0.14% (standard error, n = 10,000)",
+        "test loss": "0.12346 with the L2 penalty, 0.10000 without",
+        "validation accuracy": "97.50% (epoch 3)",
+    }
+
+
+def test_a_denoisers_result_is_told_with_its_noise_and_the_images_measured():
+    results = {"test_loss": 0.1, "test_psnr": 20.123, "test_ssim": 0.9, "val_loss": 0.11, "selected_epoch": 2.0}
+    noise = Gaussian(name="gaussian", stddev=0.4, min_stddev=None, redraw=True)
+    told = find_task("reconstruction").describe_result(results, noise, 360, 1000)
+    assert told == {
+        "noise": "stddev 0.4",
+        "test loss": "0.10000 (binary cross-entropy a pixel, n = 360)",
+        "test PSNR, SSIM": "20.12 dB, 0.9000 (n = 360)",
+        "validation loss": "0.11000 (epoch 2)",
+    }
+    few = find_task("reconstruction").describe_result(results, noise, 360, 20)
+    assert few["test PSNR, SSIM"] == "20.12 dB, 0.9000 (n = 20)"
+
+
+def test_a_generators_result_is_told_in_its_parts():
+    results = {
+        "test_loss": 110.5,
+        "test_cross_entropy": 100.25,
+        "test_code_divergence": 10.25,
+        "val_loss": 111.0,
+        "selected_epoch": 2.0,
+    }
+    assert find_task("generation").describe_result(results, NoNoise(name="none"), 360, 1000) == {
+        "test loss": "110.500 nats an image (n = 360)",
+        "its parts": "100.250 binary cross-entropy of the pixels, 10.250 KL divergence of the latents",
+        "validation loss": "111.000 (epoch 2)",
+    }
+
+
+class Doubling:
+    """Stands for a network: gives the images that it is shown, twice as bright."""
+
+    def predict_on_batch(self, images):
+        return 2 * images
+
+
+def build_trained(noise, monkeypatch):
+    """A trained model on five images of three classes, and the rows of the last figure that was drawn."""
+    drawn = []
+    monkeypatch.setattr(figures, "plot_image_rows", lambda rows, title: drawn.append((dict(rows), title)))
+    monkeypatch.setattr("mnist_flow.tasks.reconstruction.predict", lambda model, images: model.predict_on_batch(images))
+    images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) * np.ones((5, 4, 6, 1), np.float32)
+    part = Images(images, np.array([2, 0, 0, 1, 2]))
+    return TrainedModel(Doubling(), "tiny", INFO, Splits(None, part, None), noise, None), drawn
+
+
+@pytest.mark.parametrize(
+    ("noise", "names"),
+    [
+        (NoNoise(name="none"), ["original", "reconstructed"]),
+        (
+            SaltAndPepper(name="salt_and_pepper", level=1.0, min_level=None, redraw=True),
+            ["original", "level 1", "denoised"],
+        ),
+    ],
+)
+def test_the_samples_of_a_denoiser_are_the_first_validation_image_of_each_class(monkeypatch, noise, names):
+    trained, drawn = build_trained(noise, monkeypatch)
+    find_task("reconstruction").plot_samples(trained, 7)
+    ((rows, title),) = drawn
+    assert title == "tiny after epoch 7: validation images"
+    assert list(rows) == names
+    # Of the classes 0, 1 and 2.
+    assert rows["original"][:, 0, 0, 0].tolist() == [1, 3, 0]
+    seen = rows[names[-2]]
+    np.testing.assert_array_equal(rows[names[-1]], 2 * seen)
+    if noise.level_key is not None:
+        whole = corrupt_measured(trained.splits.validation.images, choose_corruption(noise), "validation")
+        np.testing.assert_array_equal(seen, whole[[1, 3, 0]])
+
+
+def test_classifiers_draw_no_samples():
+    assert find_task("classification").plot_samples(None, 1) is None
