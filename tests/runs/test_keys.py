@@ -55,6 +55,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "slow": (*SLOW, "training.monitor=val_accuracy"),
     "slow, best": (*SLOW, "training.keep_best_epoch=true"),
     "slow, stopped": (*SLOW, "training.early_stopping_patience=1"),
+    # Loss and accuracy improve in each epoch, so that the rate stays, whichever is looked at.
+    "improving": ("model=mlp", "model.hidden_units=[8]", "schedule=plateau", "schedule.patience=1", "epochs=3"),
     "slow, plateau": (*SLOW, "schedule=plateau", "schedule.patience=1"),
     "gaussian": ("model=mlp", "model.hidden_units=[8]", "noise=gaussian"),
     "salt_and_pepper": ("model=mlp", "model.hidden_units=[8]", "noise=salt_and_pepper"),
@@ -180,6 +182,7 @@ TABLE = [
     Row("slow, best", "training.monitor=val_accuracy", {"weights", "test", "selected"}),
     Row("slow, stopped", "training.monitor=val_accuracy", TRAINING | {"rate", "selected"}),
     Row("slow, plateau", "training.monitor=val_accuracy", TRAINING | {"rate"}),
+    Row("improving", "training.monitor=val_accuracy", set()),
     Row("slow", "training.keep_best_epoch=true", {"weights", "test", "selected"}),
     Row("slow", "training.early_stopping_patience=1", TRAINING | {"rate", "selected"}),
     # The training itself goes on with the weights that are not averaged.
