@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from mnist_flow import tracking
-from mnist_flow.errors import ConfigError, DivergedError, TrackingError, UserError
+from mnist_flow.errors import BusyError, ConfigError, DivergedError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
-from mnist_flow.tracking import delivery
-from support import QUICK, count_calls, watch_store
+from mnist_flow.tracking import delivery, names
+from support import PROCESS_ELSEWHERE, QUICK, count_calls, watch_store
 
 ARTIFACTS = {
     "config/config.yaml",
@@ -298,3 +299,18 @@ def test_a_plan_starts_nothing_and_replicates_are_for_sweeps(store, compose_conf
     with pytest.raises(ConfigError, match="replicates=2: is for sweeps"):
         run_experiment(compose_config(*QUICK, "replicates=2"))
     assert store.search_experiments(filter_string="name = 'mnist_flow'") == []
+
+
+def test_a_config_that_another_process_trains_is_refused_unless_the_config_says_otherwise(store, count_runs):
+    _, first = count_runs()
+    alive = {
+        **{key: value for key, value in first.data.tags.items() if key.startswith("mnist_flow.")},
+        names.PROCESS_TAG: PROCESS_ELSEWHERE,
+        names.HEARTBEAT_TAG: str(int(time.time())),
+    }
+    store.delete_run(first.info.run_id)
+    other = store.create_run("1", tags=alive).info.run_id
+    with pytest.raises(BusyError, match=f"run {other} of process .* has the same config; wait for it, or resume=false"):
+        count_runs()
+    n_runs, last = count_runs("resume=false")
+    assert (n_runs, last.info.status) == (2, "FINISHED")
