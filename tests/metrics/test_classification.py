@@ -144,3 +144,10 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
     assert np.array_equal(probabilities, model.predict(images, batch_size=batch_size, verbose=0))
+
+
+def test_the_macro_recall_is_the_mean_over_the_classes_there_are():
+    """Two of two, one of three, none of one; the fourth class has no image."""
+    labels, predicted = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 0, 1, 2, 3, 0])
+    measures = evaluate_predictions(np.eye(4, dtype=np.float32)[predicted], labels).list_measures()
+    assert measures["macro_recall"] == pytest.approx((1 + 1 / 3 + 0) / 3)
