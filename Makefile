@@ -35,8 +35,8 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$(CURDIR)/mlflow.db}"
 	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
 
-test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 13 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -n 3 -m "not slow"
 
 test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, a killed sweep (about 8 minutes)
 	$(BIN)/python -m pytest -m launchers

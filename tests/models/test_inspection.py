@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from mnist_flow.models.autoencoder import build_autoencoder
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import Block, HiddenLayer, build_cnn
 from mnist_flow.models.inspection import compute_activations, limit_batch_size, list_layers
 from mnist_flow.models.unet import build_unet
 
@@ -52,8 +52,7 @@ def test_activations_against_literals(network):
         partial(
             build_classifier,
             [Block([2], 3, 2)],
-            hidden_units=[4],
-            hidden_dropout=[0.5],
+            [HiddenLayer(4, 0.5)],
             batch_normalization=True,
         ),
         partial(build_autoencoder, (28, 28, 1), [8], 2),
@@ -78,7 +77,7 @@ def test_layers_of_an_autoencoder_are_those_of_its_halves():
     ("build", "images"),
     [
         (
-            partial(build_classifier, [Block([32, 64], 3, 3)], hidden_units=[300], hidden_dropout=[0.0]),
+            partial(build_classifier, [Block([32, 64], 3, 3)], [HiddenLayer(300)]),
             108,
         ),  # 24 × 24 × 64
         (partial(build_unet, (28, 28, 1), [96, 192], 192), 106),  # 14 × 14 × 192
