@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mnist_flow.config.options import find_module
 from mnist_flow.config.train import NoiseSection
 from mnist_flow.data.arrays import FloatArray, IntArray
-from mnist_flow.data.noise import AddNoise, find_noise
+from mnist_flow.data.noise import AddNoise
+from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
+from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
 from mnist_flow.data.transforms import DIRECTIONS, Fill, rotate_images, shift_images
 from mnist_flow.metrics.classification import evaluate_predictions
 
@@ -70,7 +73,7 @@ def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condi
     Returns:
         Conditions with the columns stddev, draw.
     """
-    return _list_noise(find_noise("gaussian"), "stddev", stddevs, draws, seed)
+    return _list_noise(add_gaussian, "stddev", stddevs, draws, seed)
 
 
 def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
@@ -79,7 +82,7 @@ def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list
     Returns:
         Conditions with the columns level, draw.
     """
-    return _list_noise(find_noise("salt_and_pepper"), "level", levels, draws, seed)
+    return _list_noise(add_salt_and_pepper, "level", levels, draws, seed)
 
 
 def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple[list[Condition], str]:
@@ -90,7 +93,7 @@ def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple
     """
     if noise.level_key is None:
         return list_salt_and_pepper(levels, draws=1, seed=0), "level"
-    return _list_noise(find_noise(noise.name, noise.module), noise.level_key, levels, 1, 0), noise.level_key
+    return _list_noise(find_module(noise).add_noise, noise.level_key, levels, 1, 0), noise.level_key
 
 
 def list_rotations(degrees: Sequence[float]) -> list[Condition]:

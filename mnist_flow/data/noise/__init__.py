@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mnist_flow.config.options import find_option
+from mnist_flow.config.options import find_module
 from mnist_flow.config.train import NoiseSection
 from mnist_flow.data.arrays import FloatArray
 
@@ -14,20 +14,6 @@ from mnist_flow.data.arrays import FloatArray
 Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
 # images, noise level or one an image, generator → images
 AddNoise = Callable[[FloatArray, "float | FloatArray", np.random.Generator], FloatArray]
-
-
-def find_noise(name: str, module: str | None = None) -> AddNoise:
-    """Find the function that adds a kind of noise.
-
-    Args:
-        name: of an option of conf/noise.
-        module: of an option of the user's own.
-
-    Raises:
-        ConfigError: there is no such kind.
-    """
-    add: AddNoise = find_option(__name__, name, module).add_noise
-    return add
 
 
 def choose_corruption(config: NoiseSection) -> Corrupt | None:
@@ -38,7 +24,8 @@ def choose_corruption(config: NoiseSection) -> Corrupt | None:
     """
     if config.level_key is None:
         return None
-    add, level, lowest = find_noise(config.name, config.module), *_read_levels(config, config.level_key)
+    add: AddNoise = find_module(config).add_noise
+    level, lowest = _read_levels(config, config.level_key)
     if lowest is None:
         return lambda images, rng: add(images, level, rng)
     return lambda images, rng: add(images, rng.uniform(lowest, level, len(images)).astype(np.float32), rng)
