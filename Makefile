@@ -21,6 +21,20 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 	--no-annotate --custom-compile-command "make lock"
 CLUSTER_EXTRAS = --extra parallel --extra ray --extra slurm --extra server
 
+# TensorFlow has packages for these alone; said before 3 GB are loaded.
+define CHECK_PLATFORM
+import platform, sys
+version = sys.version_info[:2]
+here = platform.system(), platform.machine()
+if not (3, 11) <= version < (3, 14):
+    sys.exit("error: %s is Python %d.%d; 3.11 to 3.13 is needed: make PYTHON=python3.11 …" % (sys.executable, *version))
+if here not in [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"), ("Windows", "AMD64")]:
+    sys.exit("error: TensorFlow has no package for %s on %s; see README, Platforms" % here)
+if here[0] == "Linux" and platform.libc_ver()[0] != "glibc":
+    sys.exit("error: TensorFlow has no package for Linux without glibc (Alpine, for one); see README, Platforms")
+endef
+export CHECK_PLATFORM
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-launchers test-slow bench lint format lock clean
 
@@ -67,7 +81,7 @@ clean: ## remove the environment, figures and caches; runs and their records sta
 	rm -rf $(VENV) figures .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 14) else f"error: {sys.executable} is Python {v[0]}.{v[1]}; 3.11 to 3.13 is needed: make PYTHON=python3.11 …")'
+	@$(PYTHON) -c "$$CHECK_PLATFORM"
 	@echo "Creating $(VENV) and installing the pinned packages (about 3 GB, some minutes, once)"
 	@$(PYTHON) -m venv $(VENV)
 

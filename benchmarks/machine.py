@@ -50,7 +50,7 @@ def _changes_code(code: dict[str, Any]) -> bool:
 def has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 natively; elsewhere it is emulated, and slower than float32."""
     cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and bool(_BFLOAT16 & set(cpuinfo.read_text().split()))
+    return cpuinfo.is_file() and bool(_BFLOAT16 & set(cpuinfo.read_text(encoding="utf-8").split()))
 
 
 def find_version(package: str) -> str | None:

@@ -57,7 +57,10 @@ def run_command(command: Sequence[str], folder: Path, variables: Mapping[str, st
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment = {**kept, "PYTHONPATH": str(_PROJECT_DIR), **(variables or {})}
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+    ):
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
         watch = _ProcessWatch(process.pid)
@@ -123,7 +126,7 @@ def _list_processes(pid: int) -> list[psutil.Process]:
 def read_peak(process: psutil.Process) -> int:
     """The largest resident memory that a process has had, bytes; where the kernel keeps no peak, what it has now."""
     try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     except OSError:
         try:
             return int(process.memory_info().rss)

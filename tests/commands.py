@@ -253,7 +253,10 @@ def run_command(
         subprocess.TimeoutExpired: it was killed after `timeout` seconds, with its process group.
     """
     # No pipes: a process that outlives the command would hold them open.
-    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
+    ):
         command = start_command(folder, *arguments, stdout=stdout, stderr=stderr, fresh=fresh, **variables)
         try:
             command.wait(timeout)

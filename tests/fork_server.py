@@ -45,7 +45,7 @@ def import_everything() -> None:
     # What mnist_flow.cli sets for every command: these libraries read it when they are imported.
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", MLFLOW_LOGGING_LEVEL="WARNING")
     import mnist_flow
-    import mnist_flow.cli
+    import mnist_flow.cli  # noqa: F401 - sets what every command sets
     from mnist_flow.runtime.native_output import native_stderr_hidden
 
     with native_stderr_hidden():

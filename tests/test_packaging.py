@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 import zipfile
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from support import PROJECT_DIR
+from support import PROJECT_DIR, command_environment
 
 PYPROJECT = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = sorted(path.name for path in PROJECT_DIR.glob("requirements*.txt"))
@@ -104,3 +105,96 @@ def test_a_wheel_carries_the_config(tmp_path, run_command):
     assert "name: lenet5" in shown.stdout
     where = run_command(tmp_path, "-c", "import mnist_flow; print(mnist_flow.CONF_DIR)", PYTHONPATH=str(installed))
     assert where.stdout.startswith(str(installed)), sys.path
+
+
+@pytest.fixture
+def pretend_python(tmp_path):
+    """A Python that says it runs elsewhere: `pretend_python(system=…, machine=…, libc=…, version=…)` is its path."""
+
+    def write(system="Linux", machine="x86_64", libc="glibc", version=(3, 11)):
+        program = tmp_path / "python"
+        program.write_text(
+            f"""#!{sys.executable}
+import platform, sys
+platform.system, platform.machine = lambda: {system!r}, lambda: {machine!r}
+platform.libc_ver, sys.version_info = lambda: ({libc!r}, ""), {version}
+if sys.argv[1] == "-c":
+    exec(sys.argv[2])
+""",
+            encoding="utf-8",
+        )
+        program.chmod(0o755)
+        return program
+
+    return write
+
+
+def make_environment(folder, python):
+    """`make` up to the check of the Python that the environment would be made with."""
+    command = [
+        "make",
+        "--no-print-directory",
+        f"VENV={folder / 'venv'}",
+        f"PYTHON={python}",
+        f"{folder}/venv/bin/python",
+    ]
+    return subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "message"),
+    [
+        (
+            {"system": "Darwin", "machine": "x86_64"},
+            "error: TensorFlow has no package for Darwin on x86_64; see README, Platforms",
+        ),
+        (
+            {"system": "Windows", "machine": "ARM64"},
+            "error: TensorFlow has no package for Windows on ARM64; see README, Platforms",
+        ),
+        ({"machine": "riscv64"}, "error: TensorFlow has no package for Linux on riscv64; see README, Platforms"),
+        (
+            {"libc": ""},
+            "error: TensorFlow has no package for Linux without glibc (Alpine, for one); see README, Platforms",
+        ),
+        ({"version": (3, 14)}, "is Python 3.14; 3.11 to 3.13 is needed: make PYTHON=python3.11 …"),
+    ],
+)
+def test_a_platform_without_packages_is_named_before_anything_is_installed(
+    elsewhere, message, tmp_path, pretend_python
+):
+    done = make_environment(tmp_path, pretend_python(**elsewhere))
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Creating" not in done.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("here", [{"machine": "aarch64"}, {"system": "Darwin", "machine": "arm64", "libc": ""}])
+def test_a_platform_with_packages_goes_on(here, tmp_path, pretend_python):
+    assert "Creating" in make_environment(tmp_path, pretend_python(**here)).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+@pytest.mark.parametrize(
+    "platform", ["x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin", "x86_64-pc-windows-msvc"]
+)
+def test_all_pins_have_wheels_on_the_platforms_of_the_readme(platform, version, tmp_path):
+    """But for one package of pure Python, which hydra-core needs in a version without wheels."""
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "requirements.txt",
+        "--no-deps",
+        "--output-file",
+        tmp_path / "pins.txt",
+    ]
+    wheels = ["--only-binary", ":all:", "--no-binary", "antlr4-python3-runtime"]
+    where = ["--python-platform", platform, "--python-version", version]
+    environment = command_environment()
+    done = subprocess.run([*command, *wheels, *where], cwd=PROJECT_DIR, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tensorflow==2.21.0" in (tmp_path / "pins.txt").read_text(encoding="utf-8")

@@ -58,7 +58,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         for key in keys:
             logged.get(section, {}).pop(key, None)
     text = "# @package _global_\n" + yaml.safe_dump({"defaults": [*defaults, "_self_"], **logged}, sort_keys=False)
-    Path(folder, "rerun.yaml").write_text(text)
+    Path(folder, "rerun.yaml").write_text(text, encoding="utf-8")
     return [argument for argument in arguments if not argument.startswith("run_id=")]
 
 

@@ -39,7 +39,7 @@ def _find_start(process: psutil.Process) -> str:
     stat = Path(f"/proc/{process.pid}/stat")
     try:
         # The start is the twentieth field after the program's name, which is in parentheses and may contain anything.
-        return stat.read_text().rpartition(")")[2].split()[19]
+        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return f"{process.create_time():.2f}"
 
@@ -50,7 +50,7 @@ def _describe_host() -> str:
     parts = []
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.is_file():
-        parts.append(boot.read_text().strip()[:8])
+        parts.append(boot.read_text(encoding="utf-8").strip()[:8])
     if namespace.exists():
         parts.append(str(namespace.readlink()).strip("pid:[]"))
     return "/".join([socket.gethostname() or platform.node(), "-".join(parts) or "-"])

@@ -19,9 +19,9 @@ try:
         import keras  # noqa: F401
         import tensorflow as tf  # noqa: F401
 
-        import mnist_flow.runs.orchestrator
-        import mnist_flow.runs.record
-        import mnist_flow.tracking
+        import mnist_flow.runs.orchestrator  # noqa: F401
+        import mnist_flow.runs.record  # noqa: F401
+        import mnist_flow.tracking  # noqa: F401
         import mnist_flow.training.loop  # noqa: F401
 finally:
     # The processes that are forked inherit it.

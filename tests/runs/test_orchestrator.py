@@ -189,7 +189,7 @@ def test_a_diverged_run_is_failed_and_says_at_which_epoch(store, compose_config,
         run_experiment(compose_config(*QUICK, "optimizer.learning_rate=1e30"))
     run = only_run(store)
     assert run.info.status == "FAILED"
-    trace = Path(store.download_artifacts(run.info.run_id, "traceback.txt", str(tmp_path))).read_text()
+    trace = Path(store.download_artifacts(run.info.run_id, "traceback.txt", str(tmp_path))).read_text(encoding="utf-8")
     assert "DivergedError" in trace
 
 

@@ -58,8 +58,8 @@ def ray_node(folder: Path, *options: str) -> Iterator[None]:
 
 def wait_for_text(file: Path, text: str) -> None:
     deadline = time.monotonic() + 60
-    while text not in file.read_text():
-        assert time.monotonic() < deadline, file.read_text()
+    while text not in file.read_text(encoding="utf-8"):
+        assert time.monotonic() < deadline, file.read_text(encoding="utf-8")
         time.sleep(0.2)
 
 

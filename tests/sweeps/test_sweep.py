@@ -83,7 +83,7 @@ def test_the_parent_holds_grid_counts_and_overrides(swept, tmp_path):
         "seed": [0, 1, 0, 1],
     }
     overrides = connect(folder).download_artifacts(parent.info.run_id, "sweep/overrides.yaml", str(tmp_path))
-    assert "- replicates=2\n" in Path(overrides).read_text()
+    assert "- replicates=2\n" in Path(overrides).read_text(encoding="utf-8")
 
 
 def test_the_summary_has_a_row_a_job_and_the_replicates_their_mean(swept):

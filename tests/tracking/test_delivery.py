@@ -114,7 +114,7 @@ def test_a_run_goes_on_and_is_kept_where_the_server_stays_away(server, client, e
     assert delivered.info.end_time == found["operations"][-1]["end_time"]
     assert steps(client, run.run_id, "loss") == [(1, 0.5)]
     text = client.download_artifacts(run.run_id, "folder/text.txt", str(tmp_path))
-    assert Path(text).read_text() == "kept"
+    assert Path(text).read_text(encoding="utf-8") == "kept"
     assert not record.exists()
 
 

@@ -35,7 +35,7 @@ def experiment_id(store):
 
 
 def read(store, run, path, folder):
-    return Path(store.download_artifacts(run.run_id, path, str(folder))).read_text()
+    return Path(store.download_artifacts(run.run_id, path, str(folder))).read_text(encoding="utf-8")
 
 
 def steps(store, run, metric):
@@ -381,7 +381,7 @@ def processes():
 
 
 def describe_start(process):
-    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
 
 
 @pytest.mark.parametrize("process", ["elsewhere", "parent"])
