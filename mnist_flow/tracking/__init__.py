@@ -1,116 +1,57 @@
 """The only package that talks to MLflow, writing and reading."""
 
-from mnist_flow.tracking.analyses import log_files
-from mnist_flow.tracking.evaluations import (
-    LoggedRun,
-    fetch_evaluations,
-    fetch_logged_run,
-    fetch_logged_runs,
-    fetch_tables,
-    load_model,
-    log_summary,
-)
-from mnist_flow.tracking.histories import fetch_histories, fetch_texts
-from mnist_flow.tracking.lifecycle import adopt_project_run, is_project_run, start_run
-from mnist_flow.tracking.names import (
-    CODE_TAG,
-    DATA_TAG,
-    EXPERIMENT_ID_VARIABLE,
-    FINGERPRINT_TAG,
-    GROUP_TAG,
-    KIND_TAG,
-    MEASURE_TAG,
-    MEASURED_RUN_TAG,
-    PARENT_RUN_ID_VARIABLE,
-    RECIPE_TAG,
-    RERUN_AGREES_TAG,
-    RERUN_OF_TAG,
-    VARYING_VARIABLE,
-)
-from mnist_flow.tracking.past import (
-    PastRun,
-    PastSweep,
-    close_stale_runs,
-    fetch_arrays,
-    fetch_ended_children,
-    fetch_past_runs,
-    fetch_run,
-    fetch_running_children,
-    fetch_runs,
-    fetch_sweeps,
-    fetch_text,
-)
-from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
-from mnist_flow.tracking.server import (
-    build_run_link,
-    choose_experiment_name,
-    configure,
-    describe_ui_command,
-    find_experiment,
-    get_or_create_experiment,
-    get_uri,
-    list_chosen_experiments,
-    list_experiments,
-    list_variables,
-    wait_for,
-)
-from mnist_flow.tracking.sweeps import close_abandoned_children, open_sweep, was_cut_off
-from mnist_flow.tracking.undelivered import deliver_kept_records, deliver_undelivered
-
-__all__ = [
-    "CODE_TAG",
-    "DATA_TAG",
-    "EXPERIMENT_ID_VARIABLE",
-    "FINGERPRINT_TAG",
-    "GROUP_TAG",
-    "KIND_TAG",
-    "MEASURED_RUN_TAG",
-    "MEASURE_TAG",
-    "PARENT_RUN_ID_VARIABLE",
-    "RECIPE_TAG",
-    "RERUN_AGREES_TAG",
-    "RERUN_OF_TAG",
-    "VARYING_VARIABLE",
-    "DeliveryOptions",
-    "LoggedRun",
-    "PastRun",
-    "PastSweep",
-    "TrackedRun",
-    "adopt_project_run",
-    "build_run_link",
-    "choose_experiment_name",
-    "close_abandoned_children",
-    "close_stale_runs",
-    "configure",
-    "deliver_kept_records",
-    "deliver_undelivered",
-    "describe_ui_command",
-    "fetch_arrays",
-    "fetch_ended_children",
-    "fetch_evaluations",
-    "fetch_histories",
-    "fetch_logged_run",
-    "fetch_logged_runs",
-    "fetch_past_runs",
-    "fetch_run",
-    "fetch_running_children",
-    "fetch_runs",
-    "fetch_sweeps",
-    "fetch_tables",
-    "fetch_text",
-    "fetch_texts",
-    "find_experiment",
-    "get_or_create_experiment",
-    "get_uri",
-    "is_project_run",
-    "list_chosen_experiments",
-    "list_experiments",
-    "list_variables",
-    "load_model",
-    "log_files",
-    "log_summary",
-    "open_sweep",
-    "start_run",
-    "wait_for",
-    "was_cut_off",
-]
+from mnist_flow.tracking.evaluations import LoggedRun as LoggedRun
+from mnist_flow.tracking.evaluations import fetch_evaluations as fetch_evaluations
+from mnist_flow.tracking.evaluations import fetch_logged_run as fetch_logged_run
+from mnist_flow.tracking.evaluations import fetch_logged_runs as fetch_logged_runs
+from mnist_flow.tracking.evaluations import fetch_tables as fetch_tables
+from mnist_flow.tracking.evaluations import load_model as load_model
+from mnist_flow.tracking.histories import fetch_histories as fetch_histories
+from mnist_flow.tracking.histories import fetch_texts as fetch_texts
+from mnist_flow.tracking.lifecycle import adopt_project_run as adopt_project_run
+from mnist_flow.tracking.lifecycle import is_project_run as is_project_run
+from mnist_flow.tracking.lifecycle import log_files as log_files
+from mnist_flow.tracking.lifecycle import log_summary as log_summary
+from mnist_flow.tracking.lifecycle import start_run as start_run
+from mnist_flow.tracking.names import CODE_TAG as CODE_TAG
+from mnist_flow.tracking.names import DATA_TAG as DATA_TAG
+from mnist_flow.tracking.names import EXPERIMENT_ID_VARIABLE as EXPERIMENT_ID_VARIABLE
+from mnist_flow.tracking.names import FINGERPRINT_TAG as FINGERPRINT_TAG
+from mnist_flow.tracking.names import GROUP_TAG as GROUP_TAG
+from mnist_flow.tracking.names import KIND_TAG as KIND_TAG
+from mnist_flow.tracking.names import MEASURE_TAG as MEASURE_TAG
+from mnist_flow.tracking.names import MEASURED_RUN_TAG as MEASURED_RUN_TAG
+from mnist_flow.tracking.names import PARENT_RUN_ID_VARIABLE as PARENT_RUN_ID_VARIABLE
+from mnist_flow.tracking.names import RECIPE_TAG as RECIPE_TAG
+from mnist_flow.tracking.names import RERUN_AGREES_TAG as RERUN_AGREES_TAG
+from mnist_flow.tracking.names import RERUN_OF_TAG as RERUN_OF_TAG
+from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
+from mnist_flow.tracking.past import PastRun as PastRun
+from mnist_flow.tracking.past import PastSweep as PastSweep
+from mnist_flow.tracking.past import close_stale_runs as close_stale_runs
+from mnist_flow.tracking.past import fetch_arrays as fetch_arrays
+from mnist_flow.tracking.past import fetch_ended_children as fetch_ended_children
+from mnist_flow.tracking.past import fetch_past_runs as fetch_past_runs
+from mnist_flow.tracking.past import fetch_run as fetch_run
+from mnist_flow.tracking.past import fetch_running_children as fetch_running_children
+from mnist_flow.tracking.past import fetch_runs as fetch_runs
+from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
+from mnist_flow.tracking.past import fetch_text as fetch_text
+from mnist_flow.tracking.run import DeliveryOptions as DeliveryOptions
+from mnist_flow.tracking.run import TrackedRun as TrackedRun
+from mnist_flow.tracking.server import build_run_link as build_run_link
+from mnist_flow.tracking.server import choose_experiment_name as choose_experiment_name
+from mnist_flow.tracking.server import configure as configure
+from mnist_flow.tracking.server import describe_ui_command as describe_ui_command
+from mnist_flow.tracking.server import find_experiment as find_experiment
+from mnist_flow.tracking.server import get_or_create_experiment as get_or_create_experiment
+from mnist_flow.tracking.server import get_uri as get_uri
+from mnist_flow.tracking.server import list_chosen_experiments as list_chosen_experiments
+from mnist_flow.tracking.server import list_experiments as list_experiments
+from mnist_flow.tracking.server import list_variables as list_variables
+from mnist_flow.tracking.server import wait_for as wait_for
+from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandoned_children
+from mnist_flow.tracking.sweeps import open_sweep as open_sweep
+from mnist_flow.tracking.sweeps import was_cut_off as was_cut_off
+from mnist_flow.tracking.undelivered import deliver_kept_records as deliver_kept_records
+from mnist_flow.tracking.undelivered import deliver_undelivered as deliver_undelivered

@@ -19,7 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.histories import fetch_texts
-from mnist_flow.tracking.past import search
+from mnist_flow.tracking.past import search, search_finished_training
 from mnist_flow.tracking.server import clear_errors, get_uri, is_store_there, may_pass, shorten
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ def fetch_logged_runs(experiment_id: str, extra_filter: str | None = None) -> tu
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    conditions = [names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])]
     found, troubles = [], []
-    for run in search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"]):
+    for run in search_finished_training(experiment_id, extra_filter):
         try:
             found.append(_describe(run))
         except RunError as error:
@@ -108,12 +107,6 @@ def load_model(run: LoggedRun) -> keras.Model:
                 raise
         # Whatever is wrong with the files, Keras and MLflow raise errors of many kinds.
         raise RunError(f"run {run.run_id}: its model can't be loaded ({shorten(error)})") from error
-
-
-def log_summary(run_id: str, summary: pd.DataFrame) -> None:
-    """Log the summary of several evaluations as a table of a run."""
-    with clear_errors():
-        mlflow.MlflowClient().log_table(run_id, summary, "evaluation/summary.json")
 
 
 def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str] | None = None) -> pd.DataFrame:

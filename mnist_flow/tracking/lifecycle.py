@@ -7,11 +7,12 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import mlflow
+import pandas as pd
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -22,9 +23,6 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.past import fetch_past_runs
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +140,20 @@ def adopt_project_run(kind: str) -> str | None:
         with clear_errors():
             mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, kind)
     return adopted
+
+
+def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
+    """Log local files to a folder of a run's artifacts."""
+    client = mlflow.MlflowClient()
+    with clear_errors():
+        for file in files:
+            client.log_artifact(run_id, str(file), folder)
+
+
+def log_summary(run_id: str, summary: pd.DataFrame) -> None:
+    """Log the summary of several evaluations as a table of a run."""
+    with clear_errors():
+        mlflow.MlflowClient().log_table(run_id, summary, "evaluation/summary.json")
 
 
 def describe_owner() -> dict[str, str]:

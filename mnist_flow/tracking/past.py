@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -93,10 +94,8 @@ def fetch_text(run_id: str, path: str) -> str:
     Raises:
         TrackingError: the server does not answer, or the run has no such artifact.
     """
-    try:
+    with _clear_artifact_errors(run_id, path):
         return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{path}"))
-    except Exception as error:
-        raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
 
 
 def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:
@@ -105,11 +104,17 @@ def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:
     Raises:
         TrackingError: the server does not answer, or the run has no such artifact, or it is damaged.
     """
+    with _clear_artifact_errors(run_id, path), tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
+        file = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{path}", dst_path=folder)
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+@contextmanager
+def _clear_artifact_errors(run_id: str, path: str) -> Iterator[None]:
+    """Each store of artifacts, and what reads a damaged file, raises errors of its own kinds."""
     try:
-        with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
-            file = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{path}", dst_path=folder)
-            with np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
+        yield
     except Exception as error:
         raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
 
@@ -124,11 +129,10 @@ def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    conditions = " and ".join([names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])])
     return [
         _describe(run, stale_after=0.0)
         for experiment_id in experiment_ids
-        for run in search(experiment_id, conditions, ["attributes.start_time ASC"])
+        for run in search_finished_training(experiment_id, extra_filter)
     ]
 
 
@@ -219,6 +223,12 @@ def search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_mo
         token = page.token
         if not token or (at_most and len(found) >= at_most):
             return found
+
+
+def search_finished_training(experiment_id: str, extra_filter: str | None) -> list[Run]:
+    """The finished training runs of an experiment, oldest first, that match a further MLflow filter, if any."""
+    conditions = " and ".join([names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])])
+    return search(experiment_id, conditions, ["attributes.start_time ASC"])
 
 
 def _describe(run: Run, stale_after: float) -> PastRun:

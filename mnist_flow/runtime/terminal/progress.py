@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,42 +32,28 @@ class TrainingProgress:
     """
 
     def __init__(self, epochs: int, n_images: int, first_epoch: int = 0) -> None:
-        self._console = Console()
         self._epochs = epochs
         self._n_images = n_images
         self._first_epoch = first_epoch
         self._validation = ""
         self._start = self._epoch_start = time.perf_counter()
-        self._bar: Progress | None = None
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[metrics]}", markup=False),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
-                console=self._console,
-                transient=False,
-            )
-            self._task = self._bar.add_task(
-                f"epoch {first_epoch + 1}/{epochs}",
-                total=epochs * n_images,
-                completed=first_epoch * n_images,
-                metrics="",
-            )
+        self._bar = _make_bar(
+            TextColumn("{task.fields[metrics]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+        )
+        self._task = self._bar.add_task(
+            f"epoch {first_epoch + 1}/{epochs}", total=epochs * n_images, completed=first_epoch * n_images, metrics=""
+        )
 
     def __enter__(self) -> TrainingProgress:
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         self._start = self._epoch_start = time.perf_counter()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
 
     def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
         """Move the bar within an epoch.
@@ -88,7 +73,7 @@ class TrainingProgress:
         name = "val_accuracy" if "val_accuracy" in metrics else "val_loss"
         self._validation = f"  {name} {metrics[name]:.4f}"
         shown = f"{_describe(metrics)}{self._validation}  {rate:,.0f} images/s"
-        if self._bar is None:
+        if self._bar.disable:
             seconds = (now - self._start) / (epoch - self._first_epoch)
             left = timedelta(seconds=round(seconds * (self._epochs - epoch)))
             print(f"epoch {epoch}/{self._epochs}  {shown}  {left} left", flush=True)
@@ -96,13 +81,19 @@ class TrainingProgress:
         self._epoch_start = now
 
     def _move(self, epoch: int, images_done: int, shown: str) -> None:
-        if self._bar is not None:
-            self._bar.update(
-                self._task,
-                completed=(epoch - 1) * self._n_images + images_done,
-                description=f"epoch {epoch}/{self._epochs}",
-                metrics=shown,
-            )
+        self._bar.update(
+            self._task,
+            completed=(epoch - 1) * self._n_images + images_done,
+            description=f"epoch {epoch}/{self._epochs}",
+            metrics=shown,
+        )
+
+
+def _make_bar(*columns: ProgressColumn) -> Progress:
+    """Make a bar with a description before it and columns behind it; without a terminal it shows nothing."""
+    console = Console()
+    first = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20)
+    return Progress(*first, *columns, console=console, disable=not console.is_terminal)
 
 
 def _describe(metrics: Mapping[str, float]) -> str:
@@ -132,19 +123,10 @@ class SweepProgress:
         self._seen: set[tuple[str, int]] = set()
         self._statuses: dict[str, str] = {}
         self._start = time.perf_counter()
-        self._console = Console()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="progress of the sweep", daemon=True)
-        self._bar: Progress | None = None
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=20),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}", markup=False),
-                console=self._console,
-            )
-            self._task = self._bar.add_task(self._describe(0), total=self._n_jobs, completed=n_done, left="")
+        self._bar = _make_bar(TimeElapsedColumn(), TextColumn("{task.fields[left]}", markup=False))
+        self._task = self._bar.add_task(self._describe(0), total=self._n_jobs, completed=n_done, left="")
 
     def __enter__(self) -> SweepProgress:
         try:
@@ -152,8 +134,7 @@ class SweepProgress:
             self._seen = {_key(run) for run in ended}
         except Exception:
             log.debug("no news of the sweep", exc_info=True)
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         self._thread.start()
         return self
 
@@ -164,8 +145,7 @@ class SweepProgress:
         if kind is None or issubclass(kind, Exception):
             self._thread.join()
             self._look()
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def _watch(self) -> None:
         while not self._stopping.wait(_POLL_SECONDS):
@@ -186,8 +166,9 @@ class SweepProgress:
             # The next run may end on a machine whose clock is up to a minute behind.
             self._since = max(self._since, run.info.end_time - 60_000)
             self._statuses[fingerprint] = run.info.status
-            self._print(self._describe_run(run, n_running))
-        if self._bar is not None:
+            # With a bar, rich puts what is printed above it.
+            print(self._describe_run(run, n_running), flush=True)
+        if not self._bar.disable:
             self._bar.update(
                 self._task,
                 description=self._describe(n_running),
@@ -201,7 +182,7 @@ class SweepProgress:
         names = ("val_accuracy", "test_accuracy") if "val_accuracy" in metrics else ("val_loss", "test_loss")
         measured = "".join(f"  {name} {metrics[name]:.4f}" for name in names if name in metrics)
         line = f"{label or 'job'}  {run.info.status}{measured}"
-        return line if self._bar is not None else f"{line}  [{self._describe(n_running)}{self._describe_left()}]"
+        return f"{line}  [{self._describe(n_running)}{self._describe_left()}]" if self._bar.disable else line
 
     def _describe(self, n_running: int) -> str:
         failed = self._count("FAILED") + self._count("KILLED")
@@ -218,12 +199,6 @@ class SweepProgress:
 
     def _count(self, status: str) -> int:
         return sum(found == status for found in self._statuses.values())
-
-    def _print(self, line: str) -> None:
-        if self._bar is not None:
-            self._console.print(Text(line))
-        else:
-            print(line, flush=True)
 
 
 def _key(run: Run) -> tuple[str, int]:
