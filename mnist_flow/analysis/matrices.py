@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from mnist_flow import tracking
-from mnist_flow.data.arrays import IntArray
 from mnist_flow.errors import TrackingError
 
 log = logging.getLogger(__name__)
@@ -18,39 +16,36 @@ log = logging.getLogger(__name__)
 _PATH = "confusion_matrix/confusion_matrix.json"
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """What a run predicted for the test images."""
+def fetch_confusions(table: pd.DataFrame) -> pd.DataFrame:
+    """Fetch what the runs predicted for the test images.
 
-    # (classes, classes), rows true and columns predicted.
-    counts: IntArray
-    # By row and column: names, or numbers where the run has logged no names or the names are numbers.
-    classes: tuple[int | str, ...]
+    Runs without a matrix, or with a damaged one, are left out, and a warning names each.
 
+    Args:
+        table: one row a run, with the column run_id.
 
-def fetch_confusions(table: pd.DataFrame) -> dict[str, Confusion]:
-    """Confusion matrices by run id.
-
-    Runs without one, or with a damaged one, are left out, and a warning names each.
+    Returns:
+        One row a run and cell of its matrix, row by row: run_id, true and predicted (classes: names, or numbers where
+        the run has logged no names or the names are numbers), count (images).
 
     Raises:
-        TrackingError: no run has one.
+        TrackingError: no run has a matrix.
     """
-    found = {}
+    parts = []
     for run_id, text in tracking.fetch_texts(list(table["run_id"]), _PATH):
         if isinstance(text, TrackingError):
             log.warning("%s; the run is left out", text)
             continue
         try:
-            found[run_id] = _read_confusion(text)
+            parts.append(_read_confusion(text).assign(run_id=run_id))
         except ValueError as error:
             log.warning("run %s: its artifact %s is damaged (%s); the run is left out", run_id, _PATH, error)
-    if not found:
+    if not parts:
         raise TrackingError(f"none of the {len(table)} runs has the artifact {_PATH}; train them again: resume=false")
-    return found
+    return pd.concat(parts, ignore_index=True)
 
 
-def _read_confusion(text: str) -> Confusion:
+def _read_confusion(text: str) -> pd.DataFrame:
     """A matrix as JSON: counts, and class_names where they were logged.
 
     Raises:
@@ -63,4 +58,6 @@ def _read_confusion(text: str) -> Confusion:
     names = record.get("class_names", range(len(counts)))
     if len(names) != len(counts):
         raise ValueError(f"{len(names)} names of {len(counts)} classes")
-    return Confusion(counts, tuple(int(name) if str(name).isdecimal() else str(name) for name in names))
+    classes = [int(name) if str(name).isdecimal() else str(name) for name in names]
+    cells = pd.MultiIndex.from_product([classes, classes], names=["true", "predicted"])
+    return cells.to_frame(index=False).assign(count=counts.ravel())

@@ -74,6 +74,11 @@ def label_panels(table: pd.DataFrame) -> pd.Series:
     return pd.concat(labels).reindex(table.index)
 
 
+def list_panels(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns run_id and panel, see `label_panels`, to be merged with what was fetched of the runs."""
+    return table[["run_id"]].assign(panel=label_panels(table))
+
+
 def is_same_value(cell: object, value: object) -> bool:
     """Whether a param has a value that a preset names; texts and lists are compared as texts, as MLflow has them."""
     if isinstance(cell, Real) and isinstance(value, Real):

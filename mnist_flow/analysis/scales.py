@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from scipy.special import expit, logit
 
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW
@@ -87,10 +87,7 @@ def make_value_axes(
     all_axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     value_axes = list(all_axes[: 2 if broken else 1])
     for axes, part in zip(value_axes, [values[~collapsed], values[collapsed]] if broken else [values], strict=True):
-        if is_accuracy(metric):
-            set_accuracy_range(axes, part)
-        else:
-            set_range(axes, part)
+        set_range(axes, part, metric)
     if broken:
         _mark_break(*value_axes)
     for axes in all_axes:
@@ -99,10 +96,16 @@ def make_value_axes(
     return value_axes, all_axes[-1] if lower_panel else None
 
 
-def set_range(axes: Axes, values: pd.Series) -> None:
-    """Set a vertical axis that shows all values; logarithmic if they are positive and differ by more than 20 times."""
+def set_range(axes: Axes, values: pd.Series, metric: str) -> None:
+    """Set a vertical axis that shows all values of a metric.
+
+    Accuracies are in percent, spaced by log odds where their errors differ much; other metrics on a logarithmic axis if
+    they are positive and differ by more than 20 times.
+    """
     low, high = values.min(), values.max()
-    if low > 0 and high > 20 * low:
+    if is_accuracy(metric):
+        _set_accuracy_range(axes, low, high)
+    elif low > 0 and high > 20 * low:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
@@ -110,9 +113,7 @@ def set_range(axes: Axes, values: pd.Series) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
-def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
-    """Set a vertical axis in percent that shows all values, spaced by log odds where their errors differ much."""
-    low, high = values.min(), values.max()
+def _set_accuracy_range(axes: Axes, low: float, high: float) -> None:
     if high < 1 and low > COLLAPSED_BELOW and (1 - low) > _WIDE_RATIO * (1 - high):
         axes.set_yscale("logit")
         margin = 0.08 * (logit(high) - logit(low))
@@ -122,7 +123,7 @@ def set_accuracy_range(axes: Axes, values: pd.Series) -> None:
     else:
         margin = max(0.08 * (high - low), 0.0005)
         low, high = low - margin, high + margin
-    axes.yaxis.set_major_formatter(FuncFormatter(format_percent))
+    axes.yaxis.set_major_formatter(format_percent)
     axes.set_ylim(low, high)
 
 
@@ -137,17 +138,17 @@ def set_difference_range(axes: Axes, differences: pd.Series, halves: pd.Series, 
     """
     halves = halves.fillna(0).clip(upper=4 * halves.median()).fillna(0)
     low, high = min((differences - halves).min(), 0), max((differences + halves).max(), 0)
-    if is_accuracy(metric):
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
-        if max(-low, high) > _LARGE_DIFFERENCE:
-            axes.set_yscale("symlog", linthresh=0.01, linscale=1.0)
-            axes.yaxis.set_major_locator(FixedLocator([sign * step for sign in (-1, 1) for step in _STEPS] + [0]))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0"))
-            axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(1.6 * low - 0.003, 1.6 * high + 0.003)
+    if not is_accuracy(metric):
+        margin = 0.1 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
         return
-    margin = 0.1 * (high - low) or 1.0
-    axes.set_ylim(low - margin, high + margin)
+    if max(-low, high) > _LARGE_DIFFERENCE:
+        axes.set_yscale("symlog", linthresh=0.01, linscale=1.0)
+        axes.yaxis.set_major_locator(FixedLocator([sign * step for sign in (-1, 1) for step in _STEPS] + [0]))
+        axes.yaxis.set_minor_locator(NullLocator())
+    # After the scale, which sets a formatter of its own.
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    axes.set_ylim(1.6 * low - 0.003, 1.6 * high + 0.003)
 
 
 def _mark_break(upper: Axes, lower: Axes) -> None:
@@ -155,13 +156,8 @@ def _mark_break(upper: Axes, lower: Axes) -> None:
     upper.spines.bottom.set_visible(False)
     lower.spines.top.set_visible(False)
     upper.tick_params(bottom=False)
-    stroke: dict[str, Any] = {
-        "marker": [(-1, -0.5), (1, 0.5)],
-        "markersize": 9,
-        "linestyle": "none",
-        "color": "k",
-        "clip_on": False,
-    }
+    stroke: dict[str, Any] = {"marker": [(-1, -0.5), (1, 0.5)], "markersize": 9, "linestyle": "none"}
+    stroke |= {"color": "k", "clip_on": False}
     upper.plot([0, 1], [0, 0], transform=upper.transAxes, **stroke)
     lower.plot([0, 1], [1, 1], transform=lower.transAxes, **stroke)
 

@@ -15,6 +15,8 @@ CONFIDENCE = 0.95
 # One class for all is right for 9 to 12 % of the images of ten classes; a network that learned anything is beyond this
 # accuracy.
 COLLAPSED_BELOW = 0.2
+# Columns of a summary that have the unit of its metric.
+STATISTICS = ["mean", "std", "sem", "ci_low", "ci_high", "min", "max"]
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFrame:
@@ -33,7 +35,7 @@ def summarise(table: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFra
     summary = grouped.agg(n="count", mean="mean", std="std", sem="sem", min="min", max="max").reset_index()
     half = compute_half_widths(summary["sem"], summary["n"])
     summary = summary.assign(ci_low=summary["mean"] - half, ci_high=summary["mean"] + half)
-    return summary[[*by, "n", "mean", "std", "sem", "ci_low", "ci_high", "min", "max"]]
+    return summary[[*by, "n", *STATISTICS]]
 
 
 def compute_half_widths(sem: pd.Series, n: pd.Series) -> pd.Series:
@@ -45,7 +47,7 @@ def compute_half_widths(sem: pd.Series, n: pd.Series) -> pd.Series:
 
 
 def compare_paired(
-    table: pd.DataFrame, within: Sequence[str], condition: str, reference: str | float | bool, metric: str
+    table: pd.DataFrame, within: Sequence[str], condition: str, reference: str | float | bool | None, metric: str
 ) -> pd.DataFrame:
     """Differences from a reference condition, seed by seed: what the seed does to both cancels.
 
@@ -53,7 +55,7 @@ def compare_paired(
         table: one row a run, with a column seed.
         within: columns in which both runs of a pair agree; may be empty.
         condition: the column that tells conditions apart.
-        reference: its value that the others are compared with; groups without it have no rows.
+        reference: its value that the others are compared with; groups without it have no rows, nor has any for None.
         metric: the column compared.
 
     Returns:

@@ -14,6 +14,7 @@ from mnist_flow import tracking
 from mnist_flow.analysis.drawing import Drawing, save_drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
+from mnist_flow.analysis.statistics import STATISTICS
 from mnist_flow.analysis.style import is_accuracy
 from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 # Maximum number of printed rows of a table; its file has all of them.
 _MAX_ROWS = 20
 # Columns of a summary or a comparison that have the unit of its metric.
-_OF_METRIC = ("mean", "std", "sem", "ci_low", "ci_high", "min", "max", "difference", "binomial_standard_error")
+_OF_METRIC = (*STATISTICS, "difference", "binomial_standard_error")
 # Columns of the table `selection` that are accuracies.
 _OF_SELECTION = ("val_accuracy", *_OF_METRIC, "best_on_test_mean")
 

@@ -56,6 +56,7 @@ def choose_line_style(index: int) -> dict[str, Any]:
 
 
 def is_accuracy(metric: str) -> bool:
+    """Whether a metric is a fraction of the images, to be told in percent."""
     return metric.endswith("accuracy")
 
 
@@ -78,6 +79,13 @@ def build_title(what: str, table: pd.DataFrame) -> str:
     return f"{what}\n{data}, {protocol}"
 
 
+def make_figure(width: float, height: float, title: str) -> Figure:
+    """Make an empty figure of some inches with a title, whose parts matplotlib arranges."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
 def make_panels(
     n: int, n_columns: int, panel_size: tuple[float, float], margin: float, title: str, share: bool = False
 ) -> tuple[Figure, list[Axes]]:
@@ -97,12 +105,36 @@ def make_panels(
     n_columns = min(n_columns, n)
     n_rows = math.ceil(n / n_columns)
     width, height = panel_size
-    figure = Figure(figsize=(max(6.4, width * n_columns), height * n_rows + margin), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure = make_figure(max(6.4, width * n_columns), height * n_rows + margin, title)
     grid = list(figure.subplots(n_rows, n_columns, squeeze=False, sharex=share, sharey=share).flat)
     for spare in grid[n:]:
         spare.remove()
     return figure, grid[:n]
+
+
+def plot_replicates(axes: Axes, runs: pd.DataFrame, x: str, metric: str, index: int, label: str | None = None) -> None:
+    """Plot every run as a faint point, and the means joined by a line, with ± one sample standard deviation.
+
+    Args:
+        axes: to plot on.
+        runs: one row a run and value of `x`, all in one colour.
+        x: column from left to right.
+        metric: column from bottom to top.
+        index: number of the line, which chooses its look.
+        label: for the legend.
+    """
+    look, by_x = choose_line_style(index), runs.groupby(x)[metric]
+    axes.plot(runs[x], runs[metric], look["marker"], color=look["color"], alpha=0.3, markersize=4)
+    options: dict[str, Any] = {**look, "markersize": 5, "markerfacecolor": "white", "capsize": 3}
+    axes.errorbar(by_x.mean().index, by_x.mean(), yerr=by_x.std().fillna(0), label=label, **options)
+
+
+def plot_published(
+    axes: Axes, x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, index: int, label: str, **options: Any
+) -> None:
+    """Plot published values as open black marks, one kind of mark a report, whose number is `index`."""
+    marker = PUBLISHED_MARKERS[index % len(PUBLISHED_MARKERS)]
+    axes.plot(x, y, marker, color="k", fillstyle="none", label=label, zorder=4, **options)
 
 
 def has_baselines(table: pd.DataFrame, metric: str) -> bool:

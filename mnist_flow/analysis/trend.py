@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,8 +16,6 @@ from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
 
-# From values of x to places on the axis.
-_Place = Callable[[pd.Series], pd.Series]
 _KEY = "● one run    ― mean ± sample standard deviation (n runs)"
 
 
@@ -36,12 +34,6 @@ class Trend:
     metric: str
     # What the differences are from.
     reference: str | float | bool
-
-
-def list_tables(trend: Trend, param: str) -> dict[str, pd.DataFrame]:
-    """The tables of a trend under the param's name, without those that have no rows."""
-    tables = {"": trend.summary, "differences": trend.differences}
-    return {what: table.rename(columns={"x": param}) for what, table in tables.items() if len(table)}
 
 
 def build_trend(
@@ -88,12 +80,10 @@ def plot_trend(
         logarithmic: None: as the grid is.
         reference_label: what the reference is, for the lower panel.
     """
+    categories = [] if pd.api.types.is_numeric_dtype(trend.runs["x"]) else list(trend.runs["x"].unique())
+    if categories:
+        trend = _place_categories(trend, categories)
     runs, metric, published = trend.runs, trend.metric, trend.published
-    categories = [] if pd.api.types.is_numeric_dtype(runs["x"]) else list(dict.fromkeys(runs["x"]))
-
-    def place(x: pd.Series) -> pd.Series:
-        return x.map(categories.index) if categories else x
-
     with_baselines = style.has_baselines(runs, metric)
     shown = [
         runs[metric],
@@ -102,20 +92,19 @@ def plot_trend(
     ]
     # One pair says nothing.
     has_panel = bool((trend.differences["n"] > 1).any())
-    figure = Figure(figsize=(8.5, 7.2 if has_panel else 5.6), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure = style.make_figure(8.5, 7.2 if has_panel else 5.6, title)
     values = pd.concat([part for part in shown if len(part)], ignore_index=True)
     value_axes, lower = scales.make_value_axes(figure, values, metric, lower_panel=has_panel)
-    settings = list(dict.fromkeys(runs["setting"]))
+    settings = list(runs["setting"].unique())
     for axes in value_axes:
         for index, setting in enumerate(settings):
-            _plot_setting(axes, trend, place, setting, (index, len(settings)), joined=not categories)
-        _plot_published(axes, published.assign(x=place(published["x"])))
+            _plot_setting(axes, trend, setting, (index, len(settings)), joined=not categories)
+        _plot_published(axes, published)
         if with_baselines:
             style.add_baselines(axes)
     value_axes[0].set_ylabel(style.describe_metric(metric))
     if lower is not None:
-        _plot_differences(lower, trend, place, settings)
+        _plot_differences(lower, trend, settings)
         unit = " in points" if style.is_accuracy(metric) else ""
         lower.set_ylabel(f"difference{unit} from\n{reference_label}\n(95 % interval, same seeds)", fontsize=9)
     bottom = lower or value_axes[-1]
@@ -129,13 +118,20 @@ def plot_trend(
     return figure
 
 
-def _plot_setting(axes: Axes, trend: Trend, place: _Place, setting: str, which: tuple[int, int], joined: bool) -> None:
+def _place_categories(trend: Trend, categories: Sequence[str]) -> Trend:
+    """Replace texts on the horizontal axis by their places 0, 1, …"""
+    places = {category: place for place, category in enumerate(categories)}
+    tables = {name: getattr(trend, name) for name in ("runs", "summary", "differences", "published")}
+    return replace(trend, **{name: table.assign(x=table["x"].map(places)) for name, table in tables.items()})
+
+
+def _plot_setting(axes: Axes, trend: Trend, setting: str, which: tuple[int, int], joined: bool) -> None:
     """Plot the runs of a setting as faint points beside its means; `which` is its number and how many there are."""
     points, means = trend.runs[trend.runs["setting"] == setting], trend.summary[trend.summary["setting"] == setting]
     index, count = which
     look, shift = style.choose_line_style(index), 3 * (index - (count - 1) / 2)
     axes.plot(
-        *(place(points["x"]), points[trend.metric], look["marker"]),
+        *(points["x"], points[trend.metric], look["marker"]),
         color=look["color"],
         alpha=0.5,
         markersize=4,
@@ -143,7 +139,7 @@ def _plot_setting(axes: Axes, trend: Trend, place: _Place, setting: str, which: 
         transform=_shift(axes, shift - 4),
     )
     axes.errorbar(
-        place(means["x"]),
+        means["x"],
         means["mean"],
         yerr=means["std"].fillna(0),
         color=look["color"],
@@ -163,27 +159,19 @@ def _plot_published(axes: Axes, published: pd.DataFrame) -> None:
     for index, (row, printed) in enumerate(published.groupby("row", sort=False)):
         n = printed["mean_of"].iloc[0]
         each = f"mean of {n}" if n > 1 else "each run" if printed["x"].duplicated().any() else "one run"
-        axes.plot(
-            printed["x"],
-            printed["value"],
-            style.PUBLISHED_MARKERS[index % len(style.PUBLISHED_MARKERS)],
-            color="k",
-            fillstyle="none",
-            markersize=5,
-            label=f"published: {row}, {each}",
-            transform=_shift(axes, 6 + 3 * (index // 2) if index % 2 == 0 else -10 - 3 * (index // 2)),
-            zorder=3,
-        )
+        aside = 6 + 3 * (index // 2) if index % 2 == 0 else -10 - 3 * (index // 2)
+        options = {"markersize": 5, "transform": _shift(axes, aside)}
+        style.plot_published(axes, printed["x"], printed["value"], index, f"published: {row}, {each}", **options)
 
 
-def _plot_differences(axes: Axes, trend: Trend, place: _Place, settings: Sequence[str]) -> None:
+def _plot_differences(axes: Axes, trend: Trend, settings: Sequence[str]) -> None:
     """Plot mean differences with their intervals; the difference of a single pair has none."""
     table = trend.differences
     for index, setting in enumerate(settings):
         rows = table[table["setting"] == setting]
         look = style.choose_line_style(index)
         axes.errorbar(
-            place(rows["x"]),
+            rows["x"],
             rows["difference"],
             yerr=(rows["ci_high"] - rows["difference"]).fillna(0),
             color=look["color"],

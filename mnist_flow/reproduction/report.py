@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from mnist_flow.analysis.statistics import STATISTICS
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.results import Comparison
 from mnist_flow.reproduction.targets import Target, judge_chains
@@ -69,8 +71,8 @@ class Page:
     @property
     def sections(self) -> dict[str, list[Comparison]]:
         """The comparisons of each report that has some, by its title."""
-        sections = {title: [one for one in self.ordered if one.report == number] for number, title in _REPORTS.items()}
-        return {title: comparisons for title, comparisons in sections.items() if comparisons}
+        by_report = groupby(self.ordered, lambda one: one.report)
+        return {_REPORTS[number]: list(comparisons) for number, comparisons in by_report}
 
     @property
     def computing(self) -> str:
@@ -115,21 +117,9 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "measure": format_measure,
-        "difference": format_difference,
-        "verdict": describe_verdict,
-        "choice": _describe_choice,
-        "reached": format_reached,
-        "met": describe_met,
-        "best_on_test": _describe_best_on_test,
-        "amount": _format_amount,
-        "spread": format_spread,
-        "cell": format_cell,
-        "code": _mark_code,
-        "heading": _build_heading,
-        "embed": _embed,
-    }
+    described = describe_best_on_test, describe_choice, describe_met, describe_verdict
+    formatted = format_amount, format_cell, format_difference, format_measure, format_reached, format_spread
+    environment.filters |= {one.__name__: one for one in (*described, *formatted, build_heading, embed_svg, mark_code)}
     texts = {
         page.file: environment.get_template(f"{page.template}.md.j2").render(page=page, folder=folder) for page in pages
     }
@@ -150,16 +140,14 @@ def format_measure(comparison: Comparison) -> str:
     n = len(comparison.ours)
     if comparison.published.metric == "accuracy_mean_plus_std":
         return f"{100 * comparison.mean:.2f} % = mean + sd ({n})"
-    return format_spread(comparison.mean, comparison.std, n, is_loss=comparison.is_loss)
+    return format_spread(comparison.mean, comparison.std, n, comparison.is_loss)
 
 
-def format_spread(mean: float, std: float, n: int, is_loss: bool = False) -> str:
+def format_spread(mean: float, std: float, n: int, is_loss: bool) -> str:
     """Format a mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
-    if is_loss:
-        spread = f" ± {std:.4f}" if n > 1 else ""
-        return f"{mean:.4f}{spread} ({n:.0f})"
-    spread = f" ± {100 * std:.2f}" if n > 1 else ""
-    return f"{100 * mean:.2f}{spread} % ({n:.0f})"
+    scale, digits, unit = (1, 4, "") if is_loss else (100, 2, " %")
+    spread = f" ± {scale * std:.{digits}f}" if n > 1 else ""
+    return f"{scale * mean:.{digits}f}{spread}{unit} ({n:.0f})"
 
 
 def condense(table: pd.DataFrame) -> pd.DataFrame:
@@ -170,12 +158,8 @@ def condense(table: pd.DataFrame) -> pd.DataFrame:
     """
     if not {"mean", "std"} <= set(table):
         return table
-    texts = [
-        format_cell(mean) + ("" if math.isnan(std) else f" ± {std:.2g}")
-        for mean, std in zip(table["mean"], table["std"], strict=True)
-    ]
-    spread = ["mean", "std", "sem", "ci_low", "ci_high", "min", "max"]
-    short = table.drop(columns=spread).assign(**{"mean ± sd": texts})
+    texts = table["mean"].map(format_cell) + table["std"].map(" ± {:.2g}".format, na_action="ignore").fillna("")
+    short = table.drop(columns=STATISTICS).assign(**{"mean ± sd": texts})
     if "measure" not in short:
         return short
     by = [name for name in short if name not in ("measure", "mean ± sd")]
@@ -213,7 +197,7 @@ def format_reached(target: Target) -> str:
     """The mean ± sample standard deviation (n) beside a target: recall in percent, lost recall in points."""
     if target.is_met is None:
         return "–"
-    text = format_spread(target.mean, target.std, target.n)
+    text = format_spread(target.mean, target.std, target.n, is_loss=False)
     return text.replace(" %", " points") if target.is_loss else text
 
 
@@ -222,24 +206,24 @@ def describe_met(target: Target) -> str:
     return {True: "met", False: "missed", None: "not measured"}[target.is_met]
 
 
-def _format_amount(value: float, is_loss: bool) -> str:
+def format_amount(value: float, is_loss: bool) -> str:
     """An accuracy in percent, a loss in nats."""
     return f"{value:.4f}" if is_loss else f"{value:.2%}"
 
 
-def _describe_choice(selection: Any) -> str:
+def describe_choice(selection: Any) -> str:
     """The chosen setting of a row of `Page.selections`."""
     return f"the only one: {selection.setting}" if selection.settings == 1 else selection.setting
 
 
-def _describe_best_on_test(selection: Any, is_loss: bool) -> str:
+def describe_best_on_test(selection: Any, is_loss: bool) -> str:
     """What the test set would have chosen, of a row of `Page.selections`."""
     if selection.settings == 1:
         return "–"
-    return f"{_format_amount(selection.best_on_test_mean, is_loss)}: {selection.best_on_test}"
+    return f"{format_amount(selection.best_on_test_mean, is_loss)}: {selection.best_on_test}"
 
 
-def _build_heading(arguments: str) -> str:
+def build_heading(arguments: str) -> str:
     """`study=width tracking.experiment_name=width_holdout` → `Width: width_holdout`."""
     study, _, experiment = arguments.partition(" tracking.experiment_name=")
     name = study.removeprefix("study=").replace("_", " ")
@@ -247,11 +231,11 @@ def _build_heading(arguments: str) -> str:
     return f"{name}: {experiment}" if experiment else name
 
 
-def _mark_code(text: str) -> Markup:
+def mark_code(text: str) -> Markup:
     """Markdown's `code` as HTML; all else is escaped."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just now
 
 
-def _embed(file: Path) -> str:
+def embed_svg(file: Path) -> str:
     """An SVG file as a data URI."""
     return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -18,14 +18,9 @@ from mnist_flow.config.published import PublishedResult
 # Images behind every published accuracy.
 _N_IMAGES = 10_000
 _SUM, _FINDING = "accuracy_mean_plus_std", "finding"
-# Columns of our tables by the published metric.
-_COLUMNS = {
-    "test_accuracy": "test_accuracy",
-    "test_loss": "test_loss",
-    "loss": "loss",
-    "shifted_accuracy": "accuracy",
-    _SUM: "test_accuracy",
-}
+# Columns of our tables where they are not called like the published metric.
+_COLUMNS = {"shifted_accuracy": "accuracy", _SUM: "test_accuracy"}
+_LOSSES = ("test_loss", "loss")
 # Equal fractions of 10,000 images differ by rounding only, as do equal floats.
 _ONE_IMAGE, _ROUNDING = 0.5 / _N_IMAGES, 1e-9
 
@@ -57,7 +52,7 @@ class Comparison:
     @property
     def is_loss(self) -> bool:
         """A loss, in nats; otherwise an accuracy, a fraction."""
-        return _is_loss(self.published)
+        return self.published.metric in _LOSSES
 
     @property
     def mean(self) -> float:
@@ -73,14 +68,9 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Ours less published, of the means; NaN where one is missing."""
-        return self.mean - self.published_mean
-
-    @property
-    def published_mean(self) -> float:
-        """Of the published values; NaN where only a curve was shown."""
+        """Ours less published, of the means; NaN without runs, or where only a curve was shown."""
         values = self.published.values  # noqa: PD011 - no table
-        return fmean(values) if values else math.nan
+        return self.mean - fmean(values) if values else math.nan
 
 
 def compare_with_published(
@@ -96,19 +86,11 @@ def compare_with_published(
     """
     comparisons = []
     for published in preset.published.results:
-        table = shifted if published.metric == "shifted_accuracy" else runs
-        column = _COLUMNS.get(published.metric)
-        chosen = _select(table, published)
-        ours = tuple(float(value) for value in chosen[column]) if len(chosen) and column else ()
-        comparisons.append(
-            Comparison(
-                published=published,
-                setting=preset.published.setting,
-                ours=ours,
-                run_ids=tuple(chosen["run_id"]) if len(chosen) else (),
-                verdict=_judge(published, ours) if same_settings else Verdict(None, math.nan, "other settings"),
-            )
-        )
+        chosen = _select(shifted if published.metric == "shifted_accuracy" else runs, published.at)
+        ours = tuple(map(float, chosen.get(_COLUMNS.get(published.metric, published.metric), ())))
+        verdict = _judge(published, ours) if same_settings else Verdict(None, math.nan, "other settings")
+        run_ids = tuple(chosen.get("run_id", ()))
+        comparisons.append(Comparison(published, preset.published.setting, ours, run_ids, verdict))
     return comparisons
 
 
@@ -176,18 +158,12 @@ def _judge(published: PublishedResult, ours: Sequence[float]) -> Verdict:
         return Verdict(None, math.nan, "in words")
     if published.metric == _SUM and ours:
         return judge_sum(fmean(published.values), published.mean_of, ours)
-    return judge(published.values, published.mean_of, ours, is_accuracy=not _is_loss(published))
+    return judge(published.values, published.mean_of, ours, is_accuracy=published.metric not in _LOSSES)
 
 
-def _is_loss(published: PublishedResult) -> bool:
-    return published.metric in ("test_loss", "loss")
-
-
-def _select(table: pd.DataFrame, published: PublishedResult) -> pd.DataFrame:
-    chosen = table
-    for key, value in published.at.items():
-        if chosen.empty:
-            break
-        wanted = [is_same_value(cell, value) for cell in chosen[key]]
-        chosen = chosen[wanted]
-    return chosen
+def _select(table: pd.DataFrame, at: Mapping[str, float | str]) -> pd.DataFrame:
+    """The rows of a table, which may be empty, whose columns have these values."""
+    for key, value in at.items():
+        if len(table):
+            table = table[[is_same_value(cell, value) for cell in table[key]]]
+    return table

@@ -38,10 +38,10 @@ def summarise_networks(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Beside it binomial_standard_error, of one run's test accuracy (mean of the runs), and n_parameters.
     """
-    summary = summarise(table, ["network"], metric)
-    more = table.groupby("network")[["test_accuracy_standard_error", "n_parameters"]].mean()
-    more = more.rename(columns={"test_accuracy_standard_error": "binomial_standard_error"}).reset_index()
-    return summary.merge(more.astype({"n_parameters": int}), on="network")
+    more = table.groupby("network").agg(
+        binomial_standard_error=("test_accuracy_standard_error", "mean"), n_parameters=("n_parameters", "first")
+    )
+    return summarise(table, ["network"], metric).merge(more.astype({"n_parameters": int}), on="network")
 
 
 def plot_networks(
@@ -56,8 +56,7 @@ def plot_networks(
         metric: the column drawn.
         title: of the figure.
     """
-    figure = Figure(figsize=(8.5, 0.62 * len(summary) + 2.2), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure = style.make_figure(8.5, 0.62 * len(summary) + 2.2, title)
     axes = figure.subplots()
     places = {network: index for index, network in enumerate(summary["network"])}
     printed = published[published["network"].isin(list(places))]
@@ -87,20 +86,12 @@ def plot_networks(
         alpha=0.7,
         label="one run",
     )
-    axes.plot(
-        printed["value"],
-        printed["network"].map(places) - 0.28,
-        style.PUBLISHED_MARKERS[0],
-        color="k",
-        fillstyle="none",
-        label="published",
-    )
+    style.plot_published(axes, printed["value"], printed["network"].map(places) - 0.28, 0, "published")
     if style.has_baselines(table, metric):
         style.add_baselines(axes, vertical=True)
     labels = [f"{row.network}\n{row.n_parameters:,} parameters, n = {row.n}" for row in summary.itertuples(index=False)]
     axes.set_yticks(list(rows), labels, fontsize=8)
-    axes.set_ylim(len(summary) - 0.5, -0.6)
-    axes.set_xlabel(style.describe_metric(metric))
+    axes.set(ylim=(len(summary) - 0.5, -0.6), xlabel=style.describe_metric(metric))
     if style.is_accuracy(metric):
         axes.xaxis.set_major_formatter(style.format_percent)
     axes.grid(alpha=0.3, axis="x")

@@ -14,7 +14,7 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import check_name, label_settings, list_params
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
-from mnist_flow.analysis.trend import build_trend, list_tables, plot_trend
+from mnist_flow.analysis.trend import build_trend, plot_trend
 from mnist_flow.config.analyze import StudySection
 
 
@@ -61,7 +61,9 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         None if study.scale is None else study.scale == "log",
         str(shown),
     )
-    return Drawing({"": figure}, list_tables(trend, study.x), metric)
+    tables = {"": trend.summary, "differences": trend.differences}
+    named = {what: table.rename(columns={"x": study.x}) for what, table in tables.items() if len(table)}
+    return Drawing({"": figure}, named, metric)
 
 
 def _label_lines(table: pd.DataFrame, x: str) -> pd.Series:

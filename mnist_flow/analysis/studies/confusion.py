@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import Confusion, fetch_confusions
+from mnist_flow.analysis.matrices import fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.runs import list_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.style import build_title, make_panels, name_class
 from mnist_flow.config.analyze import StudySection
@@ -27,39 +27,31 @@ class Config(StudySection):
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A matrix a setting, the mean of its runs, and the pairs most often confused."""
-    fractions = build_fractions(label_panels(runs.table), runs.table["run_id"], fetch_confusions(runs.table))
+    fractions = build_fractions(list_panels(runs.table).merge(fetch_confusions(runs.table), on="run_id"))
     summary = summarise(fractions, ["panel", "true", "predicted"], "fraction")
     figure = plot_confusions(summary, build_title("Confusion on the test set, shares of each row in %", runs.table))
     return Drawing({"": figure}, {"": summary, "pairs": list_pairs(summary, study.pairs)})
 
 
-def build_fractions(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str, Confusion]) -> pd.DataFrame:
-    """Rows of the matrices as fractions: one row a run, true and predicted class.
+def build_fractions(cells: pd.DataFrame) -> pd.DataFrame:
+    """Divide the cells of confusion matrices by the images of their true class.
 
     Args:
-        panels: a text a run.
-        run_ids: the runs.
-        confusions: by run id.
+        cells: from `matrices.fetch_confusions`.
 
     Returns:
-        Columns panel, run_id, true, predicted, fraction (of the images of the true class).
+        The same with the column fraction; 0 where a class has no images.
     """
-    parts = []
-    for panel, run_id in zip(panels, run_ids, strict=True):
-        if run_id in confusions:
-            counts, classes = confusions[run_id].counts, confusions[run_id].classes
-            fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            cells = pd.MultiIndex.from_product([classes, classes], names=["true", "predicted"]).to_frame(index=False)
-            parts.append(cells.assign(panel=panel, run_id=run_id, fraction=fractions.ravel()))
-    return pd.concat(parts, ignore_index=True)
+    images = cells.groupby(["run_id", "true"], sort=False)["count"].transform("sum")
+    return cells.assign(fraction=cells["count"] / images.clip(lower=1))
 
 
 def list_pairs(summary: pd.DataFrame, count: int) -> pd.DataFrame:
     """The mistakes with the largest mean fractions, `count` rows a panel, the largest first."""
     mistakes = summary[(summary["true"] != summary["predicted"]) & (summary["mean"] > 0)]
-    ordered = mistakes.sort_values("mean", ascending=False, kind="stable").groupby("panel", sort=False).head(count)
-    rank = {panel: index for index, panel in enumerate(dict.fromkeys(summary["panel"]))}
-    return ordered.sort_values("panel", key=lambda column: column.map(rank), kind="stable").reset_index(drop=True)
+    by_panel = mistakes.groupby("panel", sort=False)
+    largest = [panel.sort_values("mean", ascending=False, kind="stable").head(count) for _, panel in by_panel]
+    return pd.concat([mistakes.head(0), *largest], ignore_index=True)
 
 
 def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:

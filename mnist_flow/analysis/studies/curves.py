@@ -17,7 +17,7 @@ from mnist_flow import tracking
 from mnist_flow.analysis import scales, style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import is_same_value, label_panels
+from mnist_flow.analysis.runs import is_same_value, label_panels, list_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
@@ -37,7 +37,7 @@ class Config(StudySection):
     """The study has no keys of its own."""
 
 
-def draw(runs: StudyRuns, study: Config) -> Drawing:
+def draw(runs: StudyRuns, study: StudySection) -> Drawing:
     """Accuracy of classifiers in one figure, loss in the other, a panel a setting.
 
     Raises:
@@ -47,7 +47,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     title = style.build_title("Epoch curves", runs.table)
     measured = [name for name in ("accuracy", "loss") if f"val_{name}" in set(curves["metric"])]
     figures = {name: plot_curves(curves, runs, name, title) for name in measured}
-    return Drawing(figures, {"": summarise_curves(curves)})
+    return Drawing(figures, {"": summarise(curves, ["panel", "metric", "epoch"], "value")})
 
 
 def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,13 +63,7 @@ def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
         raise TrackingError(f"none of the {len(table)} runs has epoch curves; train them again: resume=false")
     for run_id in table.loc[~table["run_id"].isin(history["run_id"]), "run_id"]:
         log.warning("run %s has no epoch curves; it is left out", run_id)
-    panels = table.assign(panel=label_panels(table))[["run_id", "panel"]]
-    return panels.merge(history, on="run_id")[["panel", "run_id", "metric", "epoch", "value"]]
-
-
-def summarise_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Replicates to one row a panel, metric and epoch, see `statistics.summarise`."""
-    return summarise(curves, ["panel", "metric", "epoch"], "value")
+    return list_panels(table).merge(history, on="run_id")
 
 
 def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str) -> Figure:
@@ -90,26 +84,19 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
     rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
     for axes, panel in zip(all_axes, panels, strict=True):
-        shown = curves[curves["panel"] == panel]
+        shown = curves[(curves["panel"] == panel) & curves["metric"].isin([quantity, f"val_{quantity}"])]
         # An array, since an empty list would choose no columns.
         printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
-        for metric, name, color in (
-            (quantity, "training", TRAINING_COLOR),
-            (f"val_{quantity}", "validation", VALIDATION_COLOR),
-        ):
-            _plot_lines(axes, shown[shown["metric"] == metric], name, color, rasterized)
-        last = shown["epoch"].max()
+        _plot_lines(axes, shown[shown["metric"] == quantity], "training", TRAINING_COLOR, rasterized)
+        _plot_lines(axes, shown[shown["metric"] == f"val_{quantity}"], "validation", VALIDATION_COLOR, rasterized)
         for index, (_, marks) in enumerate(printed.groupby("row", sort=False)):
-            axes.plot(
-                [last] * len(marks),
-                marks["value"],
-                style.PUBLISHED_MARKERS[index % len(style.PUBLISHED_MARKERS)],
-                color="k",
-                fillstyle="none",
+            style.plot_published(
+                axes,
+                *([shown["epoch"].max()] * len(marks), marks["value"]),
+                index=index,
                 label="published at the end, a mark a report",
-                zorder=4,
             )
-        _set_ranges(axes, shown[shown["metric"].isin([quantity, f"val_{quantity}"])], printed["value"], quantity)
+        _set_ranges(axes, shown, printed["value"], quantity)
         axes.set_xlabel("epoch", fontsize=9)
         axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
         lines = textwrap.wrap(panel, _HEADING_LETTERS, break_long_words=False)
@@ -147,11 +134,7 @@ def _set_ranges(axes: Axes, curves: pd.DataFrame, published: pd.Series, quantity
     """The vertical range is that of the epochs after the first tenth, or the start would squash all that follows."""
     last = curves["epoch"].max()
     later = curves.loc[curves["epoch"] >= min(max(2, last / 10), last), "value"]
-    values = pd.concat([later, published.astype(float)]) if len(published) else later
-    if quantity == "accuracy":
-        scales.set_accuracy_range(axes, values)
-    else:
-        scales.set_range(axes, values)
+    scales.set_range(axes, pd.concat([later, published.astype(float)]) if len(published) else later, quantity)
     axes.set_xlim(0, last * 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelsize=8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import numpy as np
 import pandas as pd
@@ -102,37 +101,24 @@ def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
     Returns:
         One row a curve: curve, n (seeds), and a column a noise level, of those measured.
     """
-    rows = []
-    for curve, one in chains.groupby("curve", sort=False):
-        by = one.groupby("strength")["macro_recall"]
-        means, stds = by.mean(), by.std()
-        shown = {
-            f"{column} {level:g}": f"{100 * means[level]:.2f}"
-            + ("" if math.isnan(stds[level]) else f" ± {100 * stds[level]:.2f}")
-            + " %"
-            for level in _TABULATED
-            if level in means
-        }
-        rows.append({"curve": curve, "n": one["run_id"].nunique(), **shown})
-    return pd.DataFrame(rows)
+    shown = chains[chains["strength"].isin(_TABULATED)].groupby(["curve", "strength"])["macro_recall"]
+    spread = (100 * shown.std()).map(" ± {:.2f}".format, na_action="ignore").fillna("")
+    texts = ((100 * shown.mean()).map("{:.2f}".format) + spread + " %").rename("text").reset_index()
+    wide = texts.pivot_table(index="curve", columns="strength", values="text", aggfunc="first")
+    n = chains.groupby("curve", sort=False).agg(n=("run_id", "nunique"))
+    return n.join(wide.rename(columns=lambda level: f"{column} {level:g}")).reset_index()
 
 
 def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, column: str) -> Figure:
-    """Macro recall over the noise: all of it, and the range near the top, where the crossing points are marked.
-
-    Every seed is a faint point; lines join means, with ± one sample standard deviation.
-    """
-    figure = Figure(figsize=(11, 5.6 + 0.22 * chains["curve"].nunique()), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    """Macro recall over the noise: all of it, and the range near the top, where the crossing points are marked."""
+    figure = style.make_figure(11, 5.6 + 0.22 * chains["curve"].nunique(), title)
     whole, near = figure.subplots(1, 2)
     for axes in (whole, near):
-        for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
-            _plot_curve(axes, one, "macro_recall", str(curve), index)
-        _label(axes, column, "macro recall (mean true-positive rate)")
+        _plot_curves(axes, chains, "macro_recall", column, "macro recall (mean true-positive rate)")
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     # Where some curve is still near the top.
     last = chains.loc[chains["macro_recall"] > _ZOOM_FROM, "strength"].max()
-    if not math.isnan(last):
+    if pd.notna(last):
         near.set(xlim=(-0.02, last + 0.03), ylim=(_ZOOM_FROM, 1.0))
     near.set_title(f"above {100 * _ZOOM_FROM:g} %", fontsize=10)
     whole.set_ylim(0, 1.02)
@@ -142,7 +128,7 @@ def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, colum
         curve = f"{row['classifier']}: denoised by {row['denoiser']}"
         color = style.choose_line_style(curves.index(curve))["color"]
         near.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
-        if not math.isnan(row["ci_low"]):
+        if pd.notna(row["ci_low"]):
             near.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
     n = style.describe_n(chains.groupby("curve")["run_id"].nunique())
     key = (
@@ -159,15 +145,14 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
     for name, axes in zip(classes, all_axes, strict=True):
         for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
             by = one.groupby("strength")[_RECALL + name]
-            means, stds = by.mean().astype(float), by.std().fillna(0).astype(float)
+            means, stds = by.mean(), by.std().fillna(0)
             look = {**style.choose_line_style(index), "marker": ""}
             axes.plot(means.index, means, label=str(curve), linewidth=1.4, **look)
             axes.fill_between(means.index, means - stds, means + stds, color=look["color"], alpha=0.15, linewidth=0)
         axes.set_title(f"{style.name_class(classes)} {name}", fontsize=10)
         axes.grid(alpha=0.3)
-        axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        axes.set(xlabel=f"noise {column}", ylabel="recall")
+        axes.set(xlabel=f"noise {column}", ylabel="recall", ylim=(0, 1.02))
         axes.label_outer()
     style.add_legend(figure, all_axes, "means over the seeds    bands: ± sample standard deviation")
     return figure
@@ -176,19 +161,14 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
 def plot_quality(chains: pd.DataFrame, title: str, column: str) -> Figure:
     """PSNR and SSIM over the noise, of noisy, filtered and denoised images; where several classifiers saw the same
     images, of one of them."""
-    made = chains.assign(curve=_describe_images(chains))
-    made = made.drop_duplicates(["curve", "seed", "strength"])
-    figure = Figure(figsize=(10, 4.6 + 0.22 * made["curve"].nunique()), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    for axes, measure, name in zip(
-        figure.subplots(1, 2), ("psnr", "ssim"), ("PSNR (dB)", "SSIM (1 = equal)"), strict=True
-    ):
-        for index, (curve, one) in enumerate(made.groupby("curve", sort=False)):
-            # An image without noise equals the clean one: its PSNR is infinite.
-            finite = one[np.isfinite(one[measure].astype(float))]
-            _plot_curve(axes, finite, measure, str(curve), index)
-        _label(axes, column, name)
-    style.add_legend(figure, list(figure.axes), "points: a seed    bars: ± sample standard deviation")
+    made = chains.assign(curve=_describe_images(chains)).drop_duplicates(["curve", "seed", "strength"])
+    # An image without noise equals the clean one: its PSNR is infinite, and not drawn.
+    made = made.replace({"psnr": np.inf}, np.nan)
+    figure = style.make_figure(10, 4.6 + 0.22 * made["curve"].nunique(), title)
+    left, right = figure.subplots(1, 2)
+    _plot_curves(left, made, "psnr", column, "PSNR (dB)")
+    _plot_curves(right, made, "ssim", column, "SSIM (1 = equal)")
+    style.add_legend(figure, [left, right], "points: a seed    bars: ± sample standard deviation")
     return figure
 
 
@@ -197,24 +177,10 @@ def _describe_images(chains: pd.DataFrame) -> pd.Series:
     return chains["input"].map(_WORDS).fillna("denoised by " + chains["denoiser"])
 
 
-def _plot_curve(axes: Axes, one: pd.DataFrame, measure: str, label: str, index: int) -> None:
-    look = style.choose_line_style(index)
-    axes.plot(one["strength"], one[measure], look["marker"], color=look["color"], alpha=0.3, markersize=3)
-    by = one.groupby("strength")[measure]
-    axes.errorbar(
-        by.mean().index,
-        by.mean(),
-        yerr=by.std().fillna(0),
-        markersize=3.5,
-        markerfacecolor="white",
-        capsize=2,
-        linewidth=1.3,
-        label=label,
-        **look,
-    )
-
-
-def _label(axes: Axes, column: str, name: str) -> None:
+def _plot_curves(axes: Axes, chains: pd.DataFrame, measure: str, column: str, name: str) -> None:
+    """Plot a measure of every curve over the noise; `name` is written beside the axis."""
+    for index, (curve, one) in enumerate(chains.dropna(subset=measure).groupby("curve", sort=False)):
+        style.plot_replicates(axes, one, "strength", measure, index, str(curve))
     what = {"level": "noise level (share of pixels replaced by 0 or 1)", "stddev": "standard deviation of the noise"}
     axes.set_xlabel(what[column], fontsize=9)
     axes.set_ylabel(name, fontsize=9)

@@ -98,15 +98,9 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
 
 def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
     """A panel a setting: every test image a point in the colour of its class, the class itself near the median."""
-    columns = min(2, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(6.2 * columns, 6.0 * rows + 0.9), layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(all_axes, panels, strict=False):
+    figure, all_axes = style.make_panels(len(panels), 2, (6.2, 6.0), 0.9, title)
+    for axes, panel in zip(all_axes, panels, strict=True):
         _plot_panel(axes, panel)
-    for axes in all_axes[len(panels) :]:
-        axes.remove()
     handles, names = all_axes[0].get_legend_handles_labels()
     legend = figure.legend(
         handles,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -14,9 +13,9 @@ from matplotlib.ticker import PercentFormatter
 
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
-from mnist_flow.analysis.matrices import Confusion, fetch_confusions
+from mnist_flow.analysis.matrices import fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.runs import label_panels
+from mnist_flow.analysis.runs import list_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.studies import compare, curves
 
@@ -40,43 +39,34 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     table = runs.table
     # No noise is noise of no spread.
     stddev = table[_PARAM].fillna(0.0) if _PARAM in table else pd.Series(0.0, index=table.index)
-    runs = replace(runs, table=table.assign(**{_PARAM: stddev}))
-    drawing = compare.draw(runs, study)
+    drawing = compare.draw(replace(runs, table=table.assign(**{_PARAM: stddev})), study)
     if stddev.nunique() == 1:
         # One noise is no axis; the curves show how the runs end.
         del drawing.figures[""]
-    predictions = build_predictions(label_panels(table), table["run_id"], fetch_confusions(table))
-    epochs = curves.fetch_curves(table)
-    drawing.figures["predictions"] = plot_predictions(
-        predictions, style.build_title("What the networks answer on the test set", table)
-    )
-    for quantity in ("accuracy", "loss"):
-        drawing.figures[f"curves_{quantity}"] = curves.plot_curves(
-            epochs, runs, quantity, style.build_title("Epoch curves", table)
-        )
-    drawing.tables["predictions"] = summarise_predictions(predictions)
+    predictions = count_predictions(list_panels(table).merge(fetch_confusions(table), on="run_id"))
+    summary = summarise_predictions(predictions)
+    title = style.build_title("What the networks answer on the test set", table)
+    drawing.figures["predictions"] = plot_predictions(predictions, summary, title)
+    drawing.figures.update({f"curves_{what}": figure for what, figure in curves.draw(runs, study).figures.items()})
+    drawing.tables["predictions"] = summary
     return drawing
 
 
-def build_predictions(panels: pd.Series, run_ids: pd.Series, confusions: Mapping[str, Confusion]) -> pd.DataFrame:
-    """How often each run predicts each class.
+def count_predictions(cells: pd.DataFrame) -> pd.DataFrame:
+    """Count how often each run predicts each class.
 
     Args:
-        panels: a text a run.
-        run_ids: the runs.
-        confusions: by run id.
+        cells: from `matrices.fetch_confusions`, with the column panel.
 
     Returns:
         Columns panel, run_id, digit (the class), fraction (of the run's predictions) and true_fraction (of the images).
     """
-    parts = []
-    for panel, run_id in zip(panels, run_ids, strict=True):
-        if run_id in confusions:
-            counts, about = confusions[run_id].counts, {"panel": panel, "run_id": run_id}
-            columns = {"fraction": counts.sum(axis=0), "true_fraction": counts.sum(axis=1)}
-            by_class = pd.DataFrame(columns, pd.Index(confusions[run_id].classes, name="digit")) / counts.sum()
-            parts.append(by_class.reset_index().assign(**about))
-    return pd.concat(parts, ignore_index=True)
+    predicted, true = (
+        cells.groupby(["panel", "run_id", by], sort=False)["count"].sum().rename_axis(["panel", "run_id", "digit"])
+        for by in ("predicted", "true")
+    )
+    counts = pd.DataFrame({"fraction": predicted, "true_fraction": true}).reindex(predicted.index)
+    return (counts / counts.groupby(["panel", "run_id"]).transform("sum")).reset_index()
 
 
 def summarise_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -84,22 +74,21 @@ def summarise_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Beside it only_answer, the number of runs that hardly predict another.
     """
-    summary = summarise(predictions, ["panel", "digit"], "fraction")
-    one = predictions[predictions["fraction"] > _ONE_CLASS].groupby(["panel", "digit"]).size().rename("only_answer")
-    summary = summary.merge(one.reset_index(), on=["panel", "digit"], how="left")
-    return summary.assign(only_answer=summary["only_answer"].fillna(0).astype(int))
+    keys = ["panel", "digit"]
+    stuck = predictions.assign(only_answer=predictions["fraction"] > _ONE_CLASS).groupby(keys)["only_answer"].sum()
+    return summarise(predictions, keys, "fraction").merge(stuck.reset_index(), on=keys)
 
 
-def plot_predictions(predictions: pd.DataFrame, title: str) -> Figure:
+def plot_predictions(predictions: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
     """A histogram of the predictions a panel: bars are means, points are runs, the line is how often classes occur.
 
     Args:
-        predictions: from `build_predictions`.
+        predictions: from `count_predictions`.
+        summary: from `summarise_predictions`.
         title: of the figure.
     """
     panels = list(dict.fromkeys(predictions["panel"]))
     figure, all_axes = style.make_panels(len(panels), 4, (3.6, 3.0), 1.0, title)
-    summary = summarise_predictions(predictions)
     for axes, panel in zip(all_axes, panels, strict=True):
         here = summary[summary["panel"] == panel]
         _plot_histogram(axes, predictions[predictions["panel"] == panel], here)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,11 +17,11 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.config.analyze import StudySection
-from mnist_flow.data.transforms import Direction, Fill
+from mnist_flow.data.transforms import Direction
 
 _STRAIGHT = ("right", "left", "up", "down")
 # Columns that tell apart how images were moved.
-_CONDITION = ("fill", "direction", "pixels")
+CONDITION = ["fill", "direction", "pixels"]
 _FILLS = {"wrap": "wrap-around", "zero": "zero fill"}
 
 
@@ -31,181 +31,102 @@ class Config(StudySection):
     reference: str | None
 
 
-class PublishedPoint(NamedTuple):
-    """An accuracy that a report prints."""
-
-    row: str
-    model: str
-    fill: Fill
-    direction: str
-    pixels: int
-    accuracy: float
-
-
 def draw(runs: StudyRuns, study: Config) -> Drawing:
     """Accuracy over the shift, from the evaluations of the runs.
 
     Raises:
         TrackingError: none of the runs is measured.
     """
-    measured = fetch_measured(runs, "shift")
-    summary = summarise_shifts(measured)
+    measured = repeat_unmoved(fetch_measured(runs, "shift"))
     title = style.build_title("Test images moved by whole pixels", measured)
-    figure = plot_shift(measured, summary, find_published(runs), study.directions, title)
-    differences = compare_models(measured, study.reference)
-    tables = {"": summary} | ({"differences": differences} if len(differences) else {})
-    return Drawing({"": figure}, tables, "accuracy")
+    figure = plot_shift(measured, select_shifted(runs.published), study.directions, title)
+    tables = {
+        "": summarise(measured, ["model", *CONDITION], "accuracy"),
+        "differences": compare_paired(measured, CONDITION, "model", study.reference, "accuracy"),
+    }
+    return Drawing({"": figure}, {what: table for what, table in tables.items() if len(table)}, "accuracy")
 
 
-def find_published(runs: StudyRuns) -> list[PublishedPoint]:
-    """What the reports print of shifted images; the model is the experiment's name."""
-    printed = runs.published[runs.published["metric"] == "shifted_accuracy"]
-    columns = (printed[name] for name in ("row", "experiment", "at", "value"))
-    return [
-        PublishedPoint(row, experiment, accuracy=value, **at)
-        for row, experiment, at, value in zip(*columns, strict=True)
-    ]
-
-
-def summarise_shifts(tables: pd.DataFrame) -> pd.DataFrame:
-    """Runs to one row a model, fill, direction and number of pixels, see `statistics.summarise`.
+def select_shifted(published: pd.DataFrame) -> pd.DataFrame:
+    """What the reports print of shifted images: row, model (the experiment), fill, direction, pixels, accuracy.
 
     Args:
-        tables: of shift evaluations, a row a run and condition, with the columns model (what tells lines apart), seed,
-            fill, direction, pixels, accuracy.
+        published: from `query.build_published`.
+    """
+    printed = published[published["metric"] == "shifted_accuracy"].reset_index(drop=True)
+    printed = printed.join(pd.DataFrame(list(printed["at"]), columns=CONDITION))
+    printed = printed.rename(columns={"experiment": "model", "value": "accuracy"})
+    return printed[["row", "model", *CONDITION, "accuracy"]]
+
+
+def repeat_unmoved(measured: pd.DataFrame) -> pd.DataFrame:
+    """Give the unmoved images a row for each direction, where they begin its line.
+
+    Args:
+        measured: of shift evaluations, a row a run and condition, with the columns model (what tells lines apart),
+            seed, fill, direction, pixels and accuracy; 0 pixels once for all directions.
 
     Returns:
-        Models, fills and directions in order of first appearance, pixels upwards. The unmoved images, pixels 0, have a
-        row for each direction.
+        The same columns: models, fills and directions in order of first appearance, pixels upwards.
     """
-    return summarise(_repeat_unmoved(tables), ["model", *_CONDITION], "accuracy")
-
-
-def compare_models(tables: pd.DataFrame, reference: str | None) -> pd.DataFrame:
-    """Differences of accuracy from a model under the same condition, seed by seed, see `statistics.compare_paired`.
-
-    Args:
-        tables: as `summarise_shifts` takes them.
-        reference: the model that others are compared with; without rows if None, or not among the models.
-    """
-    if reference is None:
-        return pd.DataFrame()
-    return compare_paired(_repeat_unmoved(tables), _CONDITION, "model", reference, "accuracy")
-
-
-def _repeat_unmoved(tables: pd.DataFrame) -> pd.DataFrame:
-    """The tables in the order of a summary, with the unmoved images for each direction."""
-    moved = tables[tables["pixels"] > 0]
-    unmoved = tables[tables["pixels"] == 0].drop(columns="direction")
+    moved = measured[measured["pixels"] > 0]
+    unmoved = measured[measured["pixels"] == 0].drop(columns="direction")
     directions = moved[["fill", "direction"]].drop_duplicates()
     complete = pd.concat([moved, unmoved.merge(directions, on="fill")], ignore_index=True)
-    ranks = {name: {value: rank for rank, value in enumerate(tables[name].unique())} for name in ("model", "fill")}
-    ranks["direction"] = {value: rank for rank, value in enumerate(moved["direction"].unique())}
     return complete.sort_values(
-        ["model", *_CONDITION],
-        key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
+        ["model", *CONDITION],
+        key=lambda column: column if column.name == "pixels" else pd.Series(pd.factorize(column)[0]),
         kind="stable",
         ignore_index=True,
     )
 
 
-def plot_shift(
-    table: pd.DataFrame,
-    summary: pd.DataFrame,
-    published: Sequence[PublishedPoint],
-    directions: Sequence[str],
-    title: str,
-) -> Figure:
+def plot_shift(table: pd.DataFrame, published: pd.DataFrame, directions: Sequence[str], title: str) -> Figure:
     """Accuracy over the pixels moved: a row of panels a fill, a column a direction, a line a model.
 
-    Every run is a faint point; means are joined by a line with ± one sample standard deviation.
-
     Args:
-        table: as `summarise_shifts` takes it, with the column data.name.
-        summary: from `summarise_shifts`.
-        published: drawn as stars in the panel and colour that they belong to, where all runs are on MNIST; those of
-            models that are not in the table are left out.
+        table: from `repeat_unmoved`, with the column data.name.
+        published: from `select_shifted`: stars in their panel and their model's colour, where all runs are on MNIST.
         directions: the columns, of those measured.
         title: of the figure.
     """
-    models = list(dict.fromkeys(summary["model"]))
-    fills = [fill for fill in _FILLS if fill in set(summary["fill"])]
-    columns = [direction for direction in directions if direction in set(summary["direction"])]
-    figure = Figure(figsize=(1.2 + 2.7 * max(len(columns), 2), 1.5 + 2.6 * len(fills) + 0.25 * len(models)))
-    figure.set_layout_engine("constrained")
+    models = list(table["model"].unique())
+    fills = [fill for fill in _FILLS if fill in set(table["fill"])]
+    columns = [direction for direction in directions if direction in set(table["direction"])]
+    figure = style.make_figure(1.2 + 2.7 * max(len(columns), 2), 1.5 + 2.6 * len(fills) + 0.25 * len(models), title)
     grid = figure.subplots(len(fills), len(columns), sharex=True, sharey=True, squeeze=False)
-    is_mnist = set(table["data.name"]) == {"mnist"}
-    known = [point for point in published if point.model in models and is_mnist]
-    for row, fill in enumerate(fills):
-        for column, direction in enumerate(columns):
-            axes = grid[row, column]
+    shown = published["fill"].isin(fills) & published["direction"].isin(columns) & published["model"].isin(models)
+    stars = published[shown & (set(table["data.name"]) == {"mnist"})]
+    for fill, row in zip(fills, grid, strict=True):
+        row[0].set_ylabel(f"{_FILLS[fill]}\ntest accuracy")
+        for direction, axes in zip(columns, row, strict=True):
+            here = table[(table["fill"] == fill) & (table["direction"] == direction)]
             for index, model in enumerate(models):
-                _plot_model(axes, table, summary, (model, fill, direction), index)
-            for point in known:
-                if (point.fill, point.direction) == (fill, direction):
-                    _plot_published(axes, point, models.index(point.model))
+                style.plot_replicates(axes, here[here["model"] == model], "pixels", "accuracy", index)
+            printed = stars[(stars["fill"] == fill) & (stars["direction"] == direction)]
+            for model, pixels, accuracy in zip(printed["model"], printed["pixels"], printed["accuracy"], strict=True):
+                _plot_star(axes, pixels, accuracy, style.choose_line_style(models.index(model))["color"])
             axes.grid(alpha=0.3)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-            if row == 0:
-                axes.set_title(direction.replace("_", " and "))
-            if row == len(fills) - 1:
-                axes.set_xlabel("pixels along each axis" if direction not in _STRAIGHT else "pixels")
-            if column == 0:
-                axes.set_ylabel(f"{_FILLS[fill]}\ntest accuracy")
-    figure.suptitle(title, fontsize=11)
-    n = summary.groupby("model")["n"]
-    handles = [style.make_handle(index, model, n.get_group(model)) for index, model in enumerate(models)]
-    if any(point.fill in fills and point.direction in columns for point in known):
-        label = f"published ({', '.join(dict.fromkeys(point.row for point in known))})"
+    for direction, top, bottom in zip(columns, grid[0], grid[-1], strict=True):
+        top.set_title(direction.replace("_", " and "))
+        bottom.set_xlabel("pixels" if direction in _STRAIGHT else "pixels along each axis")
+    n = table.groupby(["model", *CONDITION])["accuracy"].count()
+    handles = [style.make_handle(index, model, n[model]) for index, model in enumerate(models)]
+    if len(stars):
+        label = f"published ({', '.join(stars['row'].unique())})"
         handles.append(Line2D([], [], marker="*", markersize=13, color="white", markeredgecolor="black", label=label))
     figure.legend(handles=handles, loc="outside lower center", fontsize=9)
     return figure
 
 
-def _plot_model(
-    axes: Axes, table: pd.DataFrame, summary: pd.DataFrame, panel: tuple[str, str, str], index: int
-) -> None:
-    """One model's replicates, means and standard deviations; `panel` is its name, the fill and the direction."""
-    model, fill, direction = panel
-    look = style.choose_line_style(index)
-    here = (table["model"] == model) & (table["fill"] == fill)
-    points = table[here & ((table["direction"] == direction) | (table["pixels"] == 0))]
-    axes.plot(
-        *(points["pixels"], points["accuracy"], look["marker"]),
-        color=look["color"],
-        alpha=0.3,
-        markersize=4,
-        linestyle="none",
-    )
-    means = summary[
-        (summary["model"] == model) & (summary["fill"] == fill) & (summary["direction"] == direction)
-    ].sort_values("pixels")
-    axes.errorbar(
-        means["pixels"],
-        means["mean"],
-        yerr=means["std"].fillna(0),
-        **look,
-        markersize=5,
-        markerfacecolor="white",
-        capsize=3,
-    )
-
-
-def _plot_published(axes: Axes, point: PublishedPoint, index: int) -> None:
-    axes.plot(
-        point.pixels,
-        point.accuracy,
-        marker="*",
-        markersize=15,
-        color=style.choose_line_style(index)["color"],
-        markeredgecolor="black",
-        linestyle="none",
-        zorder=5,
-    )
+def _plot_star(axes: Axes, pixels: int, accuracy: float, color: str) -> None:
+    """Plot a published accuracy, with its number."""
+    axes.plot(pixels, accuracy, "*", markersize=15, color=color, markeredgecolor="black", zorder=5)
     axes.annotate(
-        f"{point.accuracy:.1%}",
-        (point.pixels, point.accuracy),
+        f"{accuracy:.1%}",
+        (pixels, accuracy),
         xytext=(9, 6),
         textcoords="offset points",
         fontsize=9,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,14 +52,10 @@ def summarise_methods(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFr
     Returns:
         Columns model, way, step, digit, measure, and those of the summary; what is NaN in all runs has no row.
     """
-    rows = tables[(tables["digit"] != ALL) == by_digit]
     keys = ["model", "way", "step", "digit"]
-    parts = []
-    for name in (*_MEASURES, "confidence"):
-        summary = summarise(rows, keys, name)
-        summary.insert(len(keys), "measure", name)
-        parts.append(summary)
-    return pd.concat(parts, ignore_index=True)
+    rows = tables[(tables["digit"] != ALL) == by_digit]
+    long = rows.melt(keys, [*_MEASURES, "confidence"], "measure", "value")
+    return summarise(long, [*keys, "measure"], "value")
 
 
 def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
@@ -74,13 +72,14 @@ def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
     models = list(dict.fromkeys(made["model"]))
     present = set(zip(made["way"], made["step"], strict=True))
     places = [(way, step) for way in WAYS for step in _SHARPENED if (way, step) in present]
-    figure = Figure(figsize=(12, 0.5 * len(places) + 2.0 + 0.22 * len(models)), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure = style.make_figure(12, 0.5 * len(places) + 2.0 + 0.22 * len(models), title)
     panels = figure.subplots(1, len(_MEASURES), sharey=True)
     for axes, (measure, label) in zip(panels, _MEASURES.items(), strict=True):
         for index, model in enumerate(models):
-            of_model = made[made["model"] == model]
-            _plot_model(axes, of_model, measure, places, index, len(models))
+            # Models stand one above the other within a method's row.
+            offset = 0.5 * ((index + 0.5) / len(models) - 0.5)
+            heights = {place: row + offset for row, place in enumerate(places)}
+            _plot_model(axes, made[made["model"] == model], measure, heights, index)
         real = overall.loc[overall["way"] == TEST_IMAGES, measure].mean()
         axes.axvline(real, color="0.35", linestyle="--", linewidth=1)
         axes.set_xlabel(label)
@@ -98,25 +97,12 @@ def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
 
 
 def _plot_model(
-    axes: Axes, table: pd.DataFrame, measure: str, places: list[tuple[str, int]], index: int, n_models: int
+    axes: Axes, runs: pd.DataFrame, measure: str, heights: Mapping[tuple[str, int], float], index: int
 ) -> None:
-    """One model's runs, means and standard deviations; those of other models stand above or below in a row."""
-    options = style.choose_line_style(index)
-    offset = 0.5 * ((index + 0.5) / n_models - 0.5)
-    rows = {place: number + offset for number, place in enumerate(places)}
-    heights = [rows[place] for place in zip(table["way"], table["step"], strict=True)]
-    axes.plot(
-        table[measure], heights, options["marker"], color=options["color"], alpha=0.35, markersize=4, linestyle="none"
-    )
-    means = summarise(table, ["way", "step"], measure)
-    axes.errorbar(
-        means["mean"],
-        [rows[place] for place in zip(means["way"], means["step"], strict=True)],
-        xerr=means["std"].fillna(0),
-        color=options["color"],
-        marker=options["marker"],
-        markersize=6,
-        markerfacecolor="white",
-        linestyle="none",
-        capsize=3,
-    )
+    """Plot one model's runs, means and standard deviations at the heights of their methods and steps."""
+    look = style.choose_line_style(index) | {"linestyle": "none"}
+    places = [heights[place] for place in zip(runs["way"], runs["step"], strict=True)]
+    axes.plot(runs[measure], places, **look, alpha=0.35, markersize=4)
+    means = summarise(runs.assign(place=places), ["place"], measure)
+    look |= {"markersize": 6, "markerfacecolor": "white", "capsize": 3}
+    axes.errorbar(means["mean"], means["place"], xerr=means["std"].fillna(0), **look)

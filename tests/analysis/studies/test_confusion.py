@@ -2,25 +2,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.matrices import Confusion
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.studies.confusion import build_fractions, list_pairs, plot_confusions
-from mnist_flow.analysis.studies.noise_layer import build_predictions, plot_predictions, summarise_predictions
+from mnist_flow.analysis.studies.noise_layer import count_predictions, plot_predictions, summarise_predictions
 
 # Not in the alphabet's order; classes of different sizes; nothing about the matrix is symmetric.
 CLASSES = ("shoe", "coat", "bag")
 COUNTS = {"a": [[8, 2, 0], [1, 4, 0], [0, 0, 2]], "b": [[6, 4, 0], [0, 5, 0], [1, 0, 1]]}
 
 
-@pytest.fixture
-def confusions() -> dict[str, Confusion]:
-    return {run_id: Confusion(np.array(counts), CLASSES) for run_id, counts in COUNTS.items()}
+def list_cells(matrices: dict[str, list[list[int]]], classes: tuple[int | str, ...]) -> pd.DataFrame:
+    """A row a run and cell of its matrix, as `fetch_confusions` gives them."""
+    cells = [
+        ("one", run_id, true, predicted, count)
+        for run_id, matrix in matrices.items()
+        for true, row in zip(classes, matrix, strict=True)
+        for predicted, count in zip(classes, row, strict=True)
+    ]
+    return pd.DataFrame(cells, columns=["panel", "run_id", "true", "predicted", "count"])
 
 
 @pytest.fixture
-def summary(confusions) -> pd.DataFrame:
-    panels, run_ids = pd.Series(["one"] * 3), pd.Series(["a", "none", "b"])
-    return summarise(build_fractions(panels, run_ids, confusions), ["panel", "true", "predicted"], "fraction")
+def cells() -> pd.DataFrame:
+    return list_cells(COUNTS, CLASSES)
+
+
+@pytest.fixture
+def summary(cells) -> pd.DataFrame:
+    return summarise(build_fractions(cells), ["panel", "true", "predicted"], "fraction")
 
 
 def test_fractions_are_of_the_true_class(summary):
@@ -55,12 +64,12 @@ def test_the_matrix_has_true_classes_as_rows_and_its_colours_end_at_the_largest_
     assert bar.get_ylabel().startswith("share of the true class's images in %")
 
 
-def test_predictions_are_counted_by_class(confusions):
-    predictions = build_predictions(pd.Series(["one", "one"]), pd.Series(["a", "b"]), confusions)
+def test_predictions_are_counted_by_class(cells):
+    predictions = count_predictions(cells)
     assert predictions["digit"].tolist() == [*CLASSES, *CLASSES]
     np.testing.assert_allclose(predictions["fraction"], np.array([9, 6, 2, 7, 9, 1]) / 17)
     np.testing.assert_allclose(predictions["true_fraction"], np.array([10, 5, 2] * 2) / 17)
-    axes = plot_predictions(predictions, "title").axes[0]
+    axes = plot_predictions(predictions, summarise_predictions(predictions), "title").axes[0]
     np.testing.assert_allclose([bar.get_height() for bar in axes.patches[:3]], np.array([8, 7.5, 1.5]) / 17)
     (points,) = [line for line in axes.lines if line.get_label() == "one run"]
     assert points.get_xdata().tolist() == [0, 1, 2] * 2
@@ -70,8 +79,8 @@ def test_predictions_are_counted_by_class(confusions):
 
 
 def test_runs_that_predict_one_class_only_are_counted():
-    stuck = {run_id: Confusion(np.array([[0, 3], [0, 2]]), (3, 8)) for run_id in "ab"}
-    stuck["c"] = Confusion(np.array([[3, 0], [0, 2]]), (3, 8))
-    predictions = build_predictions(pd.Series(["one"] * 3), pd.Series(list("abc")), stuck)
-    assert summarise_predictions(predictions)[["digit", "only_answer"]].to_numpy().tolist() == [[3, 0], [8, 2]]
-    assert plot_predictions(predictions, "title").axes[0].get_title() == "one\nn = 3, 2 of them answer only 8"
+    stuck = [[0, 3], [0, 2]]
+    predictions = count_predictions(list_cells({"a": stuck, "b": stuck, "c": [[3, 0], [0, 2]]}, (3, 8)))
+    summary = summarise_predictions(predictions)
+    assert summary[["digit", "only_answer"]].to_numpy().tolist() == [[3, 0], [8, 2]]
+    assert plot_predictions(predictions, summary, "title").axes[0].get_title() == "one\nn = 3, 2 of them answer only 8"

@@ -2,21 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.query import StudyRuns, build_published
-from mnist_flow.analysis.studies.shift import (
-    PublishedPoint,
-    compare_models,
-    find_published,
-    plot_shift,
-    summarise_shifts,
-)
+from mnist_flow.analysis.query import build_published
+from mnist_flow.analysis.statistics import compare_paired, summarise
+from mnist_flow.analysis.studies.shift import CONDITION, plot_shift, repeat_unmoved, select_shifted
 from mnist_flow.metrics.robustness import list_shifts
 
 SEEDS = {"cnn_45_60": 3, "mlp_100": 2}
 SPREAD = ["mean", "std", "sem", "ci_low", "ci_high", "min", "max"]
-PUBLISHED = (
-    PublishedPoint("000-4B", "cnn_45_60", "wrap", "right", 3, 0.901),
-    PublishedPoint("000-4B", "mlp_100", "wrap", "right", 3, 0.571),
+PUBLISHED = pd.DataFrame(
+    [("000-4B", "cnn_45_60", "wrap", "right", 3.0, 0.901), ("000-4B", "mlp_100", "wrap", "right", 3.0, 0.571)],
+    columns=["row", "model", *CONDITION, "accuracy"],
 )
 
 
@@ -39,7 +34,15 @@ def tables() -> pd.DataFrame:
 
 def plot(tables: pd.DataFrame, **options):
     given = {"published": PUBLISHED, "directions": ["right", "left", "up", "down"], "title": "Shifts", **options}
-    return plot_shift(tables, summarise_shifts(tables), **given)
+    return plot_shift(repeat_unmoved(tables), **given)
+
+
+def summarise_shifts(tables: pd.DataFrame) -> pd.DataFrame:
+    return summarise(repeat_unmoved(tables), ["model", *CONDITION], "accuracy")
+
+
+def compare_models(tables: pd.DataFrame, reference: str | None) -> pd.DataFrame:
+    return compare_paired(repeat_unmoved(tables), CONDITION, "model", reference, "accuracy")
 
 
 def test_summary_against_literals(tables):
@@ -97,7 +100,7 @@ def test_figure_has_a_panel_for_each_fill_and_direction_measured(tables):
 
 
 def test_each_panel_shows_every_run_and_the_means(tables):
-    for axes in plot(tables, published=()).axes:
+    for axes in plot(tables, published=PUBLISHED.head(0)).axes:
         points = [line for line in axes.lines if line.get_linestyle() == "None" and line.get_alpha() == 0.3]
         assert [len(line.get_xdata()) for line in points] == [3 * 3, 2 * 3]
         means = [container.lines[0] for container in axes.containers]
@@ -109,7 +112,7 @@ def test_each_panel_shows_every_run_and_the_means(tables):
 
 def test_the_published_values_are_those_of_the_presets():
     table = pd.DataFrame({"experiment": ["cnn_45_60", "mlp_100", "lenet5"], "data.name": "mnist"})
-    assert find_published(StudyRuns(table, build_published(table), [])) == list(PUBLISHED)
+    pd.testing.assert_frame_equal(select_shifted(build_published(table)), PUBLISHED)
 
 
 def list_stars(figure) -> list[list[tuple[float, float]]]:
