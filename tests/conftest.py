@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,11 +65,19 @@ def no_variables_of_other_tests() -> Iterator[None]:
     forget_tracking_variables()
 
 
+@cache
+def compose_once(config_name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Hydra takes a fifth of a second, and many tests begin with the same config."""
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        return compose(config_name, list(overrides))
+
+
 @pytest.fixture
 def compose_config() -> Callable[..., DictConfig]:
+    """Compose a config of conf/ with overrides; it is the test's own."""
+
     def compose_overrides(*overrides: str, config_name: str = "config") -> DictConfig:
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            return compose(config_name, list(overrides))
+        return copy.deepcopy(compose_once(config_name, overrides))
 
     return compose_overrides
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,14 +90,26 @@ LOSSES = {
 }
 
 
+@cache
+def compose_preset(name):
+    """With Hydra's own part, where the grid stands."""
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        return compose("config", [f"experiment={name}"], return_hydra_config=True)
+
+
+@pytest.fixture(scope="module")
+def published():
+    """What the presets say is published, all results in one list."""
+    return [result for name in list_presets() for result in load_preset(name).published.results]
+
+
 @pytest.mark.parametrize("name", list_presets())
 def test_a_preset_composes_and_its_published_settings_are_in_its_grid(name):
     preset = load_preset(name)
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        cfg = compose("config", [f"experiment={name}"], return_hydra_config=True)
-        grid = cfg.hydra.sweeper.params
-        with open_dict(cfg):
-            del cfg["hydra"]
+    cfg = copy.deepcopy(compose_preset(name))
+    grid = cfg.hydra.sweeper.params
+    with open_dict(cfg):
+        del cfg["hydra"]
     config = validate_config(cfg, TrainConfig)
     assert config.published == preset.published
     assert config.tracking.experiment_name == preset.experiment_name == name
@@ -125,23 +139,21 @@ def test_every_preset_belongs_to_one_part():
 
 
 @pytest.mark.parametrize("file", sorted(Path(CONF_DIR, "parts").glob("*.yaml")), ids=lambda file: file.stem)
-def test_a_part_is_on_the_list_and_has_templates(file):
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        config = validate_config(compose("reproduce"), ReproduceConfig)
+def test_a_part_is_on_the_list_and_has_templates(file, compose_config):
+    config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
     part = config.parts[file.stem]
     templates = Path(report.__file__).parent / "templates"
     for ending in ("md.j2", "html.j2"):
         assert (templates / f"{part.template or file.stem}.{ending}").is_file()
 
 
-def test_every_row_of_the_reports_has_a_preset():
-    rows = [result.row for name in list_presets() for result in load_preset(name).published.results]
-    assert set(rows) == set(ROWS.split())
+def test_every_row_of_the_reports_has_a_preset(published):
+    assert {result.row for result in published} == set(ROWS.split())
 
 
 @pytest.mark.parametrize("row", sorted(set(ROWS.split()) - {"003-2D'"}))
-def test_the_published_values_of_a_row(row):
-    results = [one for name in list_presets() for one in load_preset(name).published.results if one.row == row]
+def test_the_published_values_of_a_row(row, published):
+    results = [one for one in published if one.row == row]
     accuracies = [one for one in results if one.metric in ("test_accuracy", "shifted_accuracy")]
     losses = [one for one in results if one.metric in ("test_loss", "loss")]
     findings = [one for one in results if one.metric == "finding"]
@@ -153,11 +165,7 @@ def test_the_published_values_of_a_row(row):
 
 @pytest.mark.parametrize("name", [name for name in list_presets() if name.endswith("_holdout")])
 def test_a_twin_has_the_settings_of_its_study_and_ten_seeds(name):
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        study, twin = (
-            compose("config", [f"experiment={one}"], return_hydra_config=True).hydra.sweeper.params
-            for one in (name.removesuffix("_holdout"), name)
-        )
+    study, twin = (compose_preset(one).hydra.sweeper.params for one in (name.removesuffix("_holdout"), name))
     assert twin["seed"] == "range(10)"
     for key in study.keys() - {"seed"}:
         assert set(str(twin[key]).split(",")) >= set(str(study[key]).split(","))
