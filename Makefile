@@ -50,9 +50,9 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
 
 test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 3 -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, a killed sweep (about 8 minutes)
+test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, refused records (about 6 minutes)
 	$(BIN)/python -m pytest -m launchers
 
 test-slow: $(TEST_READY) ## all slow tests, those of test-launchers too: many kills, lost servers, clusters (about 40 minutes)

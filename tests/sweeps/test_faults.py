@@ -105,6 +105,8 @@ def test_a_killed_sweep_of_thirty_jobs_is_finished_by_the_same_command(tmp_path,
     kill_and_finish(tmp_path, 30, 100 + seed)
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_no_process_outlives_a_sweep_whose_main_process_was_killed(tmp_path):
     # Two jobs and three processes: the third has never had a job.
     pool = ("hydra/launcher=local_pool", "hydra.launcher.n_jobs=3", "tracking.experiment_name=kills")
@@ -161,6 +163,8 @@ def test_a_run_outlives_a_minute_without_its_server(tmp_path, mlflow_server):
     finish_through_an_outage(mlflow_server, tmp_path, seconds=60)
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_record_that_the_server_never_took_is_kept_and_delivered_exactly_once(tmp_path, mlflow_server, run_command):
     arguments = (*TRAIN, *QUICK, "epochs=300", "tracking.patience=1", "tracking.experiment_name=away")
     process = start(tmp_path, *arguments, MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -249,7 +253,14 @@ def small_disk(tmp_path):
         yield disk
 
 
-@pytest.mark.parametrize("what", ["checkpoints", "store", "temporary files"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("checkpoints", marks=[pytest.mark.slow, pytest.mark.launchers]),
+        "store",
+        pytest.param("temporary files", marks=[pytest.mark.slow, pytest.mark.launchers]),
+    ],
+)
 def test_a_full_disk_is_one_clear_line(tmp_path, small_disk, run_command, what):
     work = tmp_path / "work"
     work.mkdir()
@@ -269,6 +280,8 @@ def test_a_full_disk_is_one_clear_line(tmp_path, small_disk, run_command, what):
     assert expected in line
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_an_unwritable_artifact_store_keeps_the_record(tmp_path, run_command):
     arguments = (*TRAIN, *QUICK, "tracking.experiment_name=kills")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -288,6 +301,8 @@ def test_an_unwritable_artifact_store_keeps_the_record(tmp_path, run_command):
     assert {entry.path for entry in client.list_artifacts(run.info.run_id)} >= {"config", "curves", "predictions"}
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_sweep_whose_records_are_refused_ends_and_says_so(tmp_path, run_command):
     # A file where the folder of artifacts would be: refused to root as well.
     (tmp_path / "mlruns").write_text("")
