@@ -74,7 +74,7 @@ def time_ours(arguments: argparse.Namespace, barrier: Barrier) -> list[float]:
         load_info("mnist", arguments.data),
         Optimization(build_optimizer("sgd", 0.1)),
         TrainingSettings(arguments.epochs, batch_size=128, seed=0),
-        listeners=[Clock()],
+        listener=Clock(),
     )
     return ends
 

@@ -105,7 +105,7 @@ def fit(
         Optimization(optimizer or build_optimizer("sgd", schedule or 0.1), schedule, plateau),
         TrainingSettings(epochs, batch_size, seed, **settings),
         ImageChanges(corrupt, redraw, draw_transforms),
-        [Hearing(on_steps, on_epoch, on_state)],
+        Hearing(on_steps, on_epoch, on_state),
         resume_from,
     )
     return model, result

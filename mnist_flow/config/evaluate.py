@@ -11,11 +11,12 @@ from mnist_flow.config.section import Count, ExperimentName, OptionSection, Sect
 from mnist_flow.config.tracking import EvaluateTrackingConfig
 
 _MEASURES = "mnist_flow.evaluation.measures"
+_RunId = Annotated[str, Field(pattern=r"^\w+$")]
 
 
 class _PartnerKeys(Section):
     # Of a training run; None: chosen among the runs of experiment_name.
-    run_id: Annotated[str, Field(pattern=r"^\w+$")] | None
+    run_id: _RunId | None
     filter: str | None
     choose: Literal["same_seed", "best"]
 
@@ -37,7 +38,7 @@ class MeasureConfig(Section):
 
     @model_validator(mode="after")
     def check_lists(self) -> MeasureConfig:
-        chosen = self.list_chosen()
+        chosen: dict[str, OptionSection] = dict(self)
         if not chosen:
             raise ValueError(f"measure: nothing is chosen; choose from {' '.join(list_options(_MEASURES))}")
         for name, section in chosen.items():
@@ -45,10 +46,6 @@ class MeasureConfig(Section):
                 if isinstance(values, list) and any(value in values[:place] for place, value in enumerate(values)):
                     raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
         return self
-
-    def list_chosen(self) -> dict[str, OptionSection]:
-        """List the chosen measures by name."""
-        return dict(self)
 
 
 class MeasuredDataConfig(Section):
@@ -58,7 +55,7 @@ class MeasuredDataConfig(Section):
 class EvaluateConfig(Section):
     """What `evaluate` measures of which runs, and how."""
 
-    run_ids: list[Annotated[str, Field(pattern=r"^\w+$")]]
+    run_ids: list[_RunId]
     filter: str | None
     choose: Literal["all", "best"]
     resume: bool
@@ -70,8 +67,7 @@ class EvaluateConfig(Section):
 
     @model_validator(mode="after")
     def check_choice(self) -> EvaluateConfig:
-        if self.run_ids and self.filter is not None:
-            raise ValueError(f"filter={self.filter}: chooses among the runs of an experiment; leave out run_ids")
-        if self.run_ids and self.choose == "best":
-            raise ValueError("choose=best: chooses among the runs of an experiment; leave out run_ids")
+        for key, value, neutral in (("filter", self.filter, None), ("choose", self.choose, "all")):
+            if self.run_ids and value != neutral:
+                raise ValueError(f"{key}={value}: chooses among the runs of an experiment; leave out run_ids")
         return self

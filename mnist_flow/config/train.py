@@ -79,6 +79,19 @@ class NoiseSection(OptionSection):
         """Whether the noise differs from epoch to epoch."""
         return getattr(self, "redraw", True)
 
+    @property
+    def levels(self) -> tuple[float, float | None]:
+        """The highest noise level, and the lowest where images have each their own."""
+        key = self.level_key
+        return (0.0, None) if key is None else (getattr(self, key), getattr(self, f"min_{key}", None))
+
+    @model_validator(mode="after")
+    def check_levels(self) -> NoiseSection:
+        (highest, lowest), key = self.levels, self.level_key
+        if lowest is not None and lowest > highest:
+            raise ValueError(f"noise.min_{key}={lowest}: must be at most noise.{key}={highest}")
+        return self
+
 
 class AugmentationSection(OptionSection):
     """What all augmentations have."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_flow.data.arrays import FloatArray, IntArray
 
@@ -52,6 +54,21 @@ class DatasetInfo:
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+
+class Part(NamedTuple):
+    """Images and labels of the training or the test part, as published."""
+
+    images: NDArray[np.uint8]  # (n, height, width, channels)
+    labels: IntArray  # int64 (n,), 0 to n_classes - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Published(DatasetInfo):
+    """A data set in its bytes, which take a quarter of the memory of its floats."""
+
+    train: Part
+    test: Part
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,4 @@
-"""Load, check, scale and split the images of any data set.
-
-What a process has loaded stays in `CACHE`, within its bounds; a caller with a reason hands over a cache of its own.
-"""
+"""Load, check, scale and split the images of any data set."""
 
 from __future__ import annotations
 
@@ -14,47 +11,34 @@ import numpy as np
 
 from mnist_flow.config.options import find_option
 from mnist_flow.data.arrays import IntArray
-from mnist_flow.data.cache import DataCache, Part, Published
-from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, RawData, Splits
+from mnist_flow.data.cache import RecentValues
+from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Part, Published, RawData, Splits
 from mnist_flow.errors import DataError
 
-CACHE = DataCache()
+# By name, module and path, with the file's time and size.
+DATA_SETS = RecentValues[Published](2)
+# By the key of the data set and how it is split.
+SPLITS = RecentValues[Splits](1)
 
 
-def load_info(
-    name: str, path: str | None = None, module: str | None = None, *, cache: DataCache = CACHE
-) -> DatasetInfo:
+def load_info(name: str, path: str | None = None, module: str | None = None) -> DatasetInfo:
     """Load what there is to know of a data set, without scaling its images.
 
     Args:
         name: of an option of conf/data: mnist, digits, …
         path: the file it is read from; None leaves that to the data set.
         module: of a data set of the user's own.
-        cache: keeps the data set's bytes.
 
     Raises:
         ConfigError: there is no such data set.
         DataError: the data can't be had or is malformed; the message names every remedy.
     """
-    return _load(name, path, module, cache)[1]
+    return _load(name, path, module)[1]
 
 
-def load_data_set(
-    name: str, path: str | None = None, module: str | None = None, *, cache: DataCache = CACHE
-) -> DataSet:
-    """Load a data set and scale its images to 0 to 1.
-
-    Args:
-        name: of an option of conf/data: mnist, digits, …
-        path: the file it is read from; None leaves that to the data set.
-        module: of a data set of the user's own.
-        cache: keeps the data set's bytes; the scaled images are the caller's.
-
-    Raises:
-        ConfigError: there is no such data set.
-        DataError: the data can't be had or is malformed; the message names every remedy.
-    """
-    _, data = _load(name, path, module, cache)
+def load_data_set(name: str, path: str | None = None, module: str | None = None) -> DataSet:
+    """Load a data set, as `load_info` does, and scale its images to 0 to 1; they are the caller's."""
+    _, data = _load(name, path, module)
     info = data.name, data.source, data.digest, data.input_shape, data.class_names
     return DataSet(*info, _scale(data.train), _scale(data.test))
 
@@ -67,29 +51,26 @@ def load_splits(
     split_seed: int,
     scale: float = 1.0,
     module: str | None = None,
-    *,
-    cache: DataCache = CACHE,
 ) -> Splits:
-    """Load a data set and choose the validation images.
+    """Load a data set, as `load_info` does, and choose the validation images.
 
     Args:
-        name: of an option of conf/data: mnist, digits, …
-        path: the file it is read from; None leaves that to the data set.
+        name: see `load_info`.
+        path: see `load_info`.
         validation: `holdout` takes stratified training images out; `test` validates on the test set, which makes every
             choice made on it optimistic (the protocol of all five reports).
         holdout_size: images held out, with `holdout`.
         split_seed: seeds the choice, with `holdout`.
         scale: all pixels are multiplied by it, those of the test set included: 1/255 repeats the mistake of report
             003-2C.
-        module: of a data set of the user's own.
-        cache: keeps the splits for the next job of a sweep.
+        module: see `load_info`.
 
     Raises:
         ConfigError: there is no such data set.
         DataError: the data can't be had or is malformed, or its training part is too small for the hold-out.
     """
-    key, data = _load(name, path, module, cache)
-    return cache.get_splits(
+    key, data = _load(name, path, module)
+    return SPLITS.get(
         (key, validation, holdout_size, split_seed, scale),
         lambda: _make_splits(data, validation, holdout_size, split_seed, scale),
     )
@@ -158,11 +139,11 @@ def _scale(part: Part, factor: float = 1.0) -> Images:
     return Images(images, part.labels)
 
 
-def _load(name: str, path: str | None, module: str | None, cache: DataCache) -> tuple[Hashable, Published]:
-    """The key of a data set in a cache, and the data set."""
+def _load(name: str, path: str | None, module: str | None) -> tuple[Hashable, Published]:
+    """The key of a data set in `DATA_SETS`, and the data set."""
     load = find_option("mnist_flow.data.sets", name, module).load
     key = name, module, _identify_file(path)
-    return key, cache.get_published(key, lambda: _check(name, load(path)))
+    return key, DATA_SETS.get(key, lambda: _check(name, load(path)))
 
 
 def _identify_file(path: str | None) -> Hashable:

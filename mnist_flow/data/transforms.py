@@ -45,14 +45,12 @@ def shift_images(images: FloatArray, dx: int, dy: int, fill: Fill) -> FloatArray
     Raises:
         ValueError: the fill is neither.
     """
-    if fill == "wrap":
-        return np.roll(images, (dy, dx), axis=(1, 2))
-    if fill != "zero":
+    if fill not in ("wrap", "zero"):
         raise ValueError(f"fill={fill}: must be wrap or zero")
-    shifted = np.zeros_like(images)
-    to_rows, from_rows = _overlap(dy, images.shape[1])
-    to_columns, from_columns = _overlap(dx, images.shape[2])
-    shifted[:, to_rows, to_columns] = images[:, from_rows, from_columns]
+    shifted = np.roll(images, (dy, dx), axis=(1, 2))
+    if fill == "zero":
+        shifted[:, _came_around(dy)] = 0
+        shifted[:, :, _came_around(dx)] = 0
     return shifted
 
 
@@ -69,7 +67,6 @@ def rotate_images(images: FloatArray, degrees: float) -> FloatArray:
     return np.asarray(ndimage.rotate(images, degrees, axes=(1, 2), reshape=False, order=1, mode="constant"))
 
 
-def _overlap(offset: int, size: int) -> tuple[slice, slice]:
-    """Where the part of an axis lies that stays in the image: after the move, and before."""
-    offset = max(-size, min(offset, size))
-    return slice(max(offset, 0), size + min(offset, 0)), slice(max(-offset, 0), size + min(-offset, 0))
+def _came_around(offset: int) -> slice:
+    """The part of an axis that holds what left at the other end when the axis was rolled."""
+    return slice(None, offset) if offset >= 0 else slice(offset, None)

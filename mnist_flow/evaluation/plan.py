@@ -80,7 +80,7 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
         ConfigError: a measure asks for what the images don't have.
         TrackingError: the server does not answer, or a measure's partner is not there.
     """
-    measures = config.measure.list_chosen()
+    measures = dict(config.measure)
     data_sets = {name: _load_data(name, config.data.path) for name in {run.params["data.name"] for run in runs}}
     _check_measures(measures, data_sets)
     past = _fetch_past(config, {run.experiment_id for run in runs}) if config.resume else {}

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from mnist_flow.config.section import Activation, Count, ProperFraction, Section
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
-from mnist_flow.models.layers import class_probabilities, number_layers
+from mnist_flow.models.layers import HiddenLayer, build_dense_part, number_layers
 from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
 
@@ -64,14 +64,6 @@ class Block(NamedTuple):
     filters: Sequence[int]
     kernel_size: int
     pool_size: int
-    activation: str = "relu"  # a Keras name
-
-
-class HiddenLayer(NamedTuple):
-    """A dense layer, and the fraction of its outputs dropped in training."""
-
-    units: int
-    dropout: float = 0.0
     activation: str = "relu"  # a Keras name
 
 
@@ -151,11 +143,4 @@ def build_cnn(
         stack.append(pool(block.pool_size, name=f"pool_{number}"))
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
-    stack.append(keras.layers.Flatten(name="flatten"))
-    for number, (units, dropout, activation) in enumerate(hidden, start=1):
-        stack.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
-        if batch_normalization:
-            stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
-        if dropout > 0:
-            stack.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
-    return keras.Sequential([*stack, class_probabilities(n_classes)], name=name)
+    return keras.Sequential([*stack, *build_dense_part(hidden, n_classes, batch_normalization)], name=name)

@@ -1,13 +1,41 @@
-"""The output layer of all classifiers, and the names of hidden layers."""
+"""The dense part that all classifiers end with, and the names of hidden layers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from mnist_flow.runtime.lazy import keras
 
 
-def class_probabilities(n_classes: int) -> keras.Layer:
-    """The output layer: softmax over the classes, in float32 whatever the precision of the hidden layers."""
-    return keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="probabilities")
+class HiddenLayer(NamedTuple):
+    """A dense layer, and the fraction of its outputs dropped in training."""
+
+    units: int
+    dropout: float = 0.0
+    activation: str = "relu"  # a Keras name
+
+
+def build_dense_part(
+    hidden: Iterable[HiddenLayer], n_classes: int, batch_normalization: bool = False
+) -> list[keras.Layer]:
+    """Build a Flatten layer, Dense layers `dense_1`, `dense_2`, … and the softmax over the classes.
+
+    The output is float32 whatever the precision of the hidden layers.
+
+    Args:
+        hidden: the hidden layers.
+        n_classes: outputs.
+        batch_normalization: normalise after each hidden layer.
+    """
+    layers: list[keras.Layer] = [keras.layers.Flatten(name="flatten")]
+    for number, (units, dropout, activation) in enumerate(hidden, start=1):
+        layers.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
+        if batch_normalization:
+            layers.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
+        if dropout > 0:
+            layers.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
+    return [*layers, keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="probabilities")]
 
 
 def number_layers(kind: str, count: int) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from mnist_flow.config.section import Activation, Count, ProperFraction
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
-from mnist_flow.models.layers import class_probabilities, number_layers
+from mnist_flow.models.layers import HiddenLayer, build_dense_part, number_layers
 from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
 
@@ -57,11 +57,6 @@ def build_mlp(
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.
     """
-    stack: list[keras.Layer] = [keras.Input(input_shape, name="images"), keras.layers.Flatten(name="flatten")]
-    for number, units in enumerate(hidden_units, start=1):
-        stack.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
-        if batch_normalization:
-            stack.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
-        if dropout > 0:
-            stack.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
-    return keras.Sequential([*stack, class_probabilities(n_classes)], name=name)
+    hidden = [HiddenLayer(units, dropout, activation) for units in hidden_units]
+    layers = build_dense_part(hidden, n_classes, batch_normalization)
+    return keras.Sequential([keras.Input(input_shape, name="images"), *layers], name=name)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.models.inspection import limit_batch_size
-
-if TYPE_CHECKING:
-    import keras
+from mnist_flow.runtime.lazy import keras
 
 
 def predict(model: keras.Model, inputs: FloatArray | tuple[FloatArray, ...], batch_size: int = 1000) -> FloatArray:

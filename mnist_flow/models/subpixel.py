@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
+from pydantic import Field
+
+from mnist_flow.config.section import Activation, Count
+from mnist_flow.config.train import ModelSection, Task
 from mnist_flow.runtime.lazy import keras
+
+
+class HalvingConfig(ModelSection):
+    """What networks have that halve an image with each of `filters`, and double it back."""
+
+    task: ClassVar[Task] = "reconstruction"
+
+    filters: Annotated[list[Count], Field(min_length=1)]
+    kernel_size: Count
+    activation: Activation
+
+    def check_input(self, input_shape: tuple[int, int, int]) -> None:
+        halve_image(input_shape, self.filters)
 
 
 def halve_image(input_shape: tuple[int, int, int], filters: Sequence[int]) -> tuple[int, int]:

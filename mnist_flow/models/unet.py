@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
 
-from pydantic import Field
-
-from mnist_flow.config.section import Activation, Count
-from mnist_flow.config.train import ModelSection, Task
+from mnist_flow.config.section import Count
 from mnist_flow.data.dataset import DatasetInfo
-from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
+from mnist_flow.models.subpixel import HalvingConfig, build_pixel_shuffle, build_pixel_unshuffle, halve_image
 from mnist_flow.runtime.lazy import keras
 
 
-class Config(ModelSection):
-    task: ClassVar[Task] = "reconstruction"
-
-    filters: Annotated[list[Count], Field(min_length=1)]
+class Config(HalvingConfig):
     bottleneck_filters: Count
-    kernel_size: Count
-    activation: Activation
-
-    def check_input(self, input_shape: tuple[int, int, int]) -> None:
-        halve_image(input_shape, self.filters)
 
 
 def build(config: Config, info: DatasetInfo) -> keras.Model:

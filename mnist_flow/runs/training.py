@@ -61,7 +61,7 @@ def train_network(
             build_optimization(config, len(splits.train)),
             build_settings(config),
             build_changes(config, context.info),
-            [_Recorder(context, trained, run, checkpoints, progress)],
+            _Recorder(context, trained, run, checkpoints, progress),
             resume_from=state,
         )
 
@@ -96,7 +96,7 @@ def build_optimization(config: TrainConfig, n_images: int) -> Optimization:
     return Optimization(
         build_optimizer(optimizer.name, rate, config.training.ema_momentum, **optimizer.list_options()),
         schedule,
-        build_plateau(config.schedule, config.training.monitor),
+        build_plateau(config.schedule),
     )
 
 

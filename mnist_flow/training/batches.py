@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +16,6 @@ from mnist_flow.training.streams import build_noise_rng, build_transform_rng, dr
 
 # An epoch's (images done, running metrics) after each call into TensorFlow.
 Steps = Iterator[tuple[int, Mapping[str, float]]]
-
-
-class EpochTrainer(Protocol):
-    """Takes the gradient steps of an epoch."""
-
-    def train_epoch(self, epoch: int) -> Steps:
-        """Take the steps of an epoch, from 0, some at a time."""
 
 
 class SameImages:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import zipfile
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_flow.errors import BusyError, RunError, UserError
 from mnist_flow.training.state import TrainingState
-
-_FILE = re.compile(r"epoch-(\d+)\.npz")
 
 
 class CheckpointFolder:
@@ -45,9 +41,7 @@ class CheckpointFolder:
             raise _refuse(self.folder.parent, error.strerror) from error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._lock.release()
 
     def remove(self) -> None:
@@ -65,13 +59,7 @@ class CheckpointFolder:
             RunError: the disk is full, or the folder can't be written any more.
         """
         file = self.folder / f"epoch-{state.epoch}.npz"
-        record = {
-            "epoch": state.epoch,
-            "history": state.history,
-            "fit_seconds": state.fit_seconds,
-            "stopped": state.stopped,
-            "counters": state.counters,
-        }
+        record = {name: value for name, value in vars(state).items() if name != "arrays"}
         unfinished = file.with_suffix(".part")
         try:
             with unfinished.open("wb") as stream:
@@ -87,7 +75,8 @@ class CheckpointFolder:
 
     def load(self) -> TrainingState | None:
         """The last state, or None where there is none that can be read."""
-        for file in sorted(self.folder.glob("epoch-*.npz"), key=_epoch, reverse=True):
+        files = self.folder.glob("epoch-*.npz")
+        for file in sorted(files, key=lambda file: int(file.stem.removeprefix("epoch-")), reverse=True):
             try:
                 with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
                     record = json.loads(str(saved["record"]))
@@ -113,11 +102,6 @@ def check_writable(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise _refuse(folder, "read-only" if existing.is_dir() else "not a folder")
-
-
-def _epoch(file: Path) -> int:
-    match = _FILE.fullmatch(file.name)
-    return int(match[1]) if match else -1
 
 
 def _refuse(folder: Path, reason: str | None) -> UserError:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from mnist_flow.data.dataset import DatasetInfo, Images, Splits
 from mnist_flow.errors import DivergedError
 from mnist_flow.models.inspection import limit_batch_size
 from mnist_flow.runtime.lazy import keras, tf
-from mnist_flow.training.batches import ChangedImages, EpochTrainer, SameImages, build_batches, build_validation
+from mnist_flow.training.batches import ChangedImages, SameImages, build_batches, build_validation
 from mnist_flow.training.monitors import BestEpoch, EarlyStopping, Monitors
 from mnist_flow.training.objective import Objective
 from mnist_flow.training.optimizers import Optimization
-from mnist_flow.training.settings import ImageChanges, ListenerGroup, TrainingListener, TrainingResult, TrainingSettings
+from mnist_flow.training.settings import ImageChanges, TrainingListener, TrainingResult, TrainingSettings
 from mnist_flow.training.state import START, TrainingState, capture_state, restore_state
 from mnist_flow.training.streams import corrupt_once, seed_layers
 
@@ -32,7 +32,7 @@ def train_model(
     optimization: Optimization,
     settings: TrainingSettings,
     changes: ImageChanges | None = None,
-    listeners: Sequence[TrainingListener] = (),
+    listener: TrainingListener | None = None,
     resume_from: TrainingState | None = None,
 ) -> TrainingResult:
     """Train a network in place.
@@ -45,16 +45,22 @@ def train_model(
         optimization: optimizer and learning rate. With `use_ema` the averaged weights are validated and kept.
         settings: how long and how.
         changes: noise and augmentation of the training images; None: none.
-        listeners: are told of steps, epochs and states.
+        listener: is told of steps, epochs and states.
         resume_from: go on after this state instead of from the start; the result is the same bit for bit.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
         RunError: `resume_from` is the state of another network or optimizer.
     """
-    changes, before, told = changes or ImageChanges(), resume_from or START, ListenerGroup(listeners)
+    changes, before, told = changes or ImageChanges(), resume_from or START, listener or TrainingListener()
     learner, validate = _compile(model, objective, splits, info, optimization, settings, changes)
-    monitors = _build_monitors(settings, optimization)
+    patience = settings.early_stopping_patience
+    monitors = Monitors(
+        settings.monitor,
+        optimization.plateau,
+        None if patience is None else EarlyStopping(patience),
+        BestEpoch() if settings.keep_best_epoch else None,
+    )
     if resume_from is not None:
         restore_state(learner, monitors, resume_from)
     history = list(before.history)
@@ -120,16 +126,6 @@ def _compile(
     return learner, build_validation(learner, validation, limit_batch_size(model, settings.evaluation_batch_size))
 
 
-def _build_monitors(settings: TrainingSettings, optimization: Optimization) -> Monitors:
-    patience, monitor = settings.early_stopping_patience, settings.monitor
-    return Monitors(
-        monitor,
-        optimization.plateau,
-        None if patience is None else EarlyStopping(monitor, patience),
-        BestEpoch(monitor) if settings.keep_best_epoch else None,
-    )
-
-
 def _build_trainer(
     learner: keras.Model,
     objective: Objective,
@@ -138,7 +134,7 @@ def _build_trainer(
     settings: TrainingSettings,
     changes: ImageChanges,
     epochs: range,
-) -> EpochTrainer:
+) -> SameImages | ChangedImages:
     inputs, targets = train.images, objective.build_targets(train, n_classes)
     corrupt, draw_transforms = changes.corrupt, changes.draw_transforms
     if corrupt is not None and not changes.redraw:

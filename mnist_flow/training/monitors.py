@@ -5,43 +5,40 @@ Each is a small object with a state of its own, which `state_dict` gives as plai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mnist_flow.runtime.lazy import keras
 
 
-def is_higher_better(monitor: str) -> bool:
-    """Whether a monitored metric improves upwards: accuracies do, losses don't."""
-    return monitor.endswith("accuracy")
-
-
 @dataclass
 class _Monitor:
-    monitor: str
-    best: float = field(init=False)
+    # Names of the fields that make up the state.
+    _STATE: ClassVar[tuple[str, ...]] = ("best", "wait")
+
+    # None: no epoch so far.
+    best: float | None = field(init=False, default=None)
     wait: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
-        self.best = -math.inf if is_higher_better(self.monitor) else math.inf
-
-    def improves(self, value: float, by_more_than: float = 0.0) -> bool:
-        """Whether a value is better than the best so far."""
-        if is_higher_better(self.monitor):
+    def improves(self, monitor: str, value: float, by_more_than: float = 0.0) -> bool:
+        """Whether a value of a metric is better than the best so far: higher for accuracies, lower for losses."""
+        if self.best is None:
+            return True
+        if monitor.endswith("accuracy"):
             return value > self.best + by_more_than
         return value < self.best - by_more_than
 
     def state_dict(self) -> dict[str, Any]:
         """What it remembers."""
-        return {"best": self.best, "wait": self.wait}
+        return {name: getattr(self, name) for name in self._STATE}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Remember what another one did."""
-        self.best, self.wait = float(state["best"]), int(state["wait"])
+        for name in self._STATE:
+            setattr(self, name, state[name])
 
 
 @dataclass
@@ -56,9 +53,9 @@ class Plateau(_Monitor):
     min_learning_rate: float = 0.0
     min_delta: float = 1e-4
 
-    def update(self, value: float, learning_rate: float) -> float:
+    def update(self, monitor: str, value: float, learning_rate: float) -> float:
         """Take an epoch's value of the monitored metric and its learning rate; returns the rate of the next epoch."""
-        if self.improves(value, self.min_delta):
+        if self.improves(monitor, value, self.min_delta):
             self.best, self.wait = value, 0
             return learning_rate
         self.wait += 1
@@ -74,9 +71,9 @@ class EarlyStopping(_Monitor):
 
     patience: int
 
-    def update(self, value: float) -> bool:
+    def update(self, monitor: str, value: float) -> bool:
         """Take an epoch's value of the monitored metric; returns whether this epoch is the last."""
-        if self.improves(value):
+        if self.improves(monitor, value):
             self.best, self.wait = value, 0
             return False
         self.wait += 1
@@ -87,21 +84,16 @@ class EarlyStopping(_Monitor):
 class BestEpoch(_Monitor):
     """Keeps the weights of the best epoch so far; of equal epochs, the first."""
 
+    _STATE = ("best", "wait", "epoch")
+
     # From 1; 0: none so far.
     epoch: int = field(init=False, default=0)
     weights: list[np.ndarray] = field(init=False, default_factory=list, repr=False)
 
-    def update(self, value: float, epoch: int, learner: keras.Model) -> None:
+    def update(self, monitor: str, value: float, epoch: int, learner: keras.Model) -> None:
         """Take an epoch's value of the monitored metric, its number from 1, and the network."""
-        if self.improves(value):
+        if self.improves(monitor, value):
             self.best, self.epoch, self.weights = value, epoch, learner.get_weights()
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.epoch = int(state["epoch"])
 
 
 @dataclass
@@ -115,13 +107,13 @@ class Monitors:
 
     def update(self, epoch: int, metrics: Mapping[str, float], learner: keras.Model) -> bool:
         """Take an epoch, from 1: lower the learning rate, keep the weights; returns whether this epoch is the last."""
-        value = metrics[self.monitor]
+        watched = self.monitor, metrics[self.monitor]
         if self.plateau is not None:
             optimizer = learner.optimizer
-            optimizer.learning_rate = self.plateau.update(value, float(optimizer.learning_rate))
+            optimizer.learning_rate = self.plateau.update(*watched, float(optimizer.learning_rate))
         if self.best_epoch is not None:
-            self.best_epoch.update(value, epoch, learner)
-        return self.early_stopping is not None and self.early_stopping.update(value)
+            self.best_epoch.update(*watched, epoch, learner)
+        return self.early_stopping is not None and self.early_stopping.update(*watched)
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """What each of them remembers, but for the weights."""

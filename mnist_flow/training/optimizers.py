@@ -48,16 +48,10 @@ def build_schedule(
     return None if build is None else build(config, learning_rate, steps_per_epoch, epochs)
 
 
-def build_plateau(config: ScheduleSection, monitor: str) -> Plateau | None:
-    """Build what lowers the learning rate when the monitored metric stalls; None: nothing does.
-
-    Args:
-        config: one of conf/schedule.
-        monitor: val_loss or val_accuracy.
-    """
+def build_plateau(config: ScheduleSection) -> Plateau | None:
+    """Build what lowers the learning rate when the monitored metric stalls; None where the schedule does not."""
     build = getattr(find_module(config), "build_plateau", None)
-    plateau: Plateau | None = None if build is None else build(config, monitor)
-    return plateau
+    return None if build is None else build(config)
 
 
 def build_optimizer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -63,27 +63,6 @@ class TrainingListener:
 
     def on_state(self, state: TrainingState) -> None:
         """Receive what `train_model` can go on from, after `on_epoch`."""
-
-
-class ListenerGroup(TrainingListener):
-    """Tells several listeners what it is told, in their order."""
-
-    def __init__(self, listeners: Sequence[TrainingListener]) -> None:
-        self._listeners = listeners
-        self.keeps_states = any(listener.keeps_states for listener in listeners)
-
-    def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
-        for listener in self._listeners:
-            listener.on_steps(epoch, images_done, metrics)
-
-    def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        for listener in self._listeners:
-            listener.on_epoch(epoch, metrics)
-
-    def on_state(self, state: TrainingState) -> None:
-        for listener in self._listeners:
-            if listener.keeps_states:
-                listener.on_state(state)
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,7 @@ def test_bad_measures_are_told(compose_config, overrides, message):
 def test_measures_are_chosen_one_or_several(compose_config):
     for chosen in ("shift", "[shift,rotation]"):
         config = validate_config(compose_config(f"measure={chosen}", config_name="evaluate"), EvaluateConfig)
-        assert ",".join(config.measure.list_chosen()) == chosen.strip("[]")
+        assert ",".join(dict(config.measure)) == chosen.strip("[]")
 
 
 @pytest.mark.parametrize(

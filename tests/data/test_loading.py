@@ -12,9 +12,8 @@ import pytest
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.cache import DataCache
 from mnist_flow.data.dataset import DataSet, Images, Splits
-from mnist_flow.data.loading import load_data_set, load_info, load_splits
+from mnist_flow.data.loading import DATA_SETS, SPLITS, load_data_set, load_info, load_splits
 from mnist_flow.errors import DataError
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.identity import identify
@@ -223,12 +222,19 @@ def test_a_changed_file_is_read_again(tmp_path, arrays):
     assert after.digest != before.digest
 
 
-def test_a_cache_holds_two_data_sets_and_one_choice_of_splits(tmp_path, arrays):
+@pytest.fixture
+def empty_caches():
+    """What other tests have loaded takes no room."""
+    DATA_SETS.clear()
+    SPLITS.clear()
+
+
+@pytest.mark.usefixtures("empty_caches")
+def test_a_process_keeps_two_data_sets_and_one_choice_of_splits(tmp_path, arrays):
     paths = [str(save(tmp_path / f"{name}.npz", **arrays)) for name in "abc"]
-    cache = DataCache()
 
     def load(path: str, *split: object) -> object:
-        return load_splits("mnist", path, *split, cache=cache) if split else load_info("mnist", path, cache=cache)
+        return load_splits("mnist", path, *split) if split else load_info("mnist", path)
 
     first, second = load(paths[0]), load(paths[1])
     assert load(paths[0]) is first
@@ -245,15 +251,13 @@ def test_a_cache_holds_two_data_sets_and_one_choice_of_splits(tmp_path, arrays):
     assert load(paths[0], "test", 10, 0) is not splits
 
 
-def test_a_cache_can_be_cleared_and_another_shares_nothing(tmp_path, arrays):
+def test_what_is_kept_can_be_forgotten(tmp_path, arrays):
     path = str(save(tmp_path / "a.npz", **arrays))
-    cache = DataCache()
-    info, splits = load_info("mnist", path, cache=cache), load_splits("mnist", path, "test", 10, 0, cache=cache)
+    info, splits = load_info("mnist", path), load_splits("mnist", path, "test", 10, 0)
+    DATA_SETS.clear()
+    SPLITS.clear()
     assert load_info("mnist", path) is not info
     assert load_splits("mnist", path, "test", 10, 0) is not splits
-    cache.clear()
-    assert load_info("mnist", path, cache=cache) is not info
-    assert load_splits("mnist", path, "test", 10, 0, cache=cache) is not splits
 
 
 OWN = """

@@ -142,7 +142,7 @@ def describe_figure(figure) -> list:
 def measure(models, name: str, *overrides: str) -> dict[str, object]:
     """What a measure finds: comparable values by the names that the rows use."""
     settings = [f"measure.{name}.{override}" for override in (*BASE.get(name, []), *overrides)]
-    config = read_config(f"measure={name}", *settings).measure.list_chosen()[name]
+    config = dict(read_config(f"measure={name}", *settings).measure)[name]
     module = find_module(config)
     kinds = {"classification": "classifier", "reconstruction": "autoencoder"}
     loaded = {key: LoadedModel("id", key, model, 1.0, 100) for key, model in models.items()}

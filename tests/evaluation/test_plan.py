@@ -28,7 +28,7 @@ def read_config(*overrides: str) -> EvaluateConfig:
 
 def plan(name: str, *overrides: str, **partners: LoggedRun) -> Evaluation:
     config = read_config(f"measure={name}", *(f"measure.{name}.{one}" for one in overrides))
-    return Evaluation(RUN, DATA, name, config.measure.list_chosen()[name], partners)
+    return Evaluation(RUN, DATA, name, dict(config.measure)[name], partners)
 
 
 def test_logged_evaluations_stay_known():

@@ -8,7 +8,8 @@ from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.models import build_model
-from mnist_flow.models.cnn import Block, HiddenLayer, build_cnn
+from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.layers import HiddenLayer
 from support import MNIST
 
 LAYERS = {

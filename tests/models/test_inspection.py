@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 from mnist_flow.models.autoencoder import build_autoencoder
-from mnist_flow.models.cnn import Block, HiddenLayer, build_cnn
+from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.models.inspection import compute_activations, limit_batch_size, list_layers
+from mnist_flow.models.layers import HiddenLayer
 from mnist_flow.models.unet import build_unet
 
 build_classifier = partial(build_cnn, (28, 28, 1), 10)

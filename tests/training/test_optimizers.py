@@ -107,7 +107,7 @@ def test_a_plateau_lowers_the_learning_rate(train, validation, precision, minimu
         optimizer=build_optimizer("sgd", STILL),
         epochs=4,
         monitor="val_accuracy",
-        plateau=Plateau("val_accuracy", 0.5, 1, minimum * STILL),
+        plateau=Plateau(0.5, 1, minimum * STILL),
     )
     # Epoch 2 is the first without improvement, so that epoch 3 is the first that is slower.
     expected = [STILL, STILL, 0.5 * STILL, last * STILL]

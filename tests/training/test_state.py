@@ -49,7 +49,7 @@ def fit_resumable(case, resume_from=None):
     model = make_mlp([8], dropout=0.2, batch_normalization=True)
     cosine = {"warmup_epochs": 0.0, "final_fraction": 0.0}
     learning_rate = build_rate(schedule, rate, 4, EPOCHS, **cosine) if schedule == "cosine" else None
-    plateau = Plateau("val_accuracy", 0.5, 1) if schedule == "plateau" else None
+    plateau = Plateau(0.5, 1) if schedule == "plateau" else None
     states = []
     _, result = fit(
         load_digits(0, 100),

@@ -25,7 +25,7 @@ def choose_corruption(config: NoiseSection) -> Corrupt | None:
     if config.level_key is None:
         return None
     add: AddNoise = find_module(config).add_noise
-    level, lowest = _read_levels(config, config.level_key)
+    level, lowest = config.levels
     if lowest is None:
         return lambda images, rng: add(images, level, rng)
     return lambda images, rng: add(images, rng.uniform(lowest, level, len(images)).astype(np.float32), rng)
@@ -35,7 +35,7 @@ def describe_noise(config: NoiseSection) -> str:
     """Describe noise in a few words for a figure: `level 0.4`, `stddev 0 to 0.5`."""
     if config.level_key is None:
         return "no noise"
-    return describe_level(config.level_key, *_read_levels(config, config.level_key))
+    return describe_level(config.level_key, *config.levels)
 
 
 def describe_level(key: str, level: float, lowest: float | None) -> str:
@@ -48,8 +48,3 @@ def spread_level(level: float | FloatArray, images: FloatArray) -> FloatArray:
     """Turn a noise level, or one an image, into float32 that multiplies the images (n, …)."""
     level = np.asarray(level, dtype=np.float32)
     return level.reshape(-1, *[1] * (images.ndim - 1)) if level.ndim else level
-
-
-def _read_levels(config: NoiseSection, key: str) -> tuple[float, float | None]:
-    """The highest noise level of a config, and the lowest where images have each their own."""
-    return getattr(config, key), getattr(config, f"min_{key}", None)

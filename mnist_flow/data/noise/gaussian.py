@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from pydantic import model_validator
 
 from mnist_flow.config.section import NonNegative
 from mnist_flow.config.train import NoiseSection
@@ -19,12 +18,6 @@ class Config(NoiseSection):
     stddev: NonNegative
     min_stddev: NonNegative | None
     redraw: bool
-
-    @model_validator(mode="after")
-    def check_range(self) -> Config:
-        if self.min_stddev is not None and self.min_stddev > self.stddev:
-            raise ValueError(f"noise.min_stddev={self.min_stddev}: must be at most noise.stddev={self.stddev}")
-        return self
 
 
 def add_noise(images: FloatArray, stddev: float | FloatArray, rng: np.random.Generator) -> FloatArray:

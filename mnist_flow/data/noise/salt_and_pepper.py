@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from pydantic import model_validator
 
 from mnist_flow.config.section import Fraction
 from mnist_flow.config.train import NoiseSection
@@ -19,12 +18,6 @@ class Config(NoiseSection):
     level: Fraction
     min_level: Fraction | None
     redraw: bool
-
-    @model_validator(mode="after")
-    def check_range(self) -> Config:
-        if self.min_level is not None and self.min_level > self.level:
-            raise ValueError(f"noise.min_level={self.min_level}: must be at most noise.level={self.level}")
-        return self
 
 
 def add_noise(images: FloatArray, level: float | FloatArray, rng: np.random.Generator) -> FloatArray:

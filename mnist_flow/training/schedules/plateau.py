@@ -17,6 +17,6 @@ class Config(ScheduleSection):
     min_learning_rate: NonNegative
 
 
-def build_plateau(config: Config, monitor: str) -> Plateau:
+def build_plateau(config: Config) -> Plateau:
     """Build what lowers the learning rate when the monitored metric stalls."""
-    return Plateau(monitor, config.factor, config.patience, config.min_learning_rate)
+    return Plateau(config.factor, config.patience, config.min_learning_rate)
