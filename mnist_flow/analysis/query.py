@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import yaml
 from mnist_flow import tracking
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.config.analyze import AnalyzeConfig
+from mnist_flow.config.overrides import quote_argument, type_override
 from mnist_flow.config.presets import list_presets, load_preset
 from mnist_flow.errors import TrackingError
 from mnist_flow.jobs.tables import build_run_table
@@ -144,7 +144,7 @@ def _describe_absent(name: str, known: Mapping[str, str]) -> str:
     if name in list_presets():
         return f"experiment '{name}': no finished runs at {tracking.get_uri()}; make them: {load_preset(name).command}"
     meant = did_you_mean(name, sorted({*known, *list_presets()} - {name})).rstrip(".")
-    command = f"python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 tracking.experiment_name={name}"
+    command = f"python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 {type_override('tracking.experiment_name', name)}"
     return f"experiment '{name}': no finished runs at {tracking.get_uri()}{meant or ';'} make some: {command}"
 
 
@@ -184,5 +184,7 @@ def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> I
 def _describe_sweep_command(sweep: tracking.PastSweep) -> str:
     """The command that resumes a sweep, quoted for a shell."""
     ((_, text),) = tracking.fetch_texts([sweep.run_id], "sweep/overrides.yaml")
-    overrides = sweep.overrides if isinstance(text, TrackingError) else shlex.join(map(str, yaml.safe_load(text)))
+    if isinstance(text, TrackingError):
+        return f"python -m mnist_flow.train -m {sweep.overrides}"
+    overrides = " ".join(map(quote_argument, yaml.safe_load(text)))
     return f"python -m mnist_flow.train -m {overrides}"

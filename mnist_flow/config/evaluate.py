@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mnist_flow.config.options import Option, list_options
-from mnist_flow.config.section import Count, ExperimentName, OptionSection, Section
+from mnist_flow.config.section import Count, ExperimentName, FilePath, OptionSection, Section
 from mnist_flow.config.tracking import EvaluateTrackingConfig
 
 _MEASURES = "mnist_flow.evaluation.measures"
@@ -49,7 +49,7 @@ class MeasureConfig(Section):
 
 
 class MeasuredDataConfig(Section):
-    path: str | None
+    path: FilePath
 
 
 class EvaluateConfig(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.published import Published
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
@@ -54,4 +55,4 @@ def describe_remedy(experiment_name: str) -> str:
         preset = load_preset(name)
         if preset.experiment_name == experiment_name:
             return preset.command
-    return f"python -m mnist_flow.train -m 'seed=range(3)' tracking.experiment_name={experiment_name}"
+    return f"python -m mnist_flow.train -m 'seed=range(3)' {type_override('tracking.experiment_name', experiment_name)}"

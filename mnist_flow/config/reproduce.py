@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mnist_flow.config.overrides import write_override
 from mnist_flow.config.section import Section
 from mnist_flow.config.tracking import ServerConfig
 
@@ -29,7 +30,8 @@ class StudyStep(Section):
     @property
     def arguments(self) -> list[str]:
         """Of the analyze command."""
-        return [f"study={self.study}", *([f"tracking.experiment_name={self.experiment}"] if self.experiment else [])]
+        chosen = [write_override("tracking.experiment_name", self.experiment)] if self.experiment else []
+        return [f"study={self.study}", *chosen]
 
 
 class Part(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 # From 0 to below 1.
 ProperFraction = Annotated[float, Field(ge=0, lt=1)]
@@ -16,6 +16,8 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 ExperimentName = Annotated[str, Field(pattern=r"\S")]
+# A file; empty, as an environment variable may be, is none.
+FilePath = Annotated[str | None, BeforeValidator(lambda path: path or None)]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
 
 

@@ -14,6 +14,7 @@ from mnist_flow.config.options import Option
 from mnist_flow.config.published import Published
 from mnist_flow.config.section import (
     Count,
+    FilePath,
     Fraction,
     Name,
     NonNegative,
@@ -46,7 +47,7 @@ class DataSection(OptionSection):
     """What all data sets have."""
 
     name: Name
-    path: str | None
+    path: FilePath
     validation: Literal["holdout", "test"]
     holdout_size: Count
     split_seed: Seed

@@ -45,8 +45,7 @@ def choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
     if not runs:
         raise TrackingError(
             f"tracking.experiment_name={name}: no finished runs at {tracking.get_uri()}"
-            f"{_describe_filter(config.filter)}; make some: "
-            f"python -m mnist_flow.train -m 'seed=range(3)' tracking.experiment_name={name}"
+            f"{_describe_filter(config.filter)}; make some: {describe_remedy(name)}"
         )
     return (runs if config.choose == "all" else [min(runs, key=rank_run)]), troubles
 

@@ -16,6 +16,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.histories import fetch_texts
@@ -210,7 +211,7 @@ def _fetch_each_table(evaluations: Sequence[Run], measure: str) -> dict[str, pd.
             reason, measured = shorten(error.__cause__ or error), run.data.tags[names.MEASURED_RUN_TAG]
             troubles.append(
                 f"run {run_id}: its artifact {path} can't be had ({reason}); measure anew: "
-                f"python -m mnist_flow.evaluate measure={measure} 'run_ids=[{measured}]' resume=false"
+                f"python -m mnist_flow.evaluate measure={measure} {type_override('run_ids', [measured])} resume=false"
             )
     if not tables:
         raise TrackingError(f"no table of {len(evaluations)} evaluations can be had: {troubles[0]}")

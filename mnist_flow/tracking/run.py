@@ -19,6 +19,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Metric
 
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import RunError, UndeliveredError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
@@ -226,7 +227,7 @@ class TrackedRun:
             raise UndeliveredError(
                 f"run {self.run_id} is {status}, but tracking server {get_uri()}: {self._delivery.describe_trouble()}. "
                 f"Its record is kept in {kept}; deliver it: "
-                f"python -m mnist_flow.sync tracking.undelivered_dir={kept.parent}"
+                f"python -m mnist_flow.sync {type_override('tracking.undelivered_dir', str(kept.parent))}"
             )
 
     def _put(self, **operation: Any) -> None:

@@ -1,0 +1,60 @@
+"""Overrides as they are typed: a value in Hydra's grammar, and an argument in a shell's."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+
+def type_override(key: str, value: Any) -> str:
+    """Write an override as it is typed in a shell, so that the config gets this very value.
+
+    >>> type_override("tracking.experiment_name", "2024")
+    '"tracking.experiment_name=\\'2024\\'"'
+    """
+    return quote_argument(write_override(key, value))
+
+
+def write_override(key: str, value: Any) -> str:
+    """Write an override as Hydra reads it from an argument: text that it would read otherwise is put in quotes.
+
+    Args:
+        key: of the config.
+        value: text, a number, True, False, None, or a list or dict of these.
+    """
+    return f"{key}={_write_value(value)}"
+
+
+def quote_argument(argument: str) -> str:
+    """Quote an argument for a POSIX shell: in double quotes where it holds single ones, which is easier to read."""
+    if "'" in argument and not re.search(r"[$`\\!]", argument):
+        return '"{}"'.format(argument.replace('"', '\\"'))
+    return shlex.quote(argument)
+
+
+def _write_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_write_value(one) for one in value)}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_write_value(one)}' for key, one in value.items())}}}"
+    if isinstance(value, str):
+        if _is_read_as_text(value):
+            return value
+        quote = Quote.double if "'" in value and '"' not in value else Quote.single
+        # An interpolation is none behind a backslash.
+        return QuotedString(value.replace("${", r"\${"), quote).with_quotes()
+    return "null" if value is None else str(value).lower()
+
+
+def _is_read_as_text(text: str) -> bool:
+    """Whether Hydra reads this text, also in a list, as it is, and not as a number, a sweep, an interpolation, …"""
+    try:
+        read = OverridesParser.create().parse_override(f"key=[{text}]").value()
+    except HydraException:
+        return False
+    return read == [text] and "${" not in text

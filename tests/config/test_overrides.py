@@ -1,0 +1,48 @@
+"""Overrides as a shell takes them: what is shown is typed, and read back."""
+
+import shlex
+
+import pytest
+from omegaconf import OmegaConf
+
+from mnist_flow.config.overrides import type_override, write_override
+
+TEXTS = [
+    *("2024", "1e-4", "1_000", "-3", "0x10", "true", "False", "null", "None", "nan", "inf", "-inf", ""),
+    *("a,b", "a b", " a ", "a=b", "a#b", "~a", "~/x", "{a}", "{a:1}", "[a]", "(a)", "a:b", "a@b", "a%b", "+a", "!a"),
+    *("it's", 'say "no"', """both ' and \"""", "a`b", "$HOME", "${oc.env:HOME}", "$(ls)", "C:\\x\\", "a\\'b", "a;b&c"),
+    *("choice(1,2)", "range(3)", "glob(*)", "mlp*", "a|b", "ümlaut", "sqlite:///x.db", "params.`model.name` = 'mlp'"),
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("key", ["tracking.run_name", "+names"])
+def test_what_is_shown_can_be_typed_and_gives_the_text(compose_config, key, text):
+    value = [text, "plain"] if key == "+names" else text
+    (argument,) = shlex.split(type_override(key, value))
+    cfg = OmegaConf.to_container(compose_config(argument), resolve=True)
+    assert (cfg["names"] if key == "+names" else cfg["tracking"]["run_name"]) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        ("plain", "k=plain"),
+        ("two words", "'k=two words'"),
+        ("2024", "\"k='2024'\""),
+        ("it's", '"k=\\"it\'s\\""'),
+        (3, "k=3"),
+        (1e-5, "k=1e-05"),
+        (True, "k=true"),
+        (None, "k=null"),
+        (["a", "1", 2], "\"k=[a,'1',2]\""),
+        ({"a": "b,c"}, "\"k={a:'b,c'}\""),
+    ],
+)
+def test_values_are_quoted_only_where_they_must_be(value, typed):
+    assert type_override("k", value) == typed
+
+
+def test_hydra_is_given_no_quotes_of_a_shell():
+    assert write_override("k", "two words") == "k=two words"
+    assert write_override("k", "2024") == "k='2024'"
