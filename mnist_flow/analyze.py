@@ -1,12 +1,11 @@
 """Compare runs: ask the tracking server, draw, save and log. python -m mnist_flow.analyze --help."""
 
-import hydra
 from omegaconf import DictConfig
 
-from mnist_flow import CONF_DIR, cli
+from mnist_flow import cli
 
 
-@hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="analyze")
+@cli.command("analyze")
 def main(cfg: DictConfig) -> None:
     from mnist_flow.analysis.study import run_study
 

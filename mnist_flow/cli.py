@@ -14,19 +14,22 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.runtime.credentials import HidingStream
@@ -122,6 +125,27 @@ def _put_multirun_first() -> None:
     sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
 
 
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:
+    """Make a function the main function of a command, as `hydra.main` does, which a notebook may call as well.
+
+    There the arguments of the process are the kernel's own; they are left out, and a line says so.
+    """
+
+    def decorate(function: Callable[[DictConfig], Any]) -> Callable[..., Any]:
+        enter = hydra.main(version_base="1.3", config_path=CONF_DIR, config_name=config_name)(function)
+
+        @wraps(function)
+        def main(cfg: DictConfig | None = None) -> Any:
+            if cfg is None and "kernel_launcher" in Path(sys.argv[0]).name:
+                print(f"left out, because they are the notebook's own: {' '.join(sys.argv[1:])}", file=sys.stderr)
+                sys.argv[1:] = []
+            return enter(cfg)
+
+        return main
+
+    return decorate
+
+
 @contextmanager
 def job() -> Iterator[None]:
     """Around the work of one job, in whatever process it runs: SIGTERM ends it, and errors reach `run`."""
@@ -130,7 +154,7 @@ def job() -> Iterator[None]:
             yield
     except (*_BAD_INPUT, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         raise Aborted from error
 
@@ -196,8 +220,20 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; {remedy}"
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     if isinstance(error, OverrideParseException):
-        line = f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
+        return f"{error.override}: {line.split(' See https://')[0]}; {_suggest_quotes(error.override)}"
+    if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
+        key, value = ambiguous.groups()
+        meant = f"as a sweep: add -m, as a list: '{key}=[{value}]', as text: {type_override(key, value)}"
+        return f"{key}={value}: may be a sweep, a list or text; {meant}"
     return line
+
+
+def _suggest_quotes(override: str) -> str:
+    """How an override is typed that Hydra can't read."""
+    key, _, value = override.partition("=")
+    if not value or value.startswith(("[", "{")):
+        return "quote lists: 'model.hidden_units=[200,100]'"
+    return f"as text: {type_override(key, value)}"
 
 
 def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> str:

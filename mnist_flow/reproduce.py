@@ -2,13 +2,12 @@
 
 import sys
 
-import hydra
 from omegaconf import DictConfig
 
-from mnist_flow import CONF_DIR, cli
+from mnist_flow import cli
 
 
-@hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="reproduce")
+@cli.command("reproduce")
 def main(cfg: DictConfig) -> None:
     from mnist_flow.reproduction.orchestrator import run_reproduction
 

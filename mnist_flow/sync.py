@@ -1,12 +1,11 @@
 """Deliver the records of runs whose tracking server was away: python -m mnist_flow.sync --help."""
 
-import hydra
 from omegaconf import DictConfig
 
-from mnist_flow import CONF_DIR, cli
+from mnist_flow import cli
 
 
-@hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="sync")
+@cli.command("sync")
 def main(cfg: DictConfig) -> None:
     from mnist_flow.runs.undelivered import deliver_records
 

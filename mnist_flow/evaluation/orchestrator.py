@@ -16,6 +16,7 @@ from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measurement import Context, measure_all
 from mnist_flow.evaluation.plan import plan_evaluations
 from mnist_flow.evaluation.selection import choose_runs
+from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.terminal import print_evaluations, print_line
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
         UserError: bad config, a tracking server that does not answer, or no run that can be measured.
         RunError: some runs could not be measured; all others are.
     """
+    settle_variables()
     config = validate_config(cfg, EvaluateConfig)
 
     # MLflow takes seconds to import, so bad input is told before.

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 from mnist_flow import tracking
 from mnist_flow.analysis.selection import build_selection
 from mnist_flow.analysis.study import StudyResult, run_study
+from mnist_flow.config.overrides import quote_argument, write_override
 from mnist_flow.config.presets import Preset, load_preset
 from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig, StudyStep
 from mnist_flow.config.validation import validate_config
@@ -31,6 +32,7 @@ from mnist_flow.jobs.tables import build_run_table
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.reproduction.report import Page, write_report
 from mnist_flow.reproduction.results import compare_with_published
+from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.terminal import print_line, print_missing
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ def run_reproduction(cfg: DictConfig) -> None:
         UserError: bad config, data or tracking server.
         RunError: some steps failed; the results of the others are written.
     """
+    settle_variables()
     config = validate_config(cfg, ReproduceConfig)
     chosen = _choose_presets(config)
     own_run = tracking.adopt_project_run("analysis")
@@ -144,7 +147,7 @@ def _choose_presets(config: ReproduceConfig) -> dict[str, list[Preset]]:
 
 def _compose_studies(steps: Sequence[StudyStep], output_dir: str) -> dict[str, DictConfig]:
     """The configs of the studies, by the arguments of the analyze command."""
-    folder = f"output_dir='{Path(output_dir, 'results')}'"
+    folder = write_override("output_dir", str(Path(output_dir, "results")))
     return {" ".join(step.arguments): _compose("analyze", [*step.arguments, folder]) for step in steps}
 
 
@@ -153,7 +156,7 @@ def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list
     failures = []
     data = [text for text in overrides if text.startswith("data.path=")]
     for step in steps:
-        chosen = f"tracking.experiment_name={step.experiment}", f"measure=[{step.measure}]"
+        chosen = write_override("tracking.experiment_name", step.experiment), f"measure=[{step.measure}]"
         failures += _run_command("evaluate", *chosen, *step.overrides, *data)
     return failures
 
@@ -198,7 +201,7 @@ def _print_missing(states: Sequence[_State], n_workers: int | None) -> None:
 
 def _run_command(name: str, *arguments: str) -> list[str]:
     """Run a command of this package in a process of its own; returns what failed."""
-    print_line(f"python -m mnist_flow.{name} {' '.join(arguments)}")
+    print_line(f"python -m mnist_flow.{name} {' '.join(map(quote_argument, arguments))}")
     done = subprocess.run(
         [sys.executable, "-m", f"mnist_flow.{name}", *arguments],
         env={**os.environ, **tracking.list_variables()},

@@ -22,6 +22,7 @@ from mnist_flow.jobs.tables import read_results
 from mnist_flow.models import build_model
 from mnist_flow.runs.context import RunContext, read_invocation
 from mnist_flow.runtime.environment import count_cores
+from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.tasks import TrainedModel
@@ -47,6 +48,7 @@ def run_experiment(cfg: DictConfig) -> float:
         UserError: bad config, data or tracking server; no run is left in MLflow.
         RunError: the training diverged, and the run is marked FAILED; or the run's record could not be delivered.
     """
+    settle_variables()
     config = validate_config(cfg, TrainConfig)
     invocation = read_invocation()
     if config.replicates > 1 and not invocation.in_sweep:

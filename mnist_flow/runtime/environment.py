@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import psutil
 
+from mnist_flow.runtime.influences import list_recorded
+
 # Packages whose code the numbers of a run of each kind come from.
 _NUMERICAL_PACKAGES = {
     "train": ("data", "models", "training", "metrics", "tasks", "runs"),
@@ -31,7 +33,10 @@ def list_packages() -> list[str]:
 
 @lru_cache(maxsize=1)
 def describe_machine() -> dict[str, Any]:
-    """Describe Python, operating system, processor, number of cores, memory in GiB, and the command."""
+    """Describe Python, operating system, processor, memory in GiB, the command, and what may change last bits."""
+    # Imported here: what only plans needs no arrays.
+    import numpy as np
+
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -42,6 +47,9 @@ def describe_machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "thread_variables": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
+        # Beside the processor, the libraries that choose their code by it.
+        "variables": list_recorded(),
+        "instruction_sets": np.show_config(mode="dicts")["SIMD Extensions"]["found"],
     }
 
 

@@ -31,10 +31,12 @@ class SweepCallback(Callback):
         """
         # Imported here: Hydra makes this callback for single runs, too, which need nothing of a sweep.
         from mnist_flow.jobs.lookup import show_plan
+        from mnist_flow.runtime.influences import settle_variables
         from mnist_flow.sweeps.pool import start_fork_server
         from mnist_flow.sweeps.request import read_request
 
         with _aborting():
+            settle_variables()
             request = read_request(config)
             if request.base.plan:
                 show_plan(request.jobs, request.n_workers)

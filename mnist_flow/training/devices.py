@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import gc
+import logging
 from functools import lru_cache
 from typing import Any
 
-from mnist_flow.errors import RunError
+from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.runtime.lazy import keras, tf
 from mnist_flow.runtime.native_output import native_stderr_hidden
 
+log = logging.getLogger(__name__)
+
 
 def configure_tensorflow(threads: int) -> None:
-    """Set threads, determinism and GPU memory for this process.
+    """Set threads, determinism, GPU memory and all of Keras's settings for this process.
+
+    Where TensorFlow has worked in this process without a number of threads, as in a notebook, it keeps all cores; a
+    line of the log says so.
 
     Args:
         threads: TensorFlow's intra- and inter-op threads.
 
     Raises:
+        ConfigError: Keras runs with another backend here.
         RunError: this process already runs TensorFlow with another number of threads, fixed at its first operation.
     """
     with native_stderr_hidden():
         import tensorflow  # noqa: F401
+    _pin_settings()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -29,12 +37,36 @@ def configure_tensorflow(threads: int) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError as error:
         in_force = tf.config.threading.get_intra_op_parallelism_threads()
-        if in_force != threads:
+        if in_force == 0:
+            log.warning(
+                "training.threads=%d: TensorFlow has worked in this process before, and keeps a thread for each core; "
+                "results may differ in their last bits from those of a process of its own",
+                threads,
+            )
+        elif in_force != threads:
             raise RunError(
-                f"training.threads={threads}: this process already runs TensorFlow with {in_force or 'all'}, and keeps "
-                "them; start another process"
+                f"training.threads={threads}: this process already runs TensorFlow with {in_force}, and keeps them; "
+                f"start another process, or say training.threads={in_force}"
             ) from error
     tf.config.experimental.enable_op_determinism()
+
+
+def _pin_settings() -> None:
+    """Give Keras and TensorFlow the settings they have by themselves.
+
+    Keras's may come from its file of settings, or a program that runs in this process may have set them.
+    """
+    if keras.config.backend() != "tensorflow":
+        backend = keras.config.backend()
+        raise ConfigError(f"KERAS_BACKEND={backend}: this process runs Keras with it already; start another process")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
+    tf.config.run_functions_eagerly(False)
+    tf.config.optimizer.set_jit(False)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
 
 
 def describe_devices() -> dict[str, Any]:
