@@ -220,20 +220,15 @@ def _describe(error: BaseException | None, config_name: str) -> str:
         return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; {remedy}"
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {line.split(' See https://')[0]}; {_suggest_quotes(error.override)}"
+        key, _, value = str(error.override).partition("=")
+        if value and not value.startswith(("[", "{")):
+            return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
+        return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
     if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
         key, value = ambiguous.groups()
         meant = f"as a sweep: add -m, as a list: '{key}=[{value}]', as text: {type_override(key, value)}"
         return f"{key}={value}: may be a sweep, a list or text; {meant}"
     return line
-
-
-def _suggest_quotes(override: str) -> str:
-    """How an override is typed that Hydra can't read."""
-    key, _, value = override.partition("=")
-    if not value or value.startswith(("[", "{")):
-        return "quote lists: 'model.hidden_units=[200,100]'"
-    return f"as text: {type_override(key, value)}"
 
 
 def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> str:

@@ -55,7 +55,10 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
         (["-m", "data=digits", "reg=1e-5,-1"], "reg=-1: must be greater than or equal to 0"),
         (["-m", "data=digits", "tracking.experiment_name=a,b"], "don't sweep over tracking keys"),
         (["reg=[1"], "reg=[1: no viable alternative at input '[1'; quote lists"),
-        (["tracking.experiment_name=a#b"], "'#'; as text: \"tracking.experiment_name='a#b'\"\n"),
+        (
+            ["tracking.experiment_name=a#b"],
+            "a#b: Hydra can't read the value without quotes; as text: \"tracking.experiment_name='a#b'\"\n",
+        ),
         (["tracking.run_name=a,b"], "as a list: 'tracking.run_name=[a,b]', as text: \"tracking.run_name='a,b'\"\n"),
         (["data=digits", "data.path=x.npz"], "data.path=x.npz: belongs to data=mnist"),
         (["schedule=cosine", "schedule.warmup_epochs=10"], "must be less than epochs=10"),
