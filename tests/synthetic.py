@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import mlflow
 import numpy as np
 from hydra import compose, initialize_config_dir
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
@@ -90,7 +90,6 @@ class SyntheticSweep:
             run_id,
             metrics=points[:1000],
             params=[Param(key, str(value)) for key, value in all_params.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
         )
         if confusion is not None:
             record = {"rows": "true digit", "columns": "predicted digit", "counts": confusion.tolist()}

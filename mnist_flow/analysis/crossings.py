@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from mnist_flow.analysis.statistics import COLLAPSED_BELOW, compute_half_widths
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW, summarise
 
 _CHAIN = ["classifier", "denoiser"]
 
@@ -34,19 +34,13 @@ def find_crossings(chains: pd.DataFrame) -> pd.DataFrame:
         told = one[one["macro_recall_noisy"] > COLLAPSED_BELOW].sort_values("strength")
         crossing = find_crossing(told["strength"].to_numpy(dtype=float), told["gain"].to_numpy())
         seeds.append((classifier, denoiser, crossing, one.loc[one["strength"] == 0, "gain"].mean()))
-    by_chain = pd.DataFrame(seeds, columns=[*_CHAIN, "crossing", "change"]).groupby(_CHAIN, sort=False)
-    found = by_chain.agg(
-        n=("crossing", "size"),
-        crossed=("crossing", "count"),
-        crossing=("crossing", "mean"),
-        std=("crossing", "std"),
-        sem=("crossing", "sem"),
-        change_at_0=("change", "mean"),
-        change_std=("change", "std"),
-    ).reset_index()
-    half = compute_half_widths(found["sem"], found["crossed"])
-    columns = [*_CHAIN, "n", "crossed", "crossing", "std", "ci_low", "ci_high", "change_at_0", "change_std"]
-    return found.assign(ci_low=found["crossing"] - half, ci_high=found["crossing"] + half)[columns]
+    table = pd.DataFrame(seeds, columns=[*_CHAIN, "crossing", "change"])
+    found = summarise(table, _CHAIN, "crossing").rename(columns={"n": "crossed", "mean": "crossing"})
+    by_chain = table.groupby(_CHAIN, sort=False)["change"]
+    changes = by_chain.agg(n="size", change_at_0="mean", change_std="std").reset_index()
+    # A chain that none of its seeds crosses has no summary.
+    both = changes.merge(found, "left", on=_CHAIN).fillna({"crossed": 0}).astype({"crossed": int})
+    return both[[*_CHAIN, "n", "crossed", "crossing", "std", "ci_low", "ci_high", "change_at_0", "change_std"]]
 
 
 def find_crossing(levels: np.ndarray, gains: np.ndarray) -> float:

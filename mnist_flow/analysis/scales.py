@@ -72,8 +72,8 @@ def make_value_axes(
 
     Args:
         figure: to divide.
-        values: everything that is drawn, for the ranges.
-        metric: what they are.
+        values: of the metric, everything that is drawn.
+        metric: chooses the kind of range.
         lower_panel: whether there is one below.
 
     Returns:

@@ -85,15 +85,11 @@ def plot_trend(
         trend = _place_categories(trend, categories)
     runs, metric, published = trend.runs, trend.metric, trend.published
     with_baselines = style.has_baselines(runs, metric)
-    shown = [
-        runs[metric],
-        published["value"].astype(float),
-        pd.Series(list(style.BASELINES.values()) * with_baselines),
-    ]
     # One pair says nothing.
     has_panel = bool((trend.differences["n"] > 1).any())
     figure = style.make_figure(8.5, 7.2 if has_panel else 5.6, title)
-    values = pd.concat([part for part in shown if len(part)], ignore_index=True)
+    baselines = style.BASELINES.values() if with_baselines else ()
+    values = pd.Series([*runs[metric], *published["value"], *baselines], dtype=float)
     value_axes, lower = scales.make_value_axes(figure, values, metric, lower_panel=has_panel)
     settings = list(runs["setting"].unique())
     for axes in value_axes:

@@ -64,25 +64,24 @@ def list_shifts(max_pixels: int, directions: Sequence[str], fills: Sequence[Fill
     ]
 
 
-def list_gaussian(stddevs: Sequence[float], draws: int, seed: int) -> list[Condition]:
-    """List normal noise of each standard deviation, in each of several draws.
+def list_noise(add: AddNoise, column: str, levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
+    """List noise of each level, in each of several draws.
 
-    A draw is the same noise for every model and, scaled, for every standard deviation, so that differences between them
-    are not due to chance.
-
-    Returns:
-        Conditions with the columns stddev, draw.
-    """
-    return _list_noise(add_gaussian, "stddev", stddevs, draws, seed)
-
-
-def list_salt_and_pepper(levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
-    """List salt and pepper of each level, in each of several draws; a draw is the same for every model and level.
+    A draw is the same noise for every model and, scaled, for every level, so that differences between them are not due
+    to chance.
 
     Returns:
-        Conditions with the columns level, draw.
+        Conditions with the level in `column`, and the column draw.
     """
-    return _list_noise(add_salt_and_pepper, "level", levels, draws, seed)
+    return [
+        Condition({column: level, "draw": draw}, partial(_add_noise, add, level, (seed, draw)))
+        for level in levels
+        for draw in range(draws)
+    ]
+
+
+list_gaussian = partial(list_noise, add_gaussian, "stddev")
+list_salt_and_pepper = partial(list_noise, add_salt_and_pepper, "level")
 
 
 def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple[list[Condition], str]:
@@ -93,7 +92,7 @@ def list_noise_conditions(noise: NoiseSection, levels: Sequence[float]) -> tuple
     """
     if noise.level_key is None:
         return list_salt_and_pepper(levels, draws=1, seed=0), "level"
-    return _list_noise(find_module(noise).add_noise, noise.level_key, levels, 1, 0), noise.level_key
+    return list_noise(find_module(noise).add_noise, noise.level_key, levels, 1, 0), noise.level_key
 
 
 def list_rotations(degrees: Sequence[float]) -> list[Condition]:
@@ -126,14 +125,6 @@ def measure_conditions(
             for condition in conditions
         ]
     )
-
-
-def _list_noise(add: AddNoise, column: str, levels: Sequence[float], draws: int, seed: int) -> list[Condition]:
-    return [
-        Condition({column: level, "draw": draw}, partial(_add_noise, add, level, (seed, draw)))
-        for level in levels
-        for draw in range(draws)
-    ]
 
 
 def _add_noise(add: AddNoise, level: float, key: tuple[int, int], images: FloatArray) -> FloatArray:

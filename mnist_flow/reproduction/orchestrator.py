@@ -228,8 +228,7 @@ def _build_page(
         if runs.empty:
             comparisons += compare_with_published(state.preset, runs, runs)
             continue
-        for run_id in runs["run_id"]:
-            links[run_id] = tracking.build_run_link(str(state.experiment_id), run_id)
+        links |= {run_id: tracking.build_run_link(str(state.experiment_id), run_id) for run_id in runs["run_id"]}
         shifted = _fetch_shifted(state, runs)
         comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
         if not state.todo:

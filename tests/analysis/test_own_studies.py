@@ -43,30 +43,39 @@ FILES = {
 }
 
 
-@pytest.fixture
-def run(tmp_path, new_store, monkeypatch):
-    """Runs `analyze` where there are own studies, and a store with runs of three λ, two seeds and two batch sizes."""
-    for name, text in FILES.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    shutil.copy(new_store, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    sweep = SyntheticSweep(mlflow.MlflowClient(uri), "mine", ["data.validation=test"])
+@pytest.fixture(scope="module")
+def store_uri(tmp_path_factory, new_store) -> str:
+    """A store with runs of three λ, two seeds and two batch sizes."""
+    folder = tmp_path_factory.mktemp("mine")
+    shutil.copy(new_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = mlflow.MlflowClient(uri)
+    client.create_experiment("mine", artifact_location=str(folder / "artifacts"))
+    sweep = SyntheticSweep(client, "mine", ["data.validation=test"])
     for number, reg in enumerate((0.0, 1e-4, 1e-3)):
         for seed in (0, 1):
             for batch_size in (32, 64):
                 seconds = {"fit_seconds": 640 / batch_size + seed}
                 sweep.add(0.9 + number / 100 + seed / 1000, reg=reg, seed=seed, batch_size=batch_size, metrics=seconds)
     sweep.end()
+    return uri
+
+
+@pytest.fixture
+def run(tmp_path, store_uri, monkeypatch):
+    """Runs `analyze` where there are own studies, on the store."""
+    for name, text in FILES.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
 
     def analyze_own(*overrides: str) -> None:
         arguments = [
             "--config-dir",
             os.fspath(tmp_path / "conf"),
-            f"tracking.uri='{uri}'",
+            f"tracking.uri='{store_uri}'",
             "output_dir=out",
             *overrides,
         ]

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from mnist_flow import CONF_DIR
 from mnist_flow.analysis import study as story
@@ -80,16 +81,22 @@ def filled(tmp_path_factory, new_store) -> Path:
 
 @pytest.fixture
 def draw(filled, tmp_path, monkeypatch):
-    """Run a study with overrides and return its drawing, its result and the folder."""
+    """Run a study with overrides and return its drawing and its result.
+
+    The files of figures are empty without `render`, since rendering takes most of the time.
+    """
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{filled / 'mlflow.db'}")
     kept: list[Drawing] = []
     save = story.save_drawing
     monkeypatch.setattr(story, "save_drawing", lambda drawing, *rest: (kept.append(drawing), save(drawing, *rest))[1])
 
-    def run(*overrides: str):
+    def run(*overrides: str, render: bool = False):
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
             cfg = compose("analyze", [f"output_dir={tmp_path / 'out'}", *overrides])
-        result = run_study(cfg)
+        with monkeypatch.context() as patch:
+            if not render:
+                patch.setattr(Figure, "savefig", lambda _, file, **__: file.touch())
+            result = run_study(cfg)
         return kept[-1], result
 
     yield run
@@ -132,7 +139,7 @@ def test_bad_keys_of_a_study_are_told(compose_config, overrides, message):
 
 
 def test_regularization(draw, tmp_path, filled):
-    drawing, result = draw("study=regularization")
+    drawing, result = draw("study=regularization", render=True)
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == [f"regularization{end}" for end in (".csv", ".png", ".svg", "_differences.csv")]
     assert sorted(path.name for path in result.files) == written
@@ -224,7 +231,7 @@ def test_learning_rate(draw):
 
 
 def test_width(draw):
-    drawing, _ = draw("study=width")
+    drawing, _ = draw("study=width", render=True)
     figure, table = drawing.figures[""], drawing.tables[""]
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "100", "1000"]
@@ -242,7 +249,7 @@ def test_width_of_deeper_networks_is_an_error(draw):
 
 
 def test_noise_layer_shows_what_a_collapsed_run_answers(draw):
-    drawing, _ = draw("study=noise_layer")
+    drawing, _ = draw("study=noise_layer", render=True)
     assert set(drawing.figures) == {"", "predictions", "curves_accuracy", "curves_loss"}
     *_, last = [axes for axes in drawing.figures["predictions"].axes if axes.get_title()]
     assert last.get_title() == "noise_layer: noise.stddev=10.0\nn = 2, 2 of them answer only 8"
@@ -259,7 +266,7 @@ def test_runs_that_all_had_the_same_noise_have_no_axis_for_it(draw):
 
 
 def test_curves(draw):
-    drawing, _ = draw("study=curves", "study.experiments=[cnn_45_60,lenet5]")
+    drawing, _ = draw("study=curves", "study.experiments=[cnn_45_60,lenet5]", render=True)
     figure = drawing.figures["accuracy"]
     panels = {axes.get_title(): axes for axes in figure.axes}
     assert list(panels) == ["cnn_45_60 (n = 2)", "lenet5 (n = 2)"]
@@ -278,7 +285,7 @@ def test_curves(draw):
 
 
 def test_cnn(draw):
-    drawing, _ = draw("study=cnn")
+    drawing, _ = draw("study=cnn", render=True)
     table = drawing.tables[""]
     assert table["network"].tolist() == ["cnn_45_60", "lenet5"]
     np.testing.assert_allclose(table["mean"], [0.9905, 0.9905])
@@ -291,7 +298,7 @@ def test_cnn(draw):
 
 
 def test_confusion_goes_on_without_runs_that_have_no_matrix(draw, caplog):
-    drawing, _ = draw("study=confusion", "study.experiments=[cnn_45_60,lenet5]")
+    drawing, _ = draw("study=confusion", "study.experiments=[cnn_45_60,lenet5]", render=True)
     assert caplog.text.count("its artifact confusion_matrix/confusion_matrix.json can't be had") == 2
     pairs = drawing.tables["pairs"]
     assert pairs[["panel", "true", "predicted", "n"]].to_numpy().tolist() == [
@@ -311,7 +318,7 @@ def test_confusion_without_any_matrix_is_an_error(draw):
 
 
 def test_compare_categories(draw):
-    drawing, _ = draw("study=compare", "study.experiments=[cnn_45_60,lenet5]")
+    drawing, _ = draw("study=compare", "study.experiments=[cnn_45_60,lenet5]", render=True)
     axes = drawing.figures[""].axes[-1]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["cnn_45_60", "lenet5"]
     differences = drawing.tables["differences"]
@@ -351,7 +358,7 @@ def test_metrics_and_params_that_no_run_has_are_told_with_the_choices(draw, stud
 def test_the_same_data_gives_the_same_svg(draw, tmp_path):
     digests = set()
     for _ in range(2):
-        draw("study=learning_rate")
+        draw("study=learning_rate", render=True)
         digests.add(hashlib.sha256((tmp_path / "out/learning_rate.svg").read_bytes()).hexdigest())
     assert len(digests) == 1
 
@@ -371,7 +378,7 @@ def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
 
     monkeypatch.setattr("mnist_flow.tracking.fetch_tables", fetch)
     study = ("study=shift", "study.experiments=[lenet5,cnn_45_60]")
-    drawing, _ = draw(*study, "study.reference=lenet5")
+    drawing, _ = draw(*study, "study.reference=lenet5", render=True)
     assert drawing.figures[""].get_suptitle().endswith("\nmnist, test set used as validation: optimistic")
     assert list(dict.fromkeys(drawing.tables[""]["model"])) == ["lenet5", "cnn_45_60"]
     differences = pd.read_csv(tmp_path / "out/shift_differences.csv")

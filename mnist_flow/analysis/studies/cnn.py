@@ -27,8 +27,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     metric = choose_metric(runs.table, study.metric)
     table = runs.table.assign(network=label_panels(runs.table))
     summary = summarise_networks(table, metric)
-    published = select_published(runs.published, metric)
-    published = published.assign(network=published["experiment"])
+    published = select_published(runs.published, metric).rename(columns={"experiment": "network"})
     title = style.build_title("Convolutional networks", table)
     return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary}, metric)
 
@@ -52,14 +51,14 @@ def plot_networks(
     Args:
         table: one row a run: network and the metric.
         summary: from `summarise_networks`.
-        published: columns network, row, value.
+        published: columns network and value.
         metric: the column drawn.
         title: of the figure.
     """
     figure = style.make_figure(8.5, 0.62 * len(summary) + 2.2, title)
     axes = figure.subplots()
     places = {network: index for index, network in enumerate(summary["network"])}
-    printed = published[published["network"].isin(list(places))]
+    printed = published[published["network"].isin(places)]
     rows = range(len(summary))
     if style.is_accuracy(metric):
         binomial = summary["binomial_standard_error"]

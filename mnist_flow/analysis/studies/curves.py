@@ -67,14 +67,7 @@ def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str) -> Figure:
-    """Training and validation curves of accuracy or loss, a panel a setting.
-
-    Args:
-        curves: from `fetch_curves`.
-        runs: for the published values.
-        quantity: accuracy or loss.
-        title: of the figure.
-    """
+    """Plot the curves of `fetch_curves` that are of accuracy or of loss, a panel a setting, and what was published."""
     panels = list(dict.fromkeys(curves["panel"]))
     if len(panels) > _MAX_PANELS:
         log.warning("%d settings; the first %d are drawn, study.filter chooses others", len(panels), _MAX_PANELS)

@@ -70,23 +70,14 @@ def count_predictions(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Replicates to one row a panel and class, see `statistics.summarise`.
-
-    Beside it only_answer, the number of runs that hardly predict another.
-    """
+    """Summarise each panel and class, with only_answer: the number of runs that hardly predict another class."""
     keys = ["panel", "digit"]
     stuck = predictions.assign(only_answer=predictions["fraction"] > _ONE_CLASS).groupby(keys)["only_answer"].sum()
     return summarise(predictions, keys, "fraction").merge(stuck.reset_index(), on=keys)
 
 
 def plot_predictions(predictions: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
-    """A histogram of the predictions a panel: bars are means, points are runs, the line is how often classes occur.
-
-    Args:
-        predictions: from `count_predictions`.
-        summary: from `summarise_predictions`.
-        title: of the figure.
-    """
+    """A histogram of the predictions a panel: bars are means, points are runs, the line is how often classes occur."""
     panels = list(dict.fromkeys(predictions["panel"]))
     figure, all_axes = style.make_panels(len(panels), 4, (3.6, 3.0), 1.0, title)
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -123,6 +114,6 @@ def _plot_histogram(axes: Axes, predictions: pd.DataFrame, summary: pd.DataFrame
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel(f"{name} answered", fontsize=9)
     axes.set_ylabel("share of the answers", fontsize=9)
-    axes.set_xticks(places, [str(one) for one in classes], rotation=0 if name == "digit" else 90)
+    axes.set_xticks(places, classes, rotation=0 if name == "digit" else 90)
     axes.set_ylim(0, 1.12 * max(predictions["fraction"].max(), true.max()))
     axes.tick_params(labelsize=8)

@@ -59,14 +59,7 @@ def summarise_methods(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFr
 
 
 def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
-    """Methods from top to bottom in the reports' order, a panel a measure, real test images as a dashed line.
-
-    Every run is a point; means have ± one sample standard deviation.
-
-    Args:
-        tables: as `summarise_methods` takes them.
-        title: of the figure.
-    """
+    """Methods from top to bottom in the reports' order, a panel a measure, real test images as a dashed line."""
     overall = tables[tables["digit"] == ALL]
     made = overall[overall["way"] != TEST_IMAGES]
     models = list(dict.fromkeys(made["model"]))

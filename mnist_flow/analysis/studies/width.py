@@ -45,7 +45,7 @@ def read_units(table: pd.DataFrame) -> pd.Series:
         ConfigError: a network has another number of layers.
     """
     text = table.get(_PARAM, pd.Series("none", index=table.index)).astype(str)
-    units = text.str.extract(r"^\[(\d+)\]$")[0]
+    units = text.str.extract(r"^\[(\d+)\]$", expand=False)
     if units.isna().any():
         row = table[units.isna()].iloc[0]
         raise ConfigError(
@@ -64,7 +64,7 @@ def _name_parameters(figure: Figure, counts: pd.Series) -> None:
     above = figure.axes[0].secondary_xaxis("top")
     above.set_xticks(list(counts.index), [f"{count:,.0f}" for count in counts], rotation=35, ha="left", fontsize=8)
     above.set_xlabel("parameters", fontsize=9)
-    above.xaxis.set_minor_locator(NullLocator())
     below = figure.axes[-1].xaxis
-    below.set_minor_locator(NullLocator())
     below.set_ticks(list(counts.index), [f"{units:.0f}" for units in counts.index])
+    for axis in (above.xaxis, below):
+        axis.set_minor_locator(NullLocator())

@@ -1,13 +1,10 @@
 import math
 from functools import partial
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from mnist_flow import CONF_DIR
 from mnist_flow.analysis.crossings import find_crossings
 from mnist_flow.analysis.studies.denoising import (
     average_draws,
@@ -17,8 +14,6 @@ from mnist_flow.analysis.studies.denoising import (
     tabulate_levels,
 )
 from mnist_flow.errors import TrackingError
-from mnist_flow.evaluation.orchestrator import evaluate_runs
-from mnist_flow.runs.orchestrator import run_experiment
 
 LEVELS = [0.0, 0.25, 0.5, 0.75, 1.0]
 NOISY, DENOISED = [0.99, 0.95, 0.7, 0.3, 0.1], [0.98, 0.97, 0.9, 0.4, 0.1]
@@ -146,29 +141,6 @@ def test_the_quality_is_that_of_each_kind_of_image_and_an_infinite_psnr_is_not_d
 # From trained networks to the figures
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A store of its own: two classifiers of seeds 0 and 1 behind two denoisers of each seed."""
-    folder = tmp_path_factory.mktemp("denoising")
-    uri = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"
-    small = ["data=digits", "epochs=1", "evaluation.noise_levels=[0.4]", "evaluation.quality_images=5", uri]
-    short = ["measure.denoising.levels=[0.0,0.5]", "measure.denoising.draws=2", "measure.denoising.quality_images=5"]
-    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
-        patch.chdir(folder)
-        for name in ("autoencoder", "autoencoder_2d"):
-            chosen = [f"model={name}", "noise=salt_and_pepper", f"tracking.experiment_name={name}", "batch_size=32"]
-            for seed in (0, 1):
-                run_experiment(compose("config", [*small, *chosen, f"seed={seed}"]))
-        for seed in (0, 1):
-            chosen = ["model=mlp_100", "tracking.experiment_name=denoising", "batch_size=32"]
-            run_experiment(compose("config", [*small, *chosen, f"seed={seed}"]))
-        for name in ("autoencoder", "autoencoder_2d"):
-            chosen = ["measure=denoising", f"measure.denoising.denoiser.experiment_name={name}"]
-            evaluate_runs(compose("evaluate", [*chosen, *short, "tracking.experiment_name=denoising", uri]))
-    mlflow.set_tracking_uri(None)
-    return folder
-
-
 @pytest.fixture
 def draw(analyze):
     return partial(analyze, "study=denoising")
@@ -177,7 +149,7 @@ def draw(analyze):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_study_compares_both_denoisers(draw, tmp_path):
-    result = draw("study.experiments=[denoising]")
+    result = draw("study.experiments=[classifiers]")
     figures = ["denoising", "denoising_digits", "denoising_quality"]
     names = sorted(path.name for path in result.files)
     pictures = [f"denoising_pictures_{number}.png" for number in (1, 2)]
@@ -185,10 +157,10 @@ def test_the_study_compares_both_denoisers(draw, tmp_path):
     assert names == sorted([*(f"{one}{end}" for one in figures for end in (".png", ".svg")), *pictures, *tables])
     table = pd.read_csv(tmp_path / "denoising.csv")
     assert list(dict.fromkeys(table["curve"])) == [
-        "denoising: noisy images",
-        "denoising: 3×3 median filter",
-        "denoising: denoised by autoencoder, level 0.4",
-        "denoising: denoised by autoencoder_2d, level 0.4",
+        "classifiers: noisy images",
+        "classifiers: 3×3 median filter",
+        "classifiers: denoised by autoencoder, level 0.4",
+        "classifiers: denoised by autoencoder_2d, level 0.4",
     ]
     assert table["n"].tolist() == [2] * 8
     assert result.tables["crossings"]["denoiser"].tolist() == ["autoencoder, level 0.4", "autoencoder_2d, level 0.4"]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from mnist_flow import CONF_DIR, tracking
+from mnist_flow import tracking
 from mnist_flow.analysis.studies import feature_maps
 from mnist_flow.analysis.studies.feature_maps import arrange_maps, plot_feature_maps
-from mnist_flow.analysis.study import run_study
-from mnist_flow.evaluation.orchestrator import evaluate_runs
 from mnist_flow.models.activations import Activation
-from mnist_flow.runs.orchestrator import run_experiment
 
 IMAGE = np.linspace(0, 1, 784, dtype=np.float32).reshape(28, 28, 1)
 
@@ -81,9 +76,8 @@ def test_dropout_is_said_to_pass_all():
 
 
 @pytest.mark.slow
-def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    store = f"tracking.uri='sqlite:///{tmp_path / 'mlflow.db'}'"
+@pytest.mark.timeout(600)
+def test_the_study_draws_the_measured_run_of_the_lowest_seed(analyze, tmp_path, monkeypatch):
     drawn = {}
     plot_all = feature_maps.plot_feature_maps
 
@@ -92,27 +86,15 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypat
         return plot_all(image, activations, title)
 
     monkeypatch.setattr(feature_maps, "plot_feature_maps", keep)
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        for seed in (0, 2, 1):
-            blocks = ["model=cnn", "model.blocks=[{filters:[3],kernel_size:3,pool_size:4}]", "model.hidden_units=[]"]
-            blocks += ["model.hidden_dropout=[]", "model.convolution_dropout=0.2"]
-            run_experiment(compose("config", ["data=digits", *blocks, "epochs=1", f"seed={seed}", store]))
-        runs = tracking.fetch_runs([tracking.find_experiment("mnist_flow")])
-        ids = {run.params["seed"]: run.run_id for run in runs}
-        chosen = f"run_ids=[{ids['2']},{ids['1']}]"
-        for digits in ("[5]", "[7,3]"):
-            evaluate_runs(
-                compose("evaluate", ["measure=feature_maps", f"measure.feature_maps.digits={digits}", chosen, store])
-            )
-        drawing = ["study=feature_maps", "tracking.experiment_name=mnist_flow", "output_dir=figures", store]
-        result = run_study(compose("analyze", drawing))
-    mlflow.set_tracking_uri(None)
+    result = analyze("study=feature_maps", "tracking.experiment_name=classifiers")
     # The newest evaluation counts; pictures of digits are not drawn as SVG.
     assert sorted(path.name for path in result.files) == [
-        f"feature_maps-mnist_flow{end}" for end in (".csv", "_3.png", "_7.png")
+        f"feature_maps-classifiers{end}" for end in (".csv", "_3.png", "_7.png")
     ]
+    runs = tracking.fetch_runs([tracking.find_experiment("classifiers")])
+    (run_id,) = [run.run_id for run in runs if run.params["seed"] == "1"]
     assert [title.splitlines()[:2] for title in drawn] == [
-        [f"mnist_flow, seed 1, run {ids['1']}:", f"what each layer gives for the first test image of a {digit}"]
+        [f"classifiers, seed 1, run {run_id}:", f"what each layer gives for the first test image of a {digit}"]
         for digit in (7, 3)
     ]
     seven, three = drawn.values()
@@ -120,6 +102,6 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(tmp_path, monkeypat
     assert [one.layer for one in seven] == layers
     assert [one.output.shape for one in three] == [(26, 26, 3), (6, 6, 3), (6, 6, 3), (108,), (10,)]
     assert not np.array_equal(seven[0].output, three[0].output)
-    table = pd.read_csv(tmp_path / "figures" / "feature_maps-mnist_flow.csv")
+    table = pd.read_csv(tmp_path / "feature_maps-classifiers.csv")
     assert table["layer"].tolist() == layers
     assert set(table["images"]) == {2}

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from matplotlib.colors import to_hex
 
-from mnist_flow import CONF_DIR
 from mnist_flow.analysis.studies import latent
 from mnist_flow.analysis.studies.latent import CLASS_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
 from mnist_flow.errors import TrackingError
-from mnist_flow.evaluation.orchestrator import evaluate_runs
-from mnist_flow.runs.orchestrator import run_experiment
-
-RUNS = [("autoencoder_2d", 1), ("autoencoder_2d", 0), ("autoencoder", 0)]
 
 
 def make_summary(std: float, n: int) -> pd.DataFrame:
@@ -98,32 +91,13 @@ def test_labels_are_pushed_apart_along_their_line():
     assert np.linalg.norm(same[0] - same[1]) == pytest.approx(0.04)
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A store of its own with three runs, all measured; not shared, so that no other test sees a run more."""
-    folder = tmp_path_factory.mktemp("latent")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
-        patch.chdir(folder)
-        for model, seed in RUNS:
-            short = ["data=digits", f"model={model}", "noise=salt_and_pepper", "epochs=1", f"seed={seed}"]
-            short += ["evaluation.noise_levels=[0.4]", "evaluation.quality_images=10"]
-            run_experiment(compose("config", [*short, f"tracking.experiment_name={model}", f"tracking.uri='{uri}'"]))
-        before = f"tracking.uri='{uri}'"
-        for model in ("autoencoder_2d", "autoencoder"):
-            evaluate_runs(
-                compose("evaluate", ["measure=latent", f"tracking.experiment_name={model}", before]),
-            )
-    mlflow.set_tracking_uri(None)
-    return folder
-
-
 @pytest.fixture
 def draw(analyze):
     return lambda *overrides: sorted(path.name for path in analyze(*overrides).files)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monkeypatch):
     drawn = []
     plot = latent.plot_latent
