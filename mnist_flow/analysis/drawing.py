@@ -37,23 +37,22 @@ def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:
         UserError: the folder can't be written.
     """
 
-    def place(what: str, ending: str) -> Path:
-        return folder / f"{name}{'_' if what else ''}{what}{ending}"
+    files: list[Path] = []
 
-    files = []
+    def add_file(what: str, ending: str) -> Path:
+        files.append(folder / f"{name}{'_' if what else ''}{what}{ending}")
+        return files[-1]
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for what, figure in drawing.figures.items():
-            figure.savefig(place(what, ".png"), dpi=_PNG_DPI)
+            figure.savefig(add_file(what, ".png"), dpi=_PNG_DPI)
             with mpl.rc_context({"svg.hashsalt": "mnist_flow"}):
-                figure.savefig(place(what, ".svg"), metadata={"Date": None}, dpi=_SVG_DPI)
-            files += [place(what, ".png"), place(what, ".svg")]
+                figure.savefig(add_file(what, ".svg"), metadata={"Date": None}, dpi=_SVG_DPI)
         for what, figure in drawing.pictures.items():
-            figure.savefig(place(what, ".png"), dpi=_PNG_DPI)
-            files.append(place(what, ".png"))
+            figure.savefig(add_file(what, ".png"), dpi=_PNG_DPI)
         for what, table in drawing.tables.items():
-            table.to_csv(place(what, ".csv"), index=False)
-            files.append(place(what, ".csv"))
+            table.to_csv(add_file(what, ".csv"), index=False)
     except OSError as error:
         raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
     return files

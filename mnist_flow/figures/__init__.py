@@ -1,6 +1,7 @@
 """Figures of one run: arrays in, a matplotlib Figure out. Nothing is shown, saved or set globally."""
 
 from mnist_flow.figures.confusion import plot_confusion_matrix as plot_confusion_matrix
+from mnist_flow.figures.confusion import plot_matrix as plot_matrix
 from mnist_flow.figures.curves import TRAINING_COLOR as TRAINING_COLOR
 from mnist_flow.figures.curves import VALIDATION_COLOR as VALIDATION_COLOR
 from mnist_flow.figures.curves import plot_epoch_curves as plot_epoch_curves

@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,19 +182,17 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN
 
 def _print_missing(states: Sequence[_State], n_workers: int | None) -> None:
     past = [one.run for state in states for one in state.planned if one.run is not None]
-    rows = []
-    for state in states:
-        counts = Counter(one.state for one in state.planned)
-        rows.append(
-            {
-                "experiment": state.preset.name,
-                "jobs": len(state.planned),
-                "done": counts["finished"],
-                "running": counts["alive"],
-                "to train": counts["new"] + counts["interrupted"],
-                "seconds": estimate_seconds([one.job for one in state.todo], past),
-            }
-        )
+    rows = [
+        {
+            "experiment": state.preset.name,
+            "jobs": len(state.planned),
+            "done": len(state.finished),
+            "running": sum(one.state == "alive" for one in state.planned),
+            "to train": sum(one.state in ("new", "interrupted") for one in state.planned),
+            "seconds": estimate_seconds([one.job for one in state.todo], past),
+        }
+        for state in states
+    ]
     print_missing(pd.DataFrame(rows).astype({"seconds": float}), n_workers)
 
 
@@ -240,7 +237,7 @@ def _build_page(
         template=section.template or part,
         title=section.title,
         file=section.page,
-        comparisons=comparisons,
+        comparisons=sorted(comparisons, key=lambda one: one.published.row),
         selections=pd.concat(selections) if selections else pd.DataFrame(),
         figures={
             # Pictures of the data set, which are PNG files, are not published.

@@ -39,7 +39,7 @@ class Page:
     template: str  # begins the names of its templates: reports.md.j2, reports.html.j2
     title: str
     file: str  # of the Markdown
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[Comparison]  # in the order of the reports' rows
     selections: pd.DataFrame  # from `selection.build_selection`, with the twin's published setting as `study`
     figures: Mapping[str, Sequence[Path]]  # SVG files by the arguments of the analyze command that drew them
     tables: Mapping[str, Mapping[str, pd.DataFrame]]  # of the studies, by the same arguments, by what they show
@@ -54,11 +54,6 @@ class Page:
     overrides: Sequence[str]  # that make the runs differ from the presets' settings
 
     @property
-    def ordered(self) -> list[Comparison]:
-        """The comparisons in the order of the reports' rows."""
-        return sorted(self.comparisons, key=lambda one: one.published.row)
-
-    @property
     def named_tables(self) -> dict[str, pd.DataFrame]:
         """The studies' tables that a page shows, by their headings, in words and condensed."""
         return {
@@ -71,7 +66,7 @@ class Page:
     @property
     def sections(self) -> dict[str, list[Comparison]]:
         """The comparisons of each report that has some, by its title."""
-        by_report = groupby(self.ordered, lambda one: one.report)
+        by_report = groupby(self.comparisons, lambda one: one.report)
         return {_REPORTS[number]: list(comparisons) for number, comparisons in by_report}
 
     @property

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mnist_flow import CONF_DIR
 from mnist_flow.config.presets import load_preset
 from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig
 from mnist_flow.config.train import TrainConfig
@@ -22,25 +20,14 @@ from mnist_flow.tracking import PastRun
 NAME = "learning_rate_holdout"
 
 
-@pytest.fixture(scope="module")
-def preset_config():
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        return compose("config", [f"experiment={NAME}"])
-
-
-@pytest.fixture(scope="module")
-def reproduce_config() -> ReproduceConfig:
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        return validate_config(compose("reproduce"), ReproduceConfig)
-
-
 @pytest.fixture
-def plan_job(preset_config):
+def plan_job(compose_config):
     """A finished run of the preset with a learning rate, seed and accuracy, or for None a job without a run."""
 
     def plan(rate: float, seed: int, accuracy: float | None) -> PlannedJob:
         overrides = [f"optimizer.learning_rate={rate}", f"seed={seed}"]
-        config = validate_config(OmegaConf.merge(preset_config, OmegaConf.from_dotlist(overrides)), TrainConfig)
+        preset = compose_config(f"experiment={NAME}")
+        config = validate_config(OmegaConf.merge(preset, OmegaConf.from_dotlist(overrides)), TrainConfig)
         identity = identify(config, "digest")
         job = Job(tuple(overrides), config, identity, config.list_params())
         if accuracy is None:
@@ -59,7 +46,7 @@ def plan_job(preset_config):
 
 
 @pytest.fixture
-def build_page(reproduce_config, monkeypatch):
+def build_page(compose_config, monkeypatch):
     """Planned jobs and overrides → the page of a part with the preset alone; nothing is asked of a server or drawn."""
     monkeypatch.setattr("mnist_flow.tracking.build_run_link", lambda experiment, run: f"{experiment}/{run}")
     machine = json.dumps({"processor": "Abacus 9"})
@@ -67,7 +54,8 @@ def build_page(reproduce_config, monkeypatch):
     monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
 
     def build(planned, overrides=()):
-        config = reproduce_config.model_copy(update={"overrides": list(overrides)})
+        config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
+        config = config.model_copy(update={"overrides": list(overrides)})
         return orchestrator._build_page(config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned)], {})
 
     return build

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.matrices import fetch_confusions
@@ -18,6 +13,7 @@ from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.style import build_title, make_panels, name_class
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.section import Count
+from mnist_flow.figures import plot_matrix
 
 
 class Config(StudySection):
@@ -62,9 +58,10 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     darkest = max(mistakes.max(), 1e-3)
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = summary[summary["panel"] == panel]
-        classes = list(dict.fromkeys(shown["true"]))
+        classes = list(shown["true"].unique())
         mean = shown.pivot_table(index="true", columns="predicted", values="mean").loc[classes, classes].to_numpy()
-        image = _plot_matrix(axes, mean, classes, darkest)
+        image = plot_matrix(axes, 100 * mean, list(map(str, classes)), 100 * darkest, _write_percent)
+        axes.set(xlabel=f"predicted {name_class(classes)}", ylabel=f"true {name_class(classes)}")
         axes.set_title(f"{panel} (mean of n = {shown['n'].min()})", fontsize=9)
     bar = figure.colorbar(image, ax=all_axes, extend="max", shrink=0.6, aspect=30)
     name = name_class(summary["true"].unique())
@@ -72,19 +69,6 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _plot_matrix(axes: Axes, mean: np.ndarray, classes: Sequence[int | str], darkest: float) -> AxesImage:
-    # Takes a second to import, which the other studies do without.
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    display = ConfusionMatrixDisplay(100 * mean, display_labels=classes)
-    colors = {"cmap": "Blues", "im_kw": {"vmin": 0, "vmax": 100 * darkest}}
-    display.plot(ax=axes, colorbar=False, text_kw={"fontsize": 8}, **colors)
-    for text, value in zip(display.text_.flat, display.confusion_matrix.flat, strict=True):
-        # What rounds to nothing stays empty.
-        text.set_text("" if value < 0.005 else f"{value:.1f}" if value >= 10 else f"{value:.2f}")
-        text.set_color("white" if value > 60 * darkest else "black")
-    name = name_class(classes)
-    axes.set(xlabel=f"predicted {name}", ylabel=f"true {name}")
-    if not all(str(one).isdecimal() for one in classes):
-        axes.tick_params(axis="x", rotation=90)
-    return display.im_
+def _write_percent(value: float) -> str:
+    """Write what rounds to nothing as nothing."""
+    return "" if value < 0.005 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -102,7 +102,7 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
     for axes, panel in zip(all_axes, panels, strict=True):
         _plot_panel(axes, panel)
     handles, names = all_axes[0].get_legend_handles_labels()
-    legend = figure.legend(
+    figure.legend(
         handles,
         names,
         loc="outside lower center",
@@ -114,9 +114,6 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
         handletextpad=0.1,
         columnspacing=1.2,
     )
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
     return figure
 
 
