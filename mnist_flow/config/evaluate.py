@@ -50,6 +50,7 @@ class MeasureConfig(Section):
 
 class MeasuredDataConfig(Section):
     path: FilePath
+    mnist_npz: FilePath
 
 
 class EvaluateConfig(Section):

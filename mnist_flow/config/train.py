@@ -18,6 +18,7 @@ from mnist_flow.config.section import (
     Fraction,
     Name,
     NonNegative,
+    OpenFraction,
     OptionSection,
     Positive,
     ProperFraction,
@@ -49,9 +50,13 @@ class DataSection(OptionSection):
     name: Name
     path: FilePath
     validation: Literal["holdout", "test"]
-    holdout_size: Count
+    holdout_size: Count | OpenFraction
     split_seed: Seed
     scale: Positive
+
+    def list_options(self) -> dict[str, Any]:
+        """What the data set's `load` takes beside the path."""
+        return self.model_dump(exclude=set(DataSection.model_fields))
 
 
 class ModelSection(OptionSection):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,30 +16,36 @@ from mnist_flow.data.cache import RecentValues
 from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Part, Published, RawData, Splits
 from mnist_flow.errors import DataError
 
-# By name, module and path, with the file's time and size.
+# By name, module, options and path, with the time and size of the file, or of all files of the folder.
 DATA_SETS = RecentValues[Published](2)
 # By the key of the data set and how it is split.
 SPLITS = RecentValues[Splits](1)
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-def load_info(name: str, path: str | None = None, module: str | None = None) -> DatasetInfo:
+def load_info(
+    name: str, path: str | None = None, module: str | None = None, options: Mapping[str, Any] = NO_OPTIONS
+) -> DatasetInfo:
     """Load what there is to know of a data set, without scaling its images.
 
     Args:
         name: of an option of conf/data: mnist, digits, …
         path: the file it is read from; None leaves that to the data set.
         module: of a data set of the user's own.
+        options: what the data set's own `load` takes beside the path.
 
     Raises:
         ConfigError: there is no such data set.
         DataError: the data can't be had or is malformed; the message names every remedy.
     """
-    return _load(name, path, module)[1]
+    return _load(name, path, module, options)[1]
 
 
-def load_data_set(name: str, path: str | None = None, module: str | None = None) -> DataSet:
+def load_data_set(
+    name: str, path: str | None = None, module: str | None = None, options: Mapping[str, Any] = NO_OPTIONS
+) -> DataSet:
     """Load a data set, as `load_info` does, and scale its images to 0 to 1; they are the caller's."""
-    _, data = _load(name, path, module)
+    _, data = _load(name, path, module, options)
     info = data.name, data.source, data.digest, data.input_shape, data.class_names
     return DataSet(*info, _scale(data.train), _scale(data.test))
 
@@ -47,10 +54,11 @@ def load_splits(
     name: str,
     path: str | None,
     validation: Literal["holdout", "test"],
-    holdout_size: int,
+    holdout_size: float,
     split_seed: int,
     scale: float = 1.0,
     module: str | None = None,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> Splits:
     """Load a data set, as `load_info` does, and choose the validation images.
 
@@ -59,17 +67,18 @@ def load_splits(
         path: see `load_info`.
         validation: `holdout` takes stratified training images out; `test` validates on the test set, which makes every
             choice made on it optimistic (the protocol of all five reports).
-        holdout_size: images held out, with `holdout`.
+        holdout_size: images held out, with `holdout`, or their fraction where it is below 1.
         split_seed: seeds the choice, with `holdout`.
         scale: all pixels are multiplied by it, those of the test set included: 1/255 repeats the mistake of report
             003-2C.
         module: see `load_info`.
+        options: see `load_info`.
 
     Raises:
         ConfigError: there is no such data set.
         DataError: the data can't be had or is malformed, or its training part is too small for the hold-out.
     """
-    key, data = _load(name, path, module)
+    key, data = _load(name, path, module, options)
     return SPLITS.get(
         (key, validation, holdout_size, split_seed, scale),
         lambda: _make_splits(data, validation, holdout_size, split_seed, scale),
@@ -77,14 +86,14 @@ def load_splits(
 
 
 def choose_holdout(
-    info: DatasetInfo, labels: IntArray, holdout_size: int, split_seed: int
+    info: DatasetInfo, labels: IntArray, holdout_size: float, split_seed: int
 ) -> tuple[IntArray, IntArray]:
     """Take out the same fraction of each class, by chance.
 
     Args:
         info: of the data set.
         labels: int64 (n,) of the training images.
-        holdout_size: images to take out.
+        holdout_size: images to take out, or their fraction where it is below 1.
         split_seed: of the choice.
 
     Returns:
@@ -94,7 +103,8 @@ def choose_holdout(
         DataError: there are too few images.
     """
     lowest, highest = info.n_classes, len(labels) - info.n_classes
-    if not lowest <= holdout_size <= highest:
+    n_held_out = round(holdout_size * len(labels)) if holdout_size < 1 else int(holdout_size)
+    if not lowest <= n_held_out <= highest:
         raise DataError(
             f"data.holdout_size={holdout_size}: must be from {lowest} to {highest} "
             f"for the {len(labels)} training images of {info.name}"
@@ -104,7 +114,7 @@ def choose_holdout(
 
     try:
         kept, held_out = train_test_split(
-            np.arange(len(labels)), test_size=holdout_size, random_state=split_seed, stratify=labels
+            np.arange(len(labels)), test_size=n_held_out, random_state=split_seed, stratify=labels
         )
     except ValueError as error:
         raise DataError(
@@ -114,7 +124,7 @@ def choose_holdout(
 
 
 def _make_splits(
-    data: Published, validation: Literal["holdout", "test"], holdout_size: int, split_seed: int, scale: float
+    data: Published, validation: Literal["holdout", "test"], holdout_size: float, split_seed: int, scale: float
 ) -> Splits:
     train, test = data.train, _scale(data.test, scale)
     if validation == "test":
@@ -139,23 +149,29 @@ def _scale(part: Part, factor: float = 1.0) -> Images:
     return Images(images, part.labels)
 
 
-def _load(name: str, path: str | None, module: str | None) -> tuple[Hashable, Published]:
+def _load(name: str, path: str | None, module: str | None, options: Mapping[str, Any]) -> tuple[Hashable, Published]:
     """The key of a data set in `DATA_SETS`, and the data set."""
     load = find_option("mnist_flow.data.sets", name, module).load
-    key = name, module, _identify_file(path)
-    return key, DATA_SETS.get(key, lambda: _check(name, load(path)))
+    key = name, module, _identify_file(path), tuple(sorted(options.items()))
+    return key, DATA_SETS.get(key, lambda: _check(name, load(path, **options)))
 
 
 def _identify_file(path: str | None) -> Hashable:
-    """What tells a file from others and from itself after a change; the path alone where there is none."""
+    """What tells a file or a folder from others and from itself after a change; the path alone where there is none."""
     if path is None:
         return None
     try:
-        file = Path(path).expanduser().resolve()
-        status = file.stat()
+        place = Path(path).expanduser().resolve()
+        described = [(str(file), *_stat(file)) for file in (place, *sorted(place.rglob("*")))]
     except (OSError, RuntimeError):
         return path
-    return str(file), status.st_mtime_ns, status.st_size
+    # A folder may have many thousands of files, and keys are kept and compared.
+    return str(place), hashlib.sha256(repr(described).encode()).hexdigest()
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _check(name: str, raw: RawData) -> Published:

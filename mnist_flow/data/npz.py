@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,19 @@ from mnist_flow.errors import DataError
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def read_npz(path: str, remedies: str = "") -> tuple[str, dict[str, np.ndarray]]:
-    """Read a file with the arrays x_train, y_train, x_test and y_test; others in it are left out.
+def read_npz(
+    path: str, remedies: str = "", keys: Sequence[str] = _KEYS, optional: Sequence[str] = ()
+) -> tuple[str, dict[str, np.ndarray]]:
+    """Read arrays of a file; others in it are left out.
 
     Args:
         path: of the file; `~` is the home folder.
         remedies: how the data can be had otherwise, the end of each message.
+        keys: names of the arrays that it must hold.
+        optional: names of arrays that are read where it holds them.
 
     Returns:
-        The absolute path, and the four arrays by name.
+        The absolute path, and the arrays by name.
 
     Raises:
         DataError: there is no such file, or it lacks an array or is no .npz file.
@@ -37,13 +42,13 @@ def read_npz(path: str, remedies: str = "") -> tuple[str, dict[str, np.ndarray]]
     try:
         # Opened here: np.load leaves the file open when it is no zip archive.
         with open(resolved, "rb") as stream, np.load(stream, allow_pickle=False) as archive:  # noqa: PTH123
-            missing = [key for key in _KEYS if key not in archive.files]
+            missing = [key for key in keys if key not in archive.files]
             if missing:
                 held = " ".join(archive.files) or "nothing"
                 raise DataError(f"{resolved}: lacks {' '.join(missing)}; it holds {held}. {remedies}")
-            arrays = {key: archive[key] for key in _KEYS}
+            arrays = {key: archive[key] for key in (*keys, *optional) if key in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
         raise DataError(f"{resolved}: not a readable .npz file, perhaps cut short ({error}). {remedies}") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise DataError(f"{resolved}: not all of {' '.join(_KEYS)} are arrays. {remedies}")
+        raise DataError(f"{resolved}: not all of {' '.join(arrays)} are arrays. {remedies}")
     return resolved, arrays

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mnist_flow.config.evaluate import EvaluateConfig
-from mnist_flow.config.options import find_module
+from pydantic import TypeAdapter
+
+from mnist_flow.config.evaluate import EvaluateConfig, MeasuredDataConfig
+from mnist_flow.config.options import find_module, find_option
 from mnist_flow.config.section import OptionSection
+from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import DataSet
 from mnist_flow.data.loading import load_data_set
-from mnist_flow.errors import DataError, RunError
+from mnist_flow.errors import RunError, UserError
 from mnist_flow.evaluation.selection import find_partners
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.environment import digest_code
@@ -81,16 +84,17 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
         TrackingError: the server does not answer, or a measure's partner is not there.
     """
     measures = dict(config.measure)
-    data_sets = {name: _load_data(name, config.data.path) for name in {run.params["data.name"] for run in runs}}
-    _check_measures(measures, data_sets)
+    sources = {run.run_id: _find_source(run, config.data) for run in runs}
+    data_sets = {source: _load_data(source) for source in set(sources.values())}
+    _check_measures(measures, data_sets.values())
     past = _fetch_past(config, {run.experiment_id for run in runs}) if config.resume else {}
     partners = {name: find_partners(measure) for name, measure in measures.items()}
     evaluations: list[Evaluation] = []
     troubles: list[str] = []
     for run in runs:
         try:
-            data_set = _check_data(run, data_sets[run.params["data.name"]])
-        except (DataError, RunError) as error:
+            data_set = _check_data(run, data_sets[sources[run.run_id]])
+        except (UserError, RunError) as error:
             troubles.append(name_run(run.run_id, error))
             continue
         for name, measure in measures.items():
@@ -108,18 +112,43 @@ def name_run(run_id: str, error: Exception) -> str:
     return text if text.startswith(f"run {run_id}") else f"run {run_id}: {text}"
 
 
-def _load_data(name: Any, path: str | None) -> DataSet | DataError:
+class _Source(NamedTuple):
+    """Where the images of a run come from: what `load_data_set` takes."""
+
+    name: str
+    path: str | None
+    module: str | None
+    # What the data set's own `load` takes, as the run's params say it.
+    options: tuple[tuple[str, str], ...]
+
+
+def _find_source(run: LoggedRun, data: MeasuredDataConfig) -> _Source:
+    """The source that the command names, or the run's own; MNIST is the same wherever it lies."""
+    own = {key.removeprefix("data."): text for key, text in run.params.items() if key.startswith("data.")}
+    logged = None if own.get("path", "None") == "None" else own["path"]
+    path = data.path or (data.mnist_npz if own["name"] == "mnist" else logged)
+    options = tuple(sorted((key, text) for key, text in own.items() if key not in DataSection.model_fields))
+    return _Source(own["name"], path, own.get("module"), options)
+
+
+def _load_data(source: _Source) -> DataSet | UserError:
     """Load a data set, or say why it can't be had: one attempt for all its runs."""
     try:
-        return load_data_set(name, path if name == "mnist" else None)
-    except DataError as error:
+        fields = find_option("mnist_flow.data.sets", source.name, source.module).Config.model_fields
+        options = {
+            key: TypeAdapter(fields[key].annotation).validate_strings(text)
+            for key, text in source.options
+            if key in fields
+        }
+        return load_data_set(source.name, source.path, source.module, options)
+    except UserError as error:
         return error
 
 
-def _check_measures(measures: Mapping[str, OptionSection], data_sets: Mapping[str, DataSet | DataError]) -> None:
+def _check_measures(measures: Mapping[str, OptionSection], data_sets: Iterable[DataSet | UserError]) -> None:
     for name, measure in measures.items():
         check = getattr(find_module(measure), "check", None)
-        for data_set in data_sets.values():
+        for data_set in data_sets:
             if check is not None and isinstance(data_set, DataSet):
                 check(name, measure, data_set)
 
@@ -136,15 +165,15 @@ def _fetch_past(config: EvaluateConfig, experiment_ids: set[str]) -> dict[str, P
     }
 
 
-def _check_data(run: LoggedRun, data_set: DataSet | DataError) -> DataSet:
+def _check_data(run: LoggedRun, data_set: DataSet | UserError) -> DataSet:
     """Refuse a run whose data can't be had, or are not those that it was trained on."""
-    if isinstance(data_set, DataError):
+    if isinstance(data_set, UserError):
         raise data_set
     # Runs older than the tag have no digest.
     if run.data_digest not in ("", data_set.digest):
         raise RunError(
             f"was trained on other data (digest {run.data_digest}) than {data_set.source} "
-            f"(digest {data_set.digest}); name its file: data.path=FILE.npz"
+            f"(digest {data_set.digest}); name its file or folder: data.path=X"
         )
     return data_set
 

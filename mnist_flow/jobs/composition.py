@@ -92,7 +92,7 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         ConfigError: the model or the augmentation can't take images of this size.
         DataError: the data, whose digest is part of a job's identity, can't be had.
     """
-    info = load_info(config.data.name, config.data.path, config.data.module)
+    info = load_info(config.data.name, config.data.path, config.data.module, config.data.list_options())
     try:
         config.model.check_input(info.input_shape)
         config.augmentation.check_input(info.input_shape)

@@ -58,9 +58,10 @@ def run_experiment(cfg: DictConfig) -> float:
         show_plan(jobs, n_workers=1)
         return math.nan
     data = config.data
-    info = load_info(data.name, data.path, data.module)
+    options = data.list_options()
+    info = load_info(data.name, data.path, data.module, options)
     splits = load_splits(
-        data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale, data.module
+        data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale, data.module, options
     )
     objectives = []
     for job in jobs:

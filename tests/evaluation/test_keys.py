@@ -183,6 +183,7 @@ COMMAND_ROWS = {
     "batch_size": ("16", {"batches": [16, 16, 8]}),
     "threads": ("3", {"threads": {3}}),
     "data.path": ("elsewhere.npz", {"data": {("mnist", "elsewhere.npz")}}),
+    "data.mnist_npz": ("elsewhere.npz", {"data": {("mnist", "elsewhere.npz")}}),
     "tracking.experiment_name": ("another", {"states": {2: "measured"}}),
     "tracking.uri": ("sqlite:///{folder}/other.db", {"uri": "other.db"}),
     "tracking.patience": ("7", {"patience": {7}}),
@@ -235,7 +236,7 @@ def watched(models):
         seen.undelivered.add(str(folder))
         return deliver(folder)
 
-    def load_data(name, path):
+    def load_data(name, path, module, options):
         seen.data.add((name, path))
         return DATA
 

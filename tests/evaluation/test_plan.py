@@ -58,7 +58,7 @@ def earlier(monkeypatch):
     """Earlier evaluations of the run's shifts in the store, which the test fills."""
     runs = []
     monkeypatch.setattr(tracking, "fetch_past_runs", lambda experiment_id, stale_after, kind: runs)
-    monkeypatch.setattr("mnist_flow.evaluation.plan.load_data_set", lambda name, path: DATA)
+    monkeypatch.setattr("mnist_flow.evaluation.plan.load_data_set", lambda name, path, module, options: DATA)
     monkeypatch.setattr("mnist_flow.evaluation.plan.digest_code", lambda kind: "ours")
     return runs
 

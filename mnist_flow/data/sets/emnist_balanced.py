@@ -1,0 +1,23 @@
+"""EMNIST balanced: handwritten digits and letters, as many images of each."""
+
+from __future__ import annotations
+
+import string
+
+from mnist_flow.config.train import DataSection
+from mnist_flow.data.dataset import RawData
+from mnist_flow.data.emnist import describe_emnist
+from mnist_flow.data.releases import load_release
+
+# Lower-case letters that look unlike their upper case; the others share its class.
+_LOWER_CASE = "abdefghnqrt"
+RELEASE = describe_emnist("balanced", string.digits + string.ascii_uppercase + _LOWER_CASE, (112_800, 18_800))
+
+
+class Config(DataSection):
+    """131,600 handwritten digits and letters of 47 classes, 112,800 of them for training."""
+
+
+def load(path: str | None = None) -> RawData:
+    """Load EMNIST balanced: see `load_release`."""
+    return load_release(RELEASE, path)
