@@ -106,5 +106,6 @@ def check_writable(folder: Path) -> None:
 
 def _refuse(folder: Path, reason: str | None) -> UserError:
     return UserError(
-        f"training.checkpoint_dir={folder}: can't be written ({reason}); choose another folder, or null for none"
+        f"training.checkpoint_dir={folder}: can't be written ({reason}); choose another folder, or "
+        "training.checkpoint_dir=null for none"
     )

@@ -193,7 +193,13 @@ TABLE = [
     Row("mlp", "training.steps_per_execution=1", {"steps a call"}),
     Row("mlp", "training.checkpoint_dir=kept", {"checkpoints"}),
     # Measures
-    Row("mlp", "evaluation.batch_size=100", {"largest batch", "validation batch"}, may={"validation", *CURVES}),
+    # On some processors a row of a matrix product depends, in its last bits, on how many rows there are.
+    Row(
+        "mlp",
+        "evaluation.batch_size=100",
+        {"largest batch", "validation batch"},
+        may={"validation", "test", "predictions/test.npz", *CURVES},
+    ),
     Row("mlp", "evaluation.objective=test_loss", {"objective"}),
     Row("mlp", "evaluation.misclassified=3", {"samples/misclassified.png"}),
     Row("autoencoder", "evaluation.noise_levels=[0.2]", {"test", "tables/reconstruction.json", "samples/levels.png"}),

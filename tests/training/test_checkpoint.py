@@ -197,7 +197,7 @@ def test_a_file_in_the_way_is_told_with_the_key(tmp_path, blocked):
     with pytest.raises(UserError) as caught:
         CheckpointFolder(tmp_path / "checkpoints" / "a1b2").__enter__()
     assert str(caught.value).startswith(f"training.checkpoint_dir={tmp_path}/checkpoints: can't be written (")
-    assert str(caught.value).endswith("); choose another folder, or null for none")
+    assert str(caught.value).endswith("); choose another folder, or training.checkpoint_dir=null for none")
 
 
 def test_a_full_disk_is_told_with_the_key_and_the_last_state_stays(small_disk):

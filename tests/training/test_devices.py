@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fitting import build_rate, fit, make_mlp, recorded
-from mnist_flow.errors import RunError
+from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.training.devices import configure_tensorflow, describe_devices, reset_keras
 
 
@@ -42,6 +43,32 @@ def test_the_seed_decides_the_first_weights():
 
 def test_a_process_keeps_the_threads_of_its_first_job():
     tf.constant(1) + 1  # TensorFlow has begun
-    with pytest.raises(RunError, match=r"training\.threads=2: this process already runs TensorFlow with 1"):
+    with pytest.raises(RunError, match=r"training\.threads=2: this process already runs TensorFlow with 1") as refused:
         configure_tensorflow(2)
+    assert str(refused.value).endswith("start another process, or say training.threads=1")
     assert describe_devices()["intra_op_threads"] == 1
+
+
+def test_settings_that_a_notebook_has_made_do_not_outlast_the_start_of_a_run():
+    config = keras.config
+    functions = (config.floatx, config.epsilon, config.image_data_format, config.max_epochs, config.max_steps_per_epoch)
+    ours = [function() for function in functions]
+    config.set_floatx("float16")
+    config.set_epsilon(0.01)
+    config.set_image_data_format("channels_first")
+    config.set_max_epochs(1)
+    config.set_max_steps_per_epoch(1)
+    tf.config.run_functions_eagerly(True)
+    tf.config.optimizer.set_jit(True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    configure_tensorflow(1)
+    assert [function() for function in functions] == ours == ["float32", 1e-7, "channels_last", None, None]
+    assert not tf.config.functions_run_eagerly()
+    assert not tf.config.optimizer.get_jit()
+    assert tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_another_backend_of_keras_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(ConfigError, match=r"^KERAS_BACKEND=jax: this process runs Keras with it already"):
+        configure_tensorflow(1)
