@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -39,11 +39,6 @@ def format_percent(fraction: float, _: object = None) -> str:
 def describe_n(counts: pd.Series) -> str:
     """How many runs stand behind each mean: `n = 3`, or `n = 2 to 3`."""
     return f"n = {counts.min()}" if counts.nunique() == 1 else f"n = {counts.min()} to {counts.max()}"
-
-
-def name_class(class_names: Iterable[object]) -> str:
-    """What the classes of a data set are called in a figure: digit, or class where their names are no digits."""
-    return "digit" if all(str(name).isdecimal() for name in class_names) else "class"
 
 
 def choose_line_style(index: int) -> dict[str, Any]:

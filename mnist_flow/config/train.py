@@ -40,6 +40,8 @@ INCIDENTAL = (
     "training.steps_per_execution",
     "training.checkpoint_dir",
 )
+# Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
+_LATER = ("training.class_weights",)
 # What a network is trained for: to tell classes apart, to restore the clean image, or to make images of a class.
 Task = Literal["classification", "reconstruction", "generation"]
 
@@ -154,15 +156,29 @@ class TrainingConfig(Section):
     keep_best_epoch: bool
     ema_momentum: ProperFraction | None
     label_smoothing: ProperFraction
+    class_weights: Literal["balanced"] | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     threads: Count | None
     steps_per_execution: Count
     checkpoint_dir: Annotated[str, Field(min_length=1)] | None
 
 
+# Metrics that a command returns to a sweeper; of those that are no loss, the higher is the better.
+Objective = Literal[
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_macro_f1",
+    "val_loss",
+    "test_accuracy",
+    "test_balanced_accuracy",
+    "test_macro_f1",
+    "test_loss",
+]
+
+
 class EvaluationConfig(Section):
     batch_size: Count
-    objective: Literal["val_accuracy", "val_loss", "test_accuracy", "test_loss"] | None
+    objective: Objective | None
     misclassified: Annotated[int, Field(ge=0, le=100)]
     noise_levels: Annotated[list[Fraction], Field(min_length=1, max_length=21)]
     quality_images: Count
@@ -192,7 +208,8 @@ class TrainConfig(Section):
 
     def list_params(self) -> dict[str, Any]:
         """Flat config paths, as MLflow's params have them."""
-        return flatten(self.model_dump(exclude={"published"}))
+        params = flatten(self.model_dump(exclude={"published"}))
+        return {key: value for key, value in params.items() if value is not None or key not in _LATER}
 
     @property
     def task(self) -> Task:

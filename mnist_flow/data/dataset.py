@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,6 +79,11 @@ class DataSet(DatasetInfo):
 
     train: Images
     test: Images
+
+
+def name_class(class_names: Iterable[object]) -> str:
+    """What a class of a data set is called: digit, or class where the names of the classes are no digits."""
+    return "digit" if {str(name) for name in class_names} <= set(string.digits) else "class"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from mnist_flow.data.arrays import IntArray
+
+# Classes of a matrix whose numbers are written, of one whose zeros are, too, and of one beside which all are named.
+_MOST_WRITTEN, _MOST_ZEROS, _MOST_NAMED = 30, 12, 100
+_NAME_HEIGHT = 0.17  # inches
 
 
 def plot_confusion_matrix(
@@ -23,8 +28,7 @@ def plot_confusion_matrix(
         class_names: of the rows and columns.
         normalize: show fractions of each row instead of counts.
     """
-    # Inches: a class needs that much for a number of four digits, and the title for itself.
-    side = max(0.46 * len(confusion), 4.6)
+    side = measure_matrix(len(confusion))
     figure = Figure(figsize=(side + 1.8, side + 1.0), layout="compressed")
     axes = figure.subplots()
     values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) if normalize else confusion
@@ -37,13 +41,18 @@ def plot_confusion_matrix(
     return figure
 
 
+def measure_matrix(n_classes: int) -> float:
+    """Width and height of a matrix that can be read, in inches: as much as its numbers need, or its names."""
+    return max(0.46 * n_classes, 4.6) if n_classes <= _MOST_WRITTEN else min(_NAME_HEIGHT * n_classes, 17.0)
+
+
 def plot_matrix(
     axes: Axes, values: np.ndarray, class_names: Sequence[str], darkest: float, write: Callable[[float], str]
 ) -> AxesImage:
-    """Plot the values of a matrix on axes.
+    """Plot the values of a matrix on axes: as numbers, of many classes by their colours alone.
 
     Args:
-        axes: to plot on.
+        axes: to plot on, with sides as `measure_matrix` says.
         values: (n_classes, n_classes), rows true and columns predicted.
         class_names: of the rows and columns.
         darkest: where the colours end: mistakes are few, and beyond the largest of them only the diagonal is seen.
@@ -52,16 +61,25 @@ def plot_matrix(
     # Takes seconds to import; a run that draws a matrix has computed it with the same module.
     from sklearn.metrics import ConfusionMatrixDisplay
 
+    is_written = len(values) <= _MOST_WRITTEN
     display = ConfusionMatrixDisplay(values, display_labels=class_names)
     display.plot(
         ax=axes,
         cmap="Blues",
         colorbar=False,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 3 else "horizontal",
+        include_values=is_written,
+        xticks_rotation="vertical" if max(map(len, class_names)) > 3 or not is_written else "horizontal",
         im_kw={"vmin": 0, "vmax": darkest},
         text_kw={"fontsize": 8},
     )
-    # Scikit-learn's choice of black or white takes the largest value for the darkest.
-    for value, text in zip(values.flat, display.text_.flat, strict=True):
-        text.set(text=write(value), color="white" if value > 0.6 * darkest else "black")
+    if is_written:
+        # Scikit-learn's choice of black or white takes the largest value for the darkest.
+        for value, text in zip(values.flat, display.text_.flat, strict=True):
+            shown = write(value) if value or len(values) <= _MOST_ZEROS else ""
+            text.set(text=shown, color="white" if value > 0.6 * darkest else "black")
+    else:
+        # Every name where they find room beside each other, every second, third, … otherwise.
+        named = range(0, len(values), math.ceil(len(values) / _MOST_NAMED))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(named, [class_names[number] for number in named], fontsize=7)
     return display.im_

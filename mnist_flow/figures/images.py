@@ -13,6 +13,10 @@ from matplotlib.figure import Figure
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.data.transforms import DIRECTIONS, Fill, shift_images
 
+_CAPTION_LENGTH = 24  # characters that find room above an image of the grid of mistakes
+# Classes of which images are drawn side by side; of more of them a figure would become too large to be looked at.
+MOST_SHOWN = 30
+
 # Objects and not names: by its name, each image of a grid would get a table of colours of its own.
 _GRAY, _GRAY_REVERSED = colormaps["gray"], colormaps["gray_r"]
 
@@ -48,7 +52,12 @@ def plot_misclassified(
         _draw_image(axes, image, (column + 0.1, column + 0.9, row + 0.97, row + 0.2), _GRAY_REVERSED)
         names = class_names[true[index]], class_names[predicted[index]]
         caption = f"{names[0]} taken for {names[1]} ({confidence[index]:.0%})"
-        axes.text(column + 0.5, row + 0.13, caption, ha="center", fontsize=8)
+        if len(caption) <= _CAPTION_LENGTH:
+            axes.text(column + 0.5, row + 0.13, caption, ha="center", fontsize=8)
+        else:
+            true_name, predicted_name = (_shorten(name, 13) for name in names)
+            caption = f"{true_name}\ntaken for {predicted_name} ({confidence[index]:.0%})"
+            axes.text(column + 0.5, row + 0.18, caption, ha="center", fontsize=7)
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
     if not len(images):
         axes.text(columns / 2, rows / 2, "none", ha="center")
@@ -123,7 +132,9 @@ def plot_beside_nearest(
         each: images of a class, in one row.
     """
     steps, n = len(made), len(nearest)
-    size, gap, label_width, title_height = 0.72, 0.14, 0.85, 0.62
+    size, gap, title_height = 0.72, 0.14, 0.62
+    names = [_shorten(name, 20) for name in class_names]
+    label_width = max(0.85, 0.6 + 0.08 * max(map(len, names)))
     block = (steps + 1) * size + gap
     # A class may have fewer images than the others; without classes a row is as long as it can be.
     rows = [np.flatnonzero(intended == label) for label in np.unique(intended)]
@@ -143,8 +154,8 @@ def plot_beside_nearest(
     for place, row in enumerate(rows):
         top = title_height + place * size
         if intended[row[0]] >= 0:
-            name = class_names[intended[row[0]]]
-            axes.text(label_width - 0.15, top + size / 2, f"class {name}", ha="right", va="center")
+            name = f"class {names[intended[row[0]]]}"
+            axes.text(label_width - 0.15, top + size / 2, name, ha="right", va="center")
         for column, index in enumerate(row):
             for step in range(steps + 1):
                 left = label_width + column * block + step * size
@@ -154,13 +165,32 @@ def plot_beside_nearest(
                 if step < steps:
                     agrees = intended[index] in (-1, judged[step, index])
                     color = "#56B4E9" if agrees else "#E69F00"
-                    name = class_names[judged[step, index]]
+                    name = _shorten(class_names[judged[step, index]], 10)
                     axes.text(left + 0.04, top + 0.03, name, va="top", fontsize=7, color=color)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 
+def _shorten(name: str, most: int) -> str:
+    """The name of a class, cut to so many characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def _draw_image(axes: Axes, image: FloatArray, extent: tuple[float, float, float, float], shades: Colormap) -> None:
-    """Draw an image (height, width, channels), in shades if it has one channel; pixels outside [0, 1] as 0 or 1."""
+    """Draw an image (height, width, channels), in shades if it has one channel; pixels outside [0, 1] as 0 or 1.
+
+    Args:
+        axes: to draw on.
+        image: it is centred within the extent, where its sides differ.
+        extent: left, right, bottom and top of a place for a square image.
+        shades: of an image with one channel.
+    """
+    height, width = image.shape[:2]
+    left, right, bottom, top = extent
+    x_margin, y_margin = ((1 - side / max(height, width)) / 2 for side in (width, height))
+    extent = (
+        *(left + x_margin * (right - left), right - x_margin * (right - left)),
+        *(bottom + y_margin * (top - bottom), top - y_margin * (top - bottom)),
+    )
     pixels = np.clip(image[:, :, 0] if image.shape[2] == 1 else image, 0, 1)
     axes.imshow(pixels, cmap=shades, vmin=0, vmax=1, extent=extent)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.dataset import name_class
 
 # Keras clips probabilities here before it takes their logarithm.
 EPSILON = 1e-7
@@ -40,13 +41,24 @@ class Evaluation:
         present = self.confusion.sum(axis=1)
         return np.divide(np.diag(self.confusion), present, out=np.full(len(present), np.nan), where=present > 0)
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls, over the classes that there are images of."""
+        return float(np.nanmean(self.recalls))
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the F1 scores, over the classes that there are images of or that are predicted."""
+        right, sizes = np.diag(self.confusion), self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
+        return float(np.mean(2 * right[sizes > 0] / sizes[sizes > 0]))
+
     def list_measures(self) -> dict[str, float]:
         """A row of a table: n, accuracy, standard_error, macro_recall (the mean of `recalls`), cross_entropy."""
         return {
             "n": self.n,
             "accuracy": self.accuracy,
             "standard_error": self.standard_error,
-            "macro_recall": float(np.nanmean(self.recalls)),
+            "macro_recall": self.balanced_accuracy,
             "cross_entropy": self.cross_entropy,
         }
 
@@ -100,8 +112,8 @@ def compute_per_class(labels: IntArray, predicted: IntArray, class_names: Sequen
 
     numbers = range(len(class_names))
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0)
-    digits = list(class_names) == [str(number) for number in numbers]
-    named = {"digit": numbers} if digits else {"class": class_names}
+    numbered = list(class_names) == [str(number) for number in numbers]
+    named = {"digit": numbers} if numbered and name_class(class_names) == "digit" else {"class": class_names}
     return pd.DataFrame({**named, "precision": precision, "recall": recall, "f1": f1, "support": support})
 
 
@@ -113,6 +125,6 @@ def find_misclassified(probabilities: FloatArray, labels: IntArray, most: int) -
     return wrong[np.argsort(-confidence, kind="stable")][:most]
 
 
-def choose_one_of_each(labels: IntArray) -> IntArray:
-    """Indices of the first image of each class there is, in the order of the labels."""
-    return np.unique(labels, return_index=True)[1]
+def choose_one_of_each(labels: IntArray, most: int | None = None) -> IntArray:
+    """Indices of the first image of each class there is, in the order of the labels, of at most so many classes."""
+    return np.unique(labels, return_index=True)[1][:most]

@@ -74,6 +74,7 @@ def build_settings(config: TrainConfig) -> TrainingSettings:
         batch_size=config.batch_size,
         seed=config.seed,
         label_smoothing=training.label_smoothing,
+        class_weights=training.class_weights,
         monitor=training.monitor,
         early_stopping_patience=training.early_stopping_patience,
         keep_best_epoch=training.keep_best_epoch,

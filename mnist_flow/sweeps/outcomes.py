@@ -16,7 +16,6 @@ from mnist_flow.tracking import TrackedRun
 # new, resumed: trained by this sweep; skipped: done before; elsewhere: trained by another process meanwhile;
 # missing: the sweep ended before the job was done.
 _OUTCOMES = ("new", "resumed", "skipped", "elsewhere", "failed", "missing")
-_HIGHER_IS_BETTER = ("val_accuracy", "test_accuracy")
 
 
 def describe_outcome(before: PlannedJob, now: PlannedJob, failed: Collection[str]) -> str:
@@ -57,7 +56,7 @@ def log_outcomes(
     }
     if f"{objective}_mean" in replicates:
         means = replicates[f"{objective}_mean"]
-        metrics[f"best_{objective}_mean"] = means.max() if objective in _HIGHER_IS_BETTER else means.min()
+        metrics[f"best_{objective}_mean"] = means.min() if objective.endswith("loss") else means.max()
     # A sweep that is resumed adds its numbers to those of the first time.
     parent.log_metrics(metrics, step=parent.count_logged("jobs"))
     parent.log_artifacts(tables=name_tables(summary=summary, replicates=replicates))

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_flow.config.train import NoiseSection, TrainConfig
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.dataset import DatasetInfo, Images
+from mnist_flow.data.dataset import DatasetInfo, Images, name_class
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.metrics.classification import compute_per_class, evaluate_predictions, find_misclassified
 from mnist_flow.models.prediction import predict
@@ -52,6 +52,10 @@ class Classification(Task):
         predicted = probabilities.argmax(axis=1)
         l2_penalty = float(sum(np.asarray(penalty) for penalty in trained.model.losses))
         measures = evaluate_predictions(probabilities, test.labels, l2_penalty)
+        validated = measures
+        if (validation := trained.splits.validation) is not test:
+            seen = predict(trained.model, validation.images, trained.evaluation.batch_size)
+            validated = evaluate_predictions(seen, validation.labels, l2_penalty)
         wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
         n_wrong = int(np.sum(predicted != test.labels))
         score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
@@ -64,6 +68,10 @@ class Classification(Task):
                 "test_l2_penalty": measures.l2_penalty,
                 "test_accuracy": measures.accuracy,
                 "test_accuracy_standard_error": measures.standard_error,
+                "test_balanced_accuracy": measures.balanced_accuracy,
+                "test_macro_f1": measures.macro_f1,
+                "val_balanced_accuracy": validated.balanced_accuracy,
+                "val_macro_f1": validated.macro_f1,
             },
             input_example=test.images[:5],
             output_example=probabilities[:5],
@@ -78,8 +86,8 @@ class Classification(Task):
             },
             records={
                 "confusion_matrix/confusion_matrix.json": {
-                    "rows": "true digit",
-                    "columns": "predicted digit",
+                    "rows": f"true {name_class(names)}",
+                    "columns": f"predicted {name_class(names)}",
                     "class_names": list(names),
                     "counts": measures.confusion.tolist(),
                 }

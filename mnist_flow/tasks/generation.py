@@ -67,7 +67,7 @@ class Generation(Task):
         one_hot = np.eye(trained.info.n_classes, dtype=np.float32)
         rows = [
             (f"class {name}", predict(decoder, (latents, np.tile(one_hot[label], (_SAMPLES, 1)))))
-            for label, name in enumerate(trained.info.class_names)
+            for label, name in enumerate(trained.info.class_names[: figures.MOST_SHOWN])
         ]
         return figures.plot_image_rows(rows, f"{trained.name} after epoch {epoch}: one random input a column")
 

@@ -45,7 +45,7 @@ class Reconstruction(Task):
         from mnist_flow import figures
 
         clean = trained.splits.validation.images
-        shown = choose_one_of_each(trained.splits.validation.labels)
+        shown = choose_one_of_each(trained.splits.validation.labels, figures.MOST_SHOWN)
         noisy = corrupt_measured(clean, choose_corruption(trained.noise), "validation")[shown]
         is_noisy = trained.noise.level_key is not None
         rows = [("original", clean[shown])]
@@ -102,7 +102,7 @@ def _plot_levels(trained: TrainedModel, conditions: Sequence[Condition], column:
     from mnist_flow import figures
 
     test = trained.splits.test
-    clean = test.images[choose_one_of_each(test.labels)]
+    clean = test.images[choose_one_of_each(test.labels, figures.MOST_SHOWN)]
     rows = [("original", clean)]
     for condition in conditions:
         noisy = condition.transform(clean)

@@ -89,7 +89,9 @@ class Task(Objective):
             raise ValueError(f"training.label_smoothing={config.training.label_smoothing}: {why}; leave it out")
         if config.training.monitor == "val_accuracy":
             raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
-        if config.evaluation.objective in ("val_accuracy", "test_accuracy"):
+        if config.training.class_weights is not None:
+            raise ValueError(f"training.class_weights={config.training.class_weights}: {why}; leave it out")
+        if config.evaluation.objective not in (None, "val_loss", "test_loss"):
             raise ValueError(f"evaluation.objective={config.evaluation.objective}: {why}; choose val_loss or test_loss")
 
     def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure | None:

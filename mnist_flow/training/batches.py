@@ -11,7 +11,7 @@ from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.augmentation import DrawTransforms
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.runtime.lazy import keras, tf
-from mnist_flow.training.objective import Objective
+from mnist_flow.training.objective import Pair
 from mnist_flow.training.streams import build_noise_rng, build_transform_rng, draw_order
 
 # An epoch's (images done, running metrics) after each call into TensorFlow.
@@ -25,7 +25,7 @@ class SameImages:
 
     Args:
         learner: compiled and built.
-        objective: pairs inputs and targets.
+        pair: what a training step is given, of inputs and targets.
         inputs: float32 (n, …).
         targets: float32 (n, …).
         batch_size: images a gradient step.
@@ -36,7 +36,7 @@ class SameImages:
     def __init__(
         self,
         learner: keras.Model,
-        objective: Objective,
+        pair: Pair,
         inputs: FloatArray,
         targets: FloatArray,
         batch_size: int,
@@ -54,7 +54,7 @@ class SameImages:
             """Take a gradient step a row of image numbers, int64 (steps, batch size)."""
 
             def take_step(step: tf.Tensor) -> tuple[tf.Tensor]:
-                learner.train_step(objective.pair(tf.gather(inputs, rows[step]), tf.gather(targets, rows[step])))
+                learner.train_step(pair(tf.gather(inputs, rows[step]), tf.gather(targets, rows[step])))
                 return (step + 1,)
 
             tf.while_loop(lambda step: step < tf.shape(rows)[0], take_step, (0,), parallel_iterations=1)
@@ -83,7 +83,7 @@ class ChangedImages:
 
     Args:
         learner: compiled and built.
-        objective: pairs inputs and targets.
+        pair: what a training step is given, of inputs and targets.
         batches: from `build_batches`, of the epochs that are trained, one after another.
         n_images: images an epoch.
         batch_size: images a gradient step.
@@ -93,13 +93,13 @@ class ChangedImages:
     def __init__(
         self,
         learner: keras.Model,
-        objective: Objective,
+        pair: Pair,
         batches: tf.data.Dataset,
         n_images: int,
         batch_size: int,
         steps: int,
     ) -> None:
-        self._batches = iter(batches.map(objective.pair))
+        self._batches = iter(batches.map(pair))
         self._n, self._batch_size, self._steps = n_images, batch_size, steps
 
         @tf.function(jit_compile=learner.jit_compile)

@@ -17,7 +17,7 @@ from mnist_flow.models.inspection import limit_batch_size
 from mnist_flow.runtime.lazy import keras, tf
 from mnist_flow.training.batches import ChangedImages, SameImages, build_batches, build_validation
 from mnist_flow.training.monitors import BestEpoch, EarlyStopping, Monitors
-from mnist_flow.training.objective import Objective
+from mnist_flow.training.objective import Objective, Pair, weigh_classes
 from mnist_flow.training.optimizers import Optimization
 from mnist_flow.training.settings import ImageChanges, TrainingListener, TrainingResult, TrainingSettings
 from mnist_flow.training.state import START, TrainingState, capture_state, restore_state
@@ -139,11 +139,14 @@ def _build_trainer(
     corrupt, draw_transforms = changes.corrupt, changes.draw_transforms
     if corrupt is not None and not changes.redraw:
         inputs, corrupt = corrupt_once(inputs, corrupt, settings.seed), None
+    pair: Pair = objective.pair
+    if settings.class_weights == "balanced":
+        pair = weigh_classes(pair, train.labels, n_classes)
     size, steps, seed = settings.batch_size, settings.steps_per_execution, settings.seed
     if corrupt is None and draw_transforms is None:
-        return SameImages(learner, objective, inputs, targets, size, steps, seed)
+        return SameImages(learner, pair, inputs, targets, size, steps, seed)
     batches = build_batches(inputs, targets, size, seed, epochs, corrupt, draw_transforms)
-    return ChangedImages(learner, objective, batches, len(inputs), size, steps)
+    return ChangedImages(learner, pair, batches, len(inputs), size, steps)
 
 
 @contextmanager

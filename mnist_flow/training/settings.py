@@ -25,6 +25,8 @@ class TrainingSettings:
     seed: int
     # Fraction of a classifier's target that is spread over all classes.
     label_smoothing: float = 0.0
+    # balanced: classes count alike in the loss of the training images; None: images do.
+    class_weights: Literal["balanced"] | None = None
     # What the plateau, early stopping and the best epoch look at.
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     # Stop after so many epochs without improvement; None: never.

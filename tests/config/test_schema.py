@@ -108,6 +108,10 @@ def test_a_classifier_is_chosen_by_its_accuracy(compose_config):
             "val_loss",
         ),
         (
+            ["training.class_weights=balanced"],
+            "training.class_weights=balanced: belongs to classifiers, and model=autoencoder draws images; leave it out",
+        ),
+        (
             ["evaluation.objective=test_accuracy"],
             "evaluation.objective=test_accuracy: belongs to classifiers, and model=autoencoder draws images; choose "
             "val_loss or test_loss",

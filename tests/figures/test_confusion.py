@@ -57,6 +57,23 @@ def test_confusion_matrix_is_darkest_from_the_largest_mistake_on(confusion, norm
     assert [axes.texts[index].get_color() for index in (17, 11, 49, 1)] == ["white", "white", "black", "black"]
 
 
+@pytest.mark.parametrize(
+    ("n_classes", "written", "named"), [(12, 144, 12), (26, 27, 26), (47, 0, 47), (100, 0, 100), (250, 0, 84)]
+)
+def test_a_matrix_of_many_classes_shows_what_can_be_read(n_classes, written, named):
+    """Zeros are left out first, then numbers, then names; names stay at their rows."""
+    counts = 50 * np.eye(n_classes, dtype=np.int64)
+    counts[2, 5] = 3
+    names = [f"c{number}" for number in range(n_classes)]
+    figure = figures.plot_confusion_matrix(counts, "", names)
+    axes = figure.axes[0]
+    assert len([text for text in texts(axes) if text]) == written
+    places = dict(zip([text.get_text() for text in axes.get_yticklabels()], axes.get_yticks(), strict=True))
+    assert len(places) == named
+    assert all(places[name] == names.index(name) for name in places)
+    assert max(figure.get_size_inches()) < 20
+
+
 def test_confusion_matrix_without_mistakes():
     axes = figures.plot_confusion_matrix(np.eye(10, dtype=np.int64) * 5, "", DIGITS).axes[0]
     assert axes.images[0].get_clim() == (0, 1)

@@ -90,3 +90,18 @@ def test_colour_images_are_drawn_in_colour():
         (axes,) = figure.axes
         np.testing.assert_array_equal(axes.images[0].get_array(), np.minimum(images[0], 1))
     assert texts(drawn[0].axes[0])[0] == "cat taken for dog (100%)"
+
+
+def test_long_names_of_classes_are_cut_above_mistakes_and_stand_in_two_lines():
+    image = np.zeros((1, 4, 4, 3), np.float32)
+    names = ["a name that is far too long", "cat"]
+    axes = figures.plot_misclassified(image, np.array([0]), np.array([1]), np.array([0.5]), names, "").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["a name that …\ntaken for cat (50%)"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (4, 8), (8, 4)])
+def test_an_image_keeps_the_ratio_of_its_sides(height, width):
+    axes = figures.plot_image_rows([("", np.zeros((1, height, width, 1), np.float32))]).axes[0]
+    left, right, bottom, top = axes.images[0].get_extent()
+    assert (right - left) / (bottom - top) == pytest.approx(width / height)
+    assert max(right - left, bottom - top) == pytest.approx(0.74)

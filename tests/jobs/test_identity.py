@@ -56,6 +56,7 @@ def test_a_fingerprint_is_16_hex_digits_of_the_canonical_json():
         "training.keep_best_epoch=true",
         "training.ema_momentum=0.9",
         "training.label_smoothing=0.1",
+        "training.class_weights=balanced",
     ],
 )
 def test_what_can_change_a_result_changes_the_fingerprint(identify_overrides, override):
@@ -90,6 +91,12 @@ def test_what_can_change_a_result_changes_the_fingerprint(identify_overrides, ov
 )
 def test_what_can_not_change_a_result_changes_no_name(identify_overrides, override):
     assert identify_overrides(override) == identify_overrides()
+
+
+def test_a_key_that_came_later_is_a_param_only_where_it_is_set(compose_config):
+    for value, is_param in (("null", False), ("balanced", True)):
+        config = validate_config(compose_config(f"training.class_weights={value}"), TrainConfig)
+        assert ("training.class_weights" in config.list_params()) is is_param
 
 
 def test_the_data_is_part_of_the_fingerprint_and_the_group_but_not_of_the_recipe(identify_overrides):

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, classification_report, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, classification_report, f1_score, log_loss
 
 from mnist_flow.metrics.classification import (
     compute_cross_entropy,
@@ -31,6 +31,16 @@ def random() -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and labels of 500 images."""
     rng = np.random.default_rng(0)
     return rng.dirichlet(np.ones(10), 500), rng.integers(0, 10, 500)
+
+
+def test_measures_of_unequal_classes_are_scikit_learns(random):
+    probabilities, labels = random
+    labels = np.where(labels < 7, 0, labels)  # classes 1 to 6 are predicted, and have no images
+    evaluation, predicted = evaluate_predictions(probabilities, labels), probabilities.argmax(axis=1)
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        assert evaluation.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert evaluation.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert evaluation.balanced_accuracy != pytest.approx(evaluation.accuracy, rel=0.1)
 
 
 def test_evaluation_against_literals(probabilities):

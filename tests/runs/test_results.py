@@ -78,6 +78,8 @@ def test_a_classifiers_results_are_those_of_its_logged_model(finish):
     accuracy = np.mean(predicted == labels)
     assert metrics["test_accuracy"] == accuracy
     assert metrics["test_accuracy_standard_error"] == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / 360))
+    recalls = [np.mean(predicted[labels == label] == label) for label in range(10)]
+    assert metrics["test_balanced_accuracy"] == pytest.approx(np.mean(recalls))
     # Once, of the layer that was named alone.
     penalty = 1e-2 * np.sum(np.square(model.get_layer("dense_2").kernel))
     cross_entropy = compute_cross_entropy(probabilities, labels)

@@ -120,7 +120,7 @@ def test_an_epoch_takes_the_counted_steps(train, validation):
 def read_blocks(images, epoch, batch_size, steps):
     """What an epoch hands to TensorFlow: images done after each block, and the blocks of image numbers."""
     learner = SimpleNamespace(jit_compile=False)
-    trainer = SameImages(learner, CLASSIFICATION, images.images, images.images, batch_size, steps, 0)
+    trainer = SameImages(learner, CLASSIFICATION.pair, images.images, images.images, batch_size, steps, 0)
     blocks = []
     trainer._train_block = lambda inputs, targets, rows: blocks.append(rows.numpy()) or {}
     return [done for done, _ in trainer.train_epoch(epoch)], blocks

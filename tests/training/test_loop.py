@@ -109,6 +109,22 @@ def test_label_smoothing_spreads_a_share_of_the_target(label_smoothing, loss):
     assert recorded(result, "accuracy") == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("class_weights", "loss"),
+    [
+        (None, 1.22202542),  # -(30 ln 0.91 + 10 ln 0.01) / 40
+        ("balanced", 2.34974043),  # -(ln 0.91 + ln 0.01) / 2
+    ],
+)
+def test_balanced_classes_count_alike_in_the_loss_of_training_alone(class_weights, loss):
+    images = Images(np.zeros((40, 28, 28, 1), np.float32), np.repeat([0, 1], [30, 10]))
+    optimizer = build_optimizer("sgd", STILL)
+    _, result = fit(images, images, build_constant_classifier(), optimizer=optimizer, class_weights=class_weights)
+    assert recorded(result, "loss") == pytest.approx([loss, loss], rel=1e-5)
+    assert recorded(result, "val_loss") == pytest.approx([1.22202542] * 2, rel=1e-5)
+    assert recorded(result, "accuracy") == [0.75, 0.75]
+
+
 def test_the_loss_includes_the_l2_penalty(train, validation):
     metrics = []
     for reg in (0.0, 0.01):

@@ -10,10 +10,11 @@ from mnist_flow.analysis.matrices import fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import list_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.style import build_title, make_panels, name_class
+from mnist_flow.analysis.style import build_title, make_panels
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.section import Count
-from mnist_flow.figures import plot_matrix
+from mnist_flow.data.dataset import name_class
+from mnist_flow.figures import measure_matrix, plot_matrix
 
 
 class Config(StudySection):
@@ -53,7 +54,8 @@ def list_pairs(summary: pd.DataFrame, count: int) -> pd.DataFrame:
 def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     """Mean row-normalised matrices, a panel a setting; the colours end at the largest mistake of all."""
     panels = list(dict.fromkeys(summary["panel"]))
-    figure, all_axes = make_panels(len(panels), 2, (5.2, 4.9), 0.6, title)
+    side = measure_matrix(summary["true"].nunique())
+    figure, all_axes = make_panels(len(panels), 2, (side + 0.6, side + 0.3), 0.6, title)
     mistakes = summary.loc[summary["true"] != summary["predicted"], "mean"]
     darkest = max(mistakes.max(), 1e-3)
     for axes, panel in zip(all_axes, panels, strict=True):

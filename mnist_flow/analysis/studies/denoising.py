@@ -17,6 +17,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
+from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures import plot_image_rows
 
@@ -54,7 +55,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     figures = {
         "": plot_recall(chains, crossings, title, column),
         "digits": plot_classes(
-            chains, f"Each {style.name_class(list_classes(chains))}: {title[0].lower()}{title[1:]}", column
+            chains, f"Each {name_class(list_classes(chains))}: {title[0].lower()}{title[1:]}", column
         ),
         "quality": plot_quality(chains, f"Images beside the clean ones: {title[0].lower()}{title[1:]}", column),
     }
@@ -149,7 +150,7 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
             look = {**style.choose_line_style(index), "marker": ""}
             axes.plot(means.index, means, label=str(curve), linewidth=1.4, **look)
             axes.fill_between(means.index, means - stds, means + stds, color=look["color"], alpha=0.15, linewidth=0)
-        axes.set_title(f"{style.name_class(classes)} {name}", fontsize=10)
+        axes.set_title(f"{name_class(classes)} {name}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         axes.set(xlabel=f"noise {column}", ylabel="recall", ylim=(0, 1.02))

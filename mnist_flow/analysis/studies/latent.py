@@ -19,6 +19,7 @@ from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray, IntArray
+from mnist_flow.data.dataset import name_class
 
 _MEASURE = "latent"
 # Paul Tol's muted scheme, which the colour-blind can tell apart, and black; sronpersonalpages.nl/~pault.
@@ -118,7 +119,7 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
 
 
 def _name_classes(panels: Sequence[LatentPanel]) -> str:
-    return style.name_class([name for panel in panels for name in panel.class_names])
+    return name_class([name for panel in panels for name in panel.class_names])
 
 
 def separate_labels(places: np.ndarray, least: float) -> np.ndarray:

@@ -18,6 +18,7 @@ from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import list_panels
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.analysis.studies import compare, curves
+from mnist_flow.data.dataset import name_class
 
 _PARAM = "noise.stddev"
 # A run whose predictions are one class more often than this has learned nothing.
@@ -99,7 +100,7 @@ def describe_predictions(summary: pd.DataFrame) -> str:
 
 def _plot_histogram(axes: Axes, predictions: pd.DataFrame, summary: pd.DataFrame) -> None:
     classes = list(summary["digit"])
-    places, name = range(len(classes)), style.name_class(classes)
+    places, name = range(len(classes)), name_class(classes)
     axes.bar(places, summary["mean"], color=style.COLORS[4], label="mean of the runs")
     axes.plot(
         *(predictions["digit"].map(classes.index), predictions["fraction"], "o"),

@@ -13,7 +13,7 @@ from pydantic import Field
 from mnist_flow.config.evaluate import PartnerConfig
 from mnist_flow.config.section import Count, Fraction, OptionSection, Seed
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
-from mnist_flow.figures import plot_image_rows
+from mnist_flow.figures import MOST_SHOWN, plot_image_rows
 from mnist_flow.metrics.classification import choose_one_of_each, evaluate_predictions
 from mnist_flow.metrics.reconstruction import DENOISED, MEDIAN, NOISY, compute_psnr, compute_ssim, filter_median
 from mnist_flow.metrics.robustness import list_gaussian, list_salt_and_pepper
@@ -90,7 +90,7 @@ def _draw_samples(config: Config, subject: Subject) -> tuple[dict[str, Figure], 
     """Draw one test image of each class at the levels to be shown; returns the figure, and the images themselves."""
     column, list_noise = _NOISES[config.noise]
     denoiser, test = subject.partners["denoiser"], subject.data_set.test
-    original = test.images[choose_one_of_each(test.labels)]
+    original = test.images[choose_one_of_each(test.labels, MOST_SHOWN)]
     noisy = [one.transform(original) for one in list_noise(config.shown_levels, 1, config.seed)]
     denoised = [denoiser.predict(x) for x in noisy]
     rows = [("original", original)]
