@@ -34,7 +34,8 @@ def halve_image(input_shape: tuple[int, int, int], filters: Sequence[int]) -> tu
     (height, width, _), factor = input_shape, 2 ** len(filters)
     if height % factor or width % factor:
         raise ValueError(
-            f"model.filters={list(filters)}: an image of {height}×{width} pixels can't be halved {len(filters)} times"
+            f"model.filters={list(filters)}: an image of {height}×{width} pixels can't be halved {len(filters)} times; "
+            f"use fewer filters, or images whose sides are multiples of {factor}"
         )
     return height // factor, width // factor
 

@@ -38,7 +38,10 @@ def test_a_wide_colour_image_is_itself_after_both():
 def test_an_image_can_be_halved_as_often_as_its_sides_are_even():
     assert [halve_image((28, 28, 1), [8]), halve_image((28, 28, 1), [8, 4])] == [(14, 14), (7, 7)]
     assert halve_image((32, 48, 3), [8, 8, 8, 8]) == (2, 3)
-    message = r"^model.filters=\[8, 8, 8\]: an image of 28×28 pixels can't be halved 3 times$"
+    message = (
+        r"^model.filters=\[8, 8, 8\]: an image of 28×28 pixels can't be halved 3 times; use fewer filters, or images "
+        r"whose sides are multiples of 8$"
+    )
     with pytest.raises(ValueError, match=message):
         halve_image((28, 28, 1), [8, 8, 8])
     for shape in ((32, 28, 3), (28, 32, 3)):
