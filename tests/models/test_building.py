@@ -116,13 +116,13 @@ def test_a_larger_image_can_be_halved_more_often(compose_config):
         ),
         (
             ["model=unet", "model.filters=[4,4,4]"],
-            "model.filters=[4, 4, 4]: an image of 28×28 pixels can't be halved 3 times; use fewer filters, or images whose "
-            "sides are multiples of 8",
+            "model.filters=[4, 4, 4]: an image of 28×28 pixels can't be halved 3 times; use fewer filters, or images "
+            "whose sides are multiples of 8",
         ),
         (
             ["model=conv_autoencoder", "model.filters=[4,4,4]"],
-            "model.filters=[4, 4, 4]: an image of 28×28 pixels can't be halved 3 times; use fewer filters, or images whose "
-            "sides are multiples of 8",
+            "model.filters=[4, 4, 4]: an image of 28×28 pixels can't be halved 3 times; use fewer filters, or images "
+            "whose sides are multiples of 8",
         ),
         (
             ["augmentation=shift", "augmentation.max_pixels=28"],
