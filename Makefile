@@ -8,10 +8,16 @@ ifeq ($(DATA),digits)
 DEMO_OVERRIDES += epochs=20 batch_size=32
 endif
 
+ifneq ($(words $(VENV)),1)
+$(error VENV=$(VENV): make takes no blanks in names; choose another)
+endif
 BIN = $(VENV)/bin
 RUN_READY = $(VENV)/.ready-to-run
 TEST_READY = $(VENV)/.ready-to-test
 BENCH_READY = $(VENV)/.ready-to-bench
+# An environment that was left half-made, or whose Python is gone or another by now, counts as not made.
+CHECK_ENVIRONMENT = import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+FORGOTTEN := $(shell test ! -d $(VENV) || $(BIN)/python -c '$(CHECK_ENVIRONMENT)' 2>/dev/null || rm -f $(BIN)/python $(VENV)/.ready-*)
 # With PyTorch, several GB on Linux; without it, and without its loop: make bench BENCH_REQUIREMENTS=requirements.txt
 BENCH_REQUIREMENTS ?= requirements-bench.txt
 # E.g. --work b,c
@@ -46,8 +52,8 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@$(BIN)/python -m mnist_flow.analyze study=regularization tracking.experiment_name=demo output_dir=figures/demo
 	@echo
 	@echo "Trained three networks on $(DATA) that differ in their L2 penalty, and compared them: figures/demo/regularization-demo.png"
-	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$(CURDIR)/mlflow.db}"
-	@echo "Look at them: $(BIN)/mlflow ui     and open http://127.0.0.1:5000"
+	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$$PWD/mlflow.db}"
+	@echo "Look at them: $(BIN)/python -m mlflow ui     and open http://127.0.0.1:5000"
 
 test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
@@ -83,7 +89,7 @@ clean: ## remove the environment, figures and caches; runs and their records sta
 $(BIN)/python:
 	@$(PYTHON) -c "$$CHECK_PLATFORM"
 	@echo "Creating $(VENV) and installing the pinned packages (about 3 GB, some minutes, once)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $$(test -f $(VENV)/pyvenv.cfg && echo --clear) $(VENV)
 
 $(RUN_READY): requirements.txt | $(BIN)/python
 	@$(PIP_INSTALL) -r requirements.txt

@@ -2,6 +2,11 @@
 
 import sys
 import tempfile
+from pathlib import Path
+
+if not __package__:
+    # Started as a file, as an editor's Run button does: Python looks for packages beside this file only.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mnist_flow import cli, train
 

@@ -1,6 +1,13 @@
 """Train one network, or with -m a sweep of them: python -m mnist_flow.train --help."""
 
+import sys
+from pathlib import Path
+
 from omegaconf import DictConfig
+
+if not __package__:
+    # Started as a file, as an editor's Run button does: Python looks for packages beside this file only.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mnist_flow import cli
 

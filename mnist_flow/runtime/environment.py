@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any, Literal
 import psutil
 
 from mnist_flow.runtime.influences import list_recorded
+
+log = logging.getLogger(__name__)
 
 # Packages whose code the numbers of a run of each kind come from.
 _NUMERICAL_PACKAGES = {
@@ -55,10 +58,12 @@ def describe_machine() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def describe_code() -> dict[str, Any]:
-    """Describe the git commit and how the working tree differs from it; empty where there is no git."""
-    top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "HEAD")
+    """Describe the git commit and how the working tree differs from it; empty where there is no git repository.
+
+    A repository of which git tells nothing is warned of.
+    """
     # If this project is installed as a package, its folder may lie in somebody else's repository.
-    if commit is None or top is None or Path(top.strip()).resolve() != _PROJECT_DIR:
+    if not (_PROJECT_DIR / ".git").exists() or (commit := _git("rev-parse", "HEAD")) is None:
         return {}
     diff = _git("diff", "HEAD") or ""
     untracked = (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")[:-1]
@@ -97,7 +102,9 @@ def _git(*arguments: str) -> str | None:
             timeout=10,
             check=True,
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        said = " ".join((getattr(error, "stderr", None) or str(error)).split())
+        log.warning("git says no, so the run does not note the commit and changes of the code: %s", said)
         return None
     return done.stdout
 

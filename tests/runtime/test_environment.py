@@ -70,6 +70,26 @@ def test_code_without_git(folder):
     assert environment.describe_code() == {}
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("echo 'fatal: detected dubious ownership in repository' >&2\nexit 128\n", "fatal: detected dubious ownership"),
+        ("exit 1\n", "returned non-zero exit status 1"),
+        (None, "No such file or directory: 'git'"),
+    ],
+)
+def test_a_git_that_says_no_is_named(repository, tmp_path_factory, monkeypatch, caplog, program, said):
+    folder = tmp_path_factory.mktemp("bin")
+    if program is not None:
+        (folder / "git").write_text(f"#!/bin/sh\n{program}", encoding="utf-8")
+        (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    assert environment.describe_code() == {}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("git says no, so the run does not note the commit and changes of the code: ")
+    assert said in line
+
+
 def test_code_as_committed(repository):
     commit = git(repository, "rev-parse", "HEAD").strip()
     assert environment.describe_code() == {"commit": commit, "dirty": False, "untracked": [], "diff": ""}
