@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import sys
 import threading
 import traceback
@@ -52,6 +53,8 @@ _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # GitPython prints a page where git is not installed.
+    "GIT_PYTHON_REFRESH": "quiet",
     # The links that MLflow prints hold the credentials of the tracking URI.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -69,12 +72,13 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     # With this variable Hydra raises errors; otherwise it prints them in its own way and exits with status 1.
     os.environ[_FULL_ERROR] = "1"
     for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
     _put_multirun_first()
     _share_config_store()
+    _share_with_group()
     with open_session() as session:
         status, sweep_status = _call(main, config_name, full_error)
         _end_open_sweep(session, sweep_status)
@@ -119,6 +123,12 @@ def _share_config_store() -> None:
     ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
 
 
+def _share_with_group() -> None:
+    """Let a group that may write the working directory write what is made there, too, such as MLflow's folders."""
+    if Path.cwd().stat().st_mode & stat.S_IWGRP:
+        os.umask(os.umask(0) & ~stat.S_IWGRP)
+
+
 def _put_multirun_first() -> None:
     """Let -m stand anywhere on the command line: argparse takes no overrides after an option that follows some."""
     flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
@@ -148,7 +158,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 @contextmanager
 def job() -> Iterator[None]:
-    """Around the work of one job, in whatever process it runs: SIGTERM ends it, and errors reach `run`."""
+    """Around the work of one job, in whatever process it runs: SIGTERM ends it, and errors reach `run`.
+
+    Whatever `hydra.job.chdir` says, the job works where the command was typed: there is one store, and one folder for
+    all that a relative path names.
+    """
+    if HydraConfig.initialized() and HydraConfig.get().job.chdir:
+        os.chdir(HydraConfig.get().runtime.cwd)
     try:
         with at_work(), _sigterm_raises():
             yield

@@ -47,7 +47,7 @@ def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
         TrackingError: the server does not answer, or has none of the runs.
     """
     names = choose_experiments(config)
-    known = tracking.list_experiments()
+    known = tracking.list_experiments(names)
     wanted = {name: known[name] for name in names if name in known}
     ids = list(wanted.values())
     finished = tracking.fetch_runs(ids)

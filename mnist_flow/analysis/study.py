@@ -55,7 +55,9 @@ def run_study(cfg: DictConfig) -> StudyResult:
     """
     config = validate_config(cfg, AnalyzeConfig)
     study = config.study
-    tracking.configure(config.tracking.uri)
+    # Under `mlflow run` what was typed wins, see `choose_experiments`.
+    typed = None if tracking.is_project_run() else config.tracking.experiment_name
+    tracking.configure(config.tracking.uri, typed)
     runs = fetch_study_runs(config)
     drawing: Drawing = find_module(study).draw(runs, study)
     selection = build_selection(runs.table)

@@ -42,7 +42,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     # MLflow takes seconds to import, so bad input is told before.
     from mnist_flow import tracking
 
-    tracking.configure(config.tracking.uri)
+    tracking.configure(config.tracking.uri, None if config.run_ids else config.tracking.experiment_name)
     adopted = tracking.adopt_project_run("evaluation")
     tracking.deliver_kept_records(Path(config.tracking.undelivered_dir))
     runs, not_chosen = choose_runs(config)
@@ -56,6 +56,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
         f"{len(evaluations) - len(todo)} done before, {len(todo)} to measure"
     )
     done = [one.describe(one.earlier.run_id, one.earlier.metrics, "done before") for one in evaluations if one.earlier]
+    tracking.check_places({one.run.experiment_id for one in todo})
     measured, failed = measure_all(context, todo) if todo else ([], [])
     summary = pd.DataFrame(done + measured)
     if not summary.empty:

@@ -79,7 +79,7 @@ def _run_job(context: RunContext) -> float:
     from mnist_flow.runs.earlier import find_earlier, open_checkpoint
     from mnist_flow.runs.replay import fetch_original
 
-    tracking.configure(config.tracking.uri)
+    tracking.configure(config.tracking.uri, config.tracking.experiment_name)
     experiment_id = os.environ.get(tracking.EXPERIMENT_ID_VARIABLE) or tracking.get_or_create_experiment(
         config.tracking.experiment_name
     )

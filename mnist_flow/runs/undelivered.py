@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -28,9 +27,9 @@ def deliver_records(cfg: DictConfig) -> int:
         RunError: some records could not be delivered; they stay.
     """
     config = validate_config(cfg, SyncConfig).tracking
-    tracking.configure(config.uri)
+    chosen = tracking.configure(config.uri)
     folder, n_delivered, troubles = Path(config.undelivered_dir), 0, []
-    for one in tracking.deliver_undelivered(folder, os.environ.get("MLFLOW_TRACKING_URI") or config.uri):
+    for one in tracking.deliver_undelivered(folder, chosen):
         if one.run_id:
             n_delivered += 1
             print_line(f"delivered run {one.run_id}")

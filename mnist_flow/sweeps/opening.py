@@ -71,7 +71,7 @@ def _prepare_experiment(base: TrainConfig) -> str:
     Returns:
         The id of the experiment, which is created where there is none.
     """
-    tracking.configure(base.tracking.uri)
+    tracking.configure(base.tracking.uri, base.tracking.experiment_name)
     experiment_id = tracking.get_or_create_experiment(base.tracking.experiment_name)
     tracking.deliver_kept_records(Path(base.tracking.undelivered_dir))
     closed = Counter(kind for _, kind in tracking.close_stale_runs(experiment_id, base.tracking.stale_after))

@@ -37,6 +37,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from mnist_flow.errors import LostRecordError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
+from mnist_flow.tracking.places import check_place
 from mnist_flow.tracking.server import get_uri, may_pass, shorten
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ Operation: TypeAlias = dict[str, Any]
 HEARTBEAT_SECONDS = 30.0
 _RECORD = "record.json"
 _KEYS = ("run_id", "experiment_id", "tracking_uri", "process", "reason", "operations")
-# Of MLflow, a request.
+# MLflow's limits for one request.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 
 
@@ -230,12 +231,14 @@ def deliver_record(client: mlflow.MlflowClient, folder: Path) -> str:
     The record of a run that another process has taken up since holds nothing new, and is removed unsent.
 
     Raises:
-        TrackingError: it is not what was written.
+        TrackingError: it is not what was written, or the run's artifacts can't be.
         Exception: what the server answers.
     """
     record = load_record(folder)
-    owner = client.get_run(record["run_id"]).data.tags.get(names.PROCESS_TAG)
+    run = client.get_run(record["run_id"])
+    owner = run.data.tags.get(names.PROCESS_TAG)
     if owner in (None, record["process"]):
+        check_place(run.info.artifact_uri, f"run {record['run_id']}", client.tracking_uri)
         for operation in record["operations"]:
             deliver(client, record["run_id"], record["experiment_id"], operation, folder)
     else:

@@ -20,8 +20,8 @@ from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.histories import fetch_texts
-from mnist_flow.tracking.past import search, search_finished_training
-from mnist_flow.tracking.server import clear_errors, get_uri, is_store_there, may_pass, shorten
+from mnist_flow.tracking.past import describe_run_move, search, search_finished_training
+from mnist_flow.tracking.server import check_store_is_there, clear_errors, get_uri, may_pass, shorten
 
 if TYPE_CHECKING:
     import keras
@@ -55,8 +55,7 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
         TrackingError: the server does not answer.
         RunError: there is no such run, or it can't be measured.
     """
-    if not is_store_there():
-        raise TrackingError(f"{get_uri()}: no such store; go to its folder, or choose a server: tracking.uri=URI")
+    check_store_is_there()
     with clear_errors():
         try:
             run = mlflow.MlflowClient().get_run(run_id)
@@ -106,8 +105,13 @@ def load_model(run: LoggedRun) -> keras.Model:
         if may_pass(error):
             with clear_errors():
                 raise
+        if move := describe_run_move(run.run_id):
+            raise RunError(f"run {run.run_id}: its artifacts {move}") from error
         # Whatever is wrong with the files, Keras and MLflow raise errors of many kinds.
-        raise RunError(f"run {run.run_id}: its model can't be loaded ({shorten(error)})") from error
+        raise RunError(
+            f"run {run.run_id}: its model can't be loaded ({shorten(error)}); if its files are gone, train it again "
+            "with resume=false"
+        ) from error
 
 
 def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[str] | None = None) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from mlflow.store.entities import PagedList
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
+from mnist_flow.tracking.places import describe_move
 from mnist_flow.tracking.server import clear_errors, shorten
 
 _PAGE = 1000
@@ -116,7 +117,16 @@ def _clear_artifact_errors(run_id: str, path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise TrackingError(f"run_id={run_id}: its artifact {path} can't be had: {shorten(error)}") from error
+        move = describe_run_move(run_id)
+        trouble = f"its artifacts {move}" if move else f"its artifact {path} can't be had: {shorten(error)}"
+        raise TrackingError(f"run_id={run_id}: {trouble}") from error
+
+
+def describe_run_move(run_id: str) -> str | None:
+    """Describe that a run's artifacts are looked for where its store was; None where they are not, or it is unknown."""
+    with suppress(Exception):
+        return describe_move(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
+    return None
 
 
 def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> list[PastRun]:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
-import tempfile
+import re
+import sqlite3
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
 
 import mlflow
 import requests
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_ALREADY_EXISTS, TEMPORARILY_UNAVAILABLE, ErrorCode
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE, ErrorCode
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from mnist_flow.config.overrides import quote_argument
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.tracking import names
+from mnist_flow.tracking.address import DEFAULT_FILE, complete_uri, find_sqlite_file
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+
+# Signs that a store will refuse again, which MLflow gives the code of an internal error.
 _REFUSALS = (
     "readonly database",
     "disk is full",
@@ -31,43 +43,96 @@ _REFUSALS = (
     "disk I/O error",
     "error code 401",
     "error code 403",
+    "error code 407",
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
 )
 _PASSING = {ErrorCode.Name(INTERNAL_ERROR), ErrorCode.Name(TEMPORARILY_UNAVAILABLE)}
+# MLflow's schema is not that of the store.
+_OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
+# Answers to a question in MLflow's API that are not in its language.
+_NO_MLFLOW = re.compile(r"failed with error code (30\d|404|405) != 200|not in a valid JSON format")
 
 
-def configure(uri: str | None) -> None:
-    """Choose the tracking server. MLFLOW_TRACKING_URI wins; None leaves MLflow's default, sqlite:///mlflow.db here."""
+def configure(uri: str | None, experiment_name: str | None = None) -> str | None:
+    """Choose the tracking server: MLFLOW_TRACKING_URI, or `uri`, or mlflow.db in the working directory.
+
+    MLflow's variables win over what was typed, and a line says which; those that are empty count as unset.
+
+    Args:
+        uri: tracking.uri.
+        experiment_name: tracking.experiment_name, for that line.
+
+    Returns:
+        The address in force, credentials included; None where nobody chose one.
+
+    Raises:
+        TrackingError: the URI is none, or the SQLite file can't be written.
+    """
+    for name in [name for name, text in os.environ.items() if name.startswith("MLFLOW_") and not text.strip()]:
+        del os.environ[name]
     # MLflow's own default waits several minutes for a server that isn't there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     # MLflow's own ten seconds are longer than many a run here.
     os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
-    if "MLFLOW_TRACKING_URI" not in os.environ and uri is not None:
-        with clear_errors():
-            mlflow.set_tracking_uri(uri)
-    _check_store_is_writable()
+    given = os.environ.get(_URI_VARIABLE)
+    chosen = complete_uri(given or uri, _URI_VARIABLE if given else "tracking.uri")
+    _say_what_wins(uri, experiment_name)
+    with clear_errors():
+        mlflow.set_tracking_uri(chosen)
+    # MLflow sets the variable, too. It would win over the config of the next run of this process.
+    os.environ.pop(_URI_VARIABLE, None)
+    if given:
+        os.environ[_URI_VARIABLE] = given
+    _check_store_is_writable(find_sqlite_file(chosen))
+    return chosen if given or uri else None
 
 
-def _check_store_is_writable() -> None:
-    """MLflow itself retries for minutes where a SQLite file can't be written."""
-    file = _find_sqlite_file()
+def _say_what_wins(uri: str | None, experiment_name: str | None) -> None:
+    """Name the variables of MLflow that win over the config; in a sweep its main process does that."""
+    if names.EXPERIMENT_ID_VARIABLE in os.environ:
+        return
+    by_id = "MLFLOW_EXPERIMENT_ID" in os.environ
+    for name, key, typed in (
+        (_URI_VARIABLE, "tracking.uri", uri),
+        ("MLFLOW_EXPERIMENT_ID" if by_id else "MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", experiment_name),
+    ):
+        given = os.environ.get(name, typed)
+        if typed is not None and given != typed:
+            log.warning("%s wins over %s", hide_credentials(f"{name}={given}"), hide_credentials(f"{key}={typed}"))
+
+
+def _check_store_is_writable(file: Path | None) -> None:
+    """MLflow itself retries for minutes where a SQLite file can't be written, or is none."""
     if file is None:
         return
+    if not file.parent.is_dir():
+        raise TrackingError(f"{file.parent}: no such folder; make it, or choose another tracking.uri")
     for path in (file, file.parent, file.parent / "mlruns"):
         if path.exists() and not os.access(path, os.W_OK):
             raise TrackingError(f"{path}: can't be written; go to another folder, or choose a server: tracking.uri=URI")
-    if not file.parent.is_dir():
-        raise TrackingError(f"{file.parent}: no such folder; make it, or choose another tracking.uri")
+    if file.is_dir():
+        raise TrackingError(f"{file}: is a folder, not a SQLite file; name the file: tracking.uri=sqlite:///FILE")
+    if file.is_file() and file.stat().st_size:
+        with file.open("rb") as opened:
+            if opened.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
+                raise TrackingError(f"{file}: is no SQLite file; move it away, or choose another tracking.uri")
 
 
-def _find_sqlite_file() -> Path | None:
-    uri = mlflow.get_tracking_uri()
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def is_store_there() -> bool:
+def is_store_there(uri: str | None = None) -> bool:
     """False: it is a SQLite file that does not exist, and that MLflow would make at the first question."""
-    file = _find_sqlite_file()
+    file = find_sqlite_file(uri or mlflow.get_tracking_uri())
     return file is None or file.exists()
+
+
+def check_store_is_there() -> None:
+    """Refuse a store that is not there, where nothing can be found in one that is made now.
+
+    Raises:
+        TrackingError: it is not there.
+    """
+    if not is_store_there():
+        raise TrackingError(f"{get_uri()}: no such store; go to its folder, or choose a server: tracking.uri=URI")
 
 
 def get_uri() -> str:
@@ -78,7 +143,7 @@ def get_uri() -> str:
 def list_variables() -> dict[str, str]:
     """The environment variables with which another process logs where this one does, credentials included."""
     given = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
-    return {**given, "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    return {**given, _URI_VARIABLE: mlflow.get_tracking_uri()}
 
 
 def describe_ui_command() -> str:
@@ -86,7 +151,28 @@ def describe_ui_command() -> str:
     uri = get_uri()
     if uri.startswith(("http://", "https://")):
         return uri
-    return "mlflow ui" if uri == f"sqlite:///{Path('mlflow.db').resolve()}" else f"mlflow ui --backend-store-uri {uri}"
+    return "mlflow ui" if _is_default_of_mlflow() else f"mlflow ui --backend-store-uri {quote_argument(_shorten(uri))}"
+
+
+def describe_command(command: str) -> str:
+    """A command of MLflow's, as it is to be typed so that it works on the store in force."""
+    return command if _is_default_of_mlflow() else f"{_URI_VARIABLE}={quote_argument(_shorten(get_uri()))} {command}"
+
+
+def _is_default_of_mlflow() -> bool:
+    """Whether MLflow's own commands, typed here, find the store in force.
+
+    They don't where a folder `mlruns` holds experiments of an older MLflow, and they make a folder of the undecoded
+    path where it has letters that are encoded in a URI.
+    """
+    here = find_sqlite_file(get_uri()) == DEFAULT_FILE.absolute()
+    return here and quote(str(Path.cwd())) == str(Path.cwd()) and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
+
+
+def _shorten(uri: str) -> str:
+    """A SQLite store in the working directory has a URI that needs no quotes."""
+    file = find_sqlite_file(uri)
+    return f"sqlite:///{file.name}" if file is not None and file == Path(file.name).absolute() else uri
 
 
 def build_run_link(experiment_id: str, run_id: str) -> str:
@@ -96,97 +182,25 @@ def build_run_link(experiment_id: str, run_id: str) -> str:
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def get_or_create_experiment(name: str) -> str:
-    """The id of the experiment: MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME or `name`, in this order.
-
-    Safe when several processes ask for a new name at once.
-
-    Raises:
-        TrackingError: the server does not answer, or the experiment is deleted.
-    """
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
-    name = choose_experiment_name(name)
-    with clear_errors(), _creating_store():
-        experiment = mlflow.get_experiment_by_name(name)
-        if experiment is None:
-            try:
-                return str(mlflow.create_experiment(name))
-            except MlflowException as error:
-                if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                    raise
-                experiment = mlflow.get_experiment_by_name(name)
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        raise TrackingError(
-            f"tracking.experiment_name={name}: this experiment is deleted; restore it "
-            "(mlflow experiments restore) or choose another name"
-        )
-    return str(experiment.experiment_id)
-
-
-def choose_experiment_name(name: str) -> str:
-    """`name`, unless MLFLOW_EXPERIMENT_NAME says otherwise."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
-
-
-def find_experiment(name: str) -> str | None:
-    """The id of an existing experiment, or None; MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME or `name`, in this order.
-
-    Makes no store where there is none yet.
-
-    Raises:
-        TrackingError: the server does not answer.
-    """
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
-    name = choose_experiment_name(name)
-    if not is_store_there():
-        return None
-    with clear_errors():
-        experiment = mlflow.get_experiment_by_name(name)
-    return None if experiment is None else str(experiment.experiment_id)
-
-
-def list_experiments() -> dict[str, str]:
-    """Names of all experiments and their ids; none where there is no store yet.
-
-    Raises:
-        TrackingError: the server does not answer.
-    """
-    file = _find_sqlite_file()
-    if file is not None and not file.exists():
-        return {}
-    with clear_errors():
-        return {one.name: str(one.experiment_id) for one in mlflow.search_experiments()}
-
-
-def list_chosen_experiments(names: Sequence[str]) -> list[str]:
-    """`names`, unless MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME says otherwise.
-
-    Raises:
-        TrackingError: the server does not answer, or has no experiment of this id.
-    """
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        with clear_errors():
-            return [str(mlflow.get_experiment(given).name)]
-    variable = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    return [variable] if variable else list(names)
+def name_lock(path: Path) -> Path:
+    """The lock file of `lock_beside`."""
+    return path.with_name(f"{path.name}.lock")
 
 
 @contextmanager
-def _creating_store() -> Iterator[None]:
-    """One process at a time where the store is a local SQLite file: MLflow's own migrations of a new file race."""
-    uri = mlflow.get_tracking_uri()
-    if not uri.startswith("sqlite"):
-        yield
-        return
-    with lock_between_processes(uri):
-        yield
+def lock_beside(path: Path) -> Iterator[None]:
+    """One process at a time in the block. The lock is a file beside `path`, there as long as it is held.
 
-
-def lock_between_processes(name: str) -> FileLock:
-    """A lock that the processes of this machine share, by any name."""
-    return FileLock(Path(tempfile.gettempdir(), f"mnist_flow-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"))
+    Every user who may write the folder may take it, whoever made it.
+    """
+    file = name_lock(path)
+    with FileLock(file, mode=0o666):
+        try:
+            yield
+        finally:
+            # filelock notices that the file it waited for is gone, and makes another.
+            with suppress(OSError):
+                file.unlink()
 
 
 def may_pass(error: Exception) -> bool:
@@ -220,16 +234,57 @@ def wait_for(call: Callable[[], Result], patience: float) -> Result:
 
 
 def shorten(error: BaseException) -> str:
-    """An error as one line without credentials."""
+    """An error as one line without credentials; those of servers that are common, with the remedy."""
     reason = hide_credentials(" ".join(str(error).split())) or type(error).__name__
     if "error code 401" in reason:
         return (
             "asks for a user and a password, and those it got are not right; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD"
         )
+    if "ProxyError" in reason or "error code 407" in reason:
+        return _describe_proxy(asks="error code 407" in reason)
+    if unverified := re.search(r"certificate verify failed: (.*?) \(_ssl", reason):
+        return (
+            f"its certificate can't be verified ({unverified[1]}); name the file of who signed it: "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH=FILE.pem"
+        )
+    if "WRONG_VERSION_NUMBER" in reason:
+        return "speaks http, not https; begin its address with http://"
+    if "Invalid Host header" in reason:
+        return "does not know the name by which it is asked; start it with --allowed-hosts HOST"
+    if _NO_MLFLOW.search(reason):
+        body = reason.partition("Response body: ")[2]
+        return f"is no MLflow server; it answers {textwrap.shorten(body, 80, placeholder=' …') or 'otherwise'}"
     if any(sign in reason for sign in ("Connection refused", "Failed to resolve", "timed out", "Connection reset")):
         return "does not answer"
+    if "got unsupported URI" in reason or "unsupported scheme" in reason:
+        return "is no address that MLflow knows; it knows http, https, sqlite, postgresql, mysql and mssql"
+    if "No module named 'psycopg2'" in reason:
+        return "psycopg2 is not installed; with pip install '.[server]' begin the address with postgresql+psycopg://"
+    if schema := _OTHER_SCHEMA.search(reason):
+        return _describe_schema(schema[1])
     return textwrap.shorten(reason, 400, placeholder=" …")
+
+
+def _describe_proxy(asks: bool) -> str:
+    server = urlsplit(get_uri())
+    proxy = hide_credentials(getproxies().get(server.scheme, ""))
+    trouble = "asks for a user and a password" if asks else "does not answer"
+    return (
+        f"the proxy {proxy} in {server.scheme}_proxy {trouble}; correct that variable, or go past it: "
+        f"no_proxy={server.hostname}"
+    )
+
+
+def _describe_schema(found: str) -> str:
+    """MLflow can bring an older schema up to date, and not a newer one back."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if found in {script.revision for script in scripts.walk_revisions()}:
+        command = f"mlflow db upgrade {quote_argument(_shorten(get_uri()))}"
+        return f"an older MLflow made its schema ({found}); copy it, then bring it up to date: {command}"
+    return f"a newer MLflow than {mlflow.__version__} made its schema ({found}); install that one here"
 
 
 @contextmanager
@@ -237,7 +292,7 @@ def clear_errors() -> Iterator[None]:
     """What a server or store that does not answer raises, as one line."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
         reason = shorten(error)
         if reason == "does not answer":
             reason += (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import mlflow
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
-from mnist_flow.tracking.server import get_uri, lock_between_processes, may_pass, shorten
+from mnist_flow.tracking.server import get_uri, is_store_there, lock_beside, may_pass, shorten
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,15 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
     """
     # What servers said that are away; one attempt for all their records is enough.
     away: dict[str, str] = {}
-    # Two deliveries at once would send a model twice.
-    with lock_between_processes(folder.resolve().as_posix()):
+    if not folder.is_dir():
+        return
+    with ExitStack() as held:
+        try:
+            # Two deliveries at once would send a model twice.
+            held.enter_context(lock_beside(folder / "records"))
+        except OSError as error:
+            yield Delivered(folder, "", f"can't be written ({error.strerror})")
+            return
         for record in list_records(folder):
             meant_for = ""
             try:
@@ -45,6 +53,11 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
                 if meant_for in away:
                     yield Delivered(record, "", away[meant_for])
                     continue
+                if not is_store_there(uri or meant_for):
+                    raise TrackingError(
+                        f"{hide_credentials(uri or meant_for)}: no such store; deliver to where it is now: "
+                        "python -m mnist_flow.sync tracking.uri=URI"
+                    )
                 # Records hold no credentials; the server in force may have some.
                 client = mlflow.MlflowClient(uri if uri or meant_for == get_uri() else meant_for)
                 yield Delivered(record, deliver_record(client, record), "")

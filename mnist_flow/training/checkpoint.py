@@ -29,7 +29,7 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder.with_suffix(".lock"))
+        self._lock = FileLock(folder.with_suffix(".lock"), mode=0o666)
 
     def __enter__(self) -> CheckpointFolder:
         try:

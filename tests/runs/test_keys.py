@@ -357,7 +357,7 @@ def observe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         np.savez(folder / f"{name}.npz", **arrays)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(tracking, "configure", lambda uri: notebook.told.update(uri=uri))
+        patch.setattr(tracking, "configure", lambda uri, name=None: notebook.told.update(uri=uri))
         patch.setattr(tracking, "get_or_create_experiment", lambda name: name)
         patch.setattr(tracking, "start_run", start_run)
         patch.setattr(devices, "configure_tensorflow", lambda threads: notebook.told.update(threads=threads))

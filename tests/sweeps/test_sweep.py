@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from commands import start_command
+from mnist_flow import tracking
 from support import DEAD_PROCESS, QUICK, count_store_calls, list_imports, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
@@ -40,9 +41,12 @@ def swept(tmp_path_factory, run_command):
 
 @pytest.fixture
 def again(swept, tmp_path):
-    """A copy of the swept folder; its store's artifacts stay where they were."""
+    """A copy of the swept folder, whose store knows that."""
     folder = tmp_path / "again"
     shutil.copytree(swept[0], folder)
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    tracking.relocate(None, None, apply=True)
+    mlflow.set_tracking_uri(None)
     return folder
 
 

@@ -80,6 +80,13 @@ def test_the_uri_of_the_variable_wins_over_the_config(tmp_path, monkeypatch, use
     assert tracking.get_uri() == f"sqlite:///{tmp_path}/variable.db"
 
 
+def test_a_uri_that_was_configured_does_not_win_over_the_next_one(tmp_path, use_uri):
+    """As in a notebook, which runs one config after another."""
+    use_uri(f"sqlite:///{tmp_path}/first.db")
+    use_uri(f"sqlite:///{tmp_path}/second.db")
+    assert tracking.get_uri() == f"sqlite:///{tmp_path}/second.db"
+
+
 def test_an_experiment_is_created_once(store):
     experiment_id = tracking.get_or_create_experiment("x")
     assert tracking.get_or_create_experiment("x") == experiment_id != "0"
@@ -110,6 +117,67 @@ def test_processes_that_create_an_experiment_at_once_agree(tmp_path):
 
 
 # Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            "(Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify "
+            "failed: self-signed certificate (_ssl.c:1006)')))",
+            "its certificate can't be verified (self-signed certificate); name the file of who signed it: "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH=FILE.pem",
+        ),
+        (
+            "SSLError(1, '[SSL: WRONG_VERSION_NUMBER] wrong version number')",
+            "speaks http, not https; begin its address with http://",
+        ),
+        (
+            "failed with error code 403 != 200. Response body: 'Invalid Host header - possible DNS rebinding attack'",
+            "does not know the name by which it is asked; start it with --allowed-hosts HOST",
+        ),
+        (
+            "API request to endpoint /api/2.0/x failed with error code 404 != 200. Response body: '<html>no</html>'",
+            "is no MLflow server; it answers '<html>no</html>'",
+        ),
+        (
+            "API request to endpoint /api/2.0/x failed with error code 302 != 200. Response body: ''",
+            "is no MLflow server; it answers ''",
+        ),
+        (
+            "Model registry functionality is unavailable; got unsupported URI 'foo://bar'",
+            "is no address that MLflow knows; it knows http, https, sqlite, postgresql, mysql and mssql",
+        ),
+        (
+            "No module named 'psycopg2'",
+            "psycopg2 is not installed; with pip install '.[server]' begin the address with postgresql+psycopg://",
+        ),
+    ],
+)
+def test_common_errors_of_servers_are_told_with_the_remedy(error, said):
+    assert shorten(MlflowException(error)) == said
+
+
+@pytest.mark.parametrize(
+    ("code", "trouble"),
+    [("ProxyError('Unable to connect to proxy')", "does not answer"), ("error code 407", "asks for")],
+)
+def test_a_proxy_is_named_with_its_variable(use_uri, monkeypatch, code, trouble):
+    monkeypatch.setenv("https_proxy", "http://ada:sesame@proxy:3128")
+    use_uri("https://server.example/mlflow")
+    said = shorten(MlflowException(code))
+    assert said.startswith(f"the proxy http://***@proxy:3128 in https_proxy {trouble}")
+    assert said.endswith("or go past it: no_proxy=server.example")
+
+
+def test_a_certificate_that_is_not_trusted_will_not_be_later():
+    assert not may_pass(MlflowException("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
+
+
+def test_a_server_that_answers_nothing_known_is_no_mlflow(refusing_server, use_uri):
+    use_uri(refusing_server(200, b"{}"))
+    with pytest.raises(TrackingError, match="is no MLflow server"):
+        tracking.get_or_create_experiment("x")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""Tell a store where its artifacts moved: python -m mnist_flow.relocate --help."""
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+if not __package__:
+    # Started as a file, as an editor's Run button does: Python looks for packages beside this file only.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from mnist_flow import cli
+
+
+@cli.command("relocate")
+def main(cfg: DictConfig) -> None:
+    from mnist_flow.runs.relocation import relocate_artifacts
+
+    with cli.job():
+        relocate_artifacts(cfg)
+
+
+if __name__ == "__main__":
+    cli.run(main, "relocate")

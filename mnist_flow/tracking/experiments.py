@@ -1,0 +1,161 @@
+"""The experiments of a tracking server: found, created once, and refused where they are deleted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Experiment, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.address import find_sqlite_file
+from mnist_flow.tracking.places import check_place, to_place
+from mnist_flow.tracking.server import clear_errors, describe_command, get_uri, is_store_there, lock_beside, name_lock
+
+_ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
+_NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
+
+
+def get_or_create_experiment(name: str) -> str:
+    """The id of the experiment: MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME or `name`, in this order.
+
+    Safe when several processes ask for a new name at once.
+
+    Raises:
+        TrackingError: the server does not answer, or the experiment is deleted, or its artifacts could not be written.
+    """
+    experiment = _find(name)
+    if experiment is not None:
+        check_place(experiment.artifact_location, f"experiment '{experiment.name}'")
+        return str(experiment.experiment_id)
+    return os.environ.get(_ID_VARIABLE) or _create(choose_experiment_name(name))
+
+
+def find_experiment(name: str) -> str | None:
+    """The id of an existing experiment, or None; MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME or `name`, in this order.
+
+    Makes no store where there is none yet.
+
+    Raises:
+        TrackingError: the server does not answer, or the experiment is deleted.
+    """
+    experiment = _find(name) if is_store_there() else None
+    return os.environ.get(_ID_VARIABLE) if experiment is None else str(experiment.experiment_id)
+
+
+def check_places(experiment_ids: Iterable[str]) -> None:
+    """Look whether artifacts of runs of these experiments can be written, see `places.check_place`."""
+    for experiment_id in experiment_ids:
+        with clear_errors():
+            experiment = mlflow.get_experiment(experiment_id)
+        check_place(experiment.artifact_location, f"experiment '{experiment.name}'")
+
+
+def choose_experiment_name(name: str) -> str:
+    """`name`, unless MLFLOW_EXPERIMENT_NAME says otherwise."""
+    return os.environ.get(_NAME_VARIABLE) or name
+
+
+def list_experiments(wanted: Sequence[str] = ()) -> dict[str, str]:
+    """Names of all experiments and their ids; none where there is no store yet.
+
+    Raises:
+        TrackingError: the server does not answer, or one of the `wanted` experiments is deleted.
+    """
+    if not is_store_there():
+        return {}
+    with clear_errors():
+        found = list(mlflow.search_experiments(view_type=ViewType.ALL))
+    for experiment in found:
+        if experiment.name in wanted:
+            _check_is_active(experiment)
+    return {one.name: str(one.experiment_id) for one in found if one.lifecycle_stage == "active"}
+
+
+def list_chosen_experiments(names: Sequence[str]) -> list[str]:
+    """`names`, unless MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME says otherwise.
+
+    Raises:
+        TrackingError: the server does not answer, or has no experiment of this id.
+    """
+    if given := os.environ.get(_ID_VARIABLE):
+        with clear_errors():
+            return [str(mlflow.get_experiment(given).name)]
+    variable = os.environ.get(_NAME_VARIABLE)
+    return [variable] if variable else list(names)
+
+
+def _find(name: str) -> Experiment | None:
+    """The experiment that the variables or `name` name; None where there is none.
+
+    Raises:
+        TrackingError: the server does not answer, or the experiment is deleted.
+    """
+    with clear_errors(), _creating_store():
+        if given := os.environ.get(_ID_VARIABLE):
+            try:
+                experiment = mlflow.get_experiment(given)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+                return None
+        else:
+            experiment = mlflow.get_experiment_by_name(choose_experiment_name(name))
+    if experiment is None:
+        return None
+    if not experiment.experiment_id:
+        raise TrackingError(f"tracking server {get_uri()}: is no MLflow server; it answers {{}}")
+    _check_is_active(experiment)
+    return experiment
+
+
+def _check_is_active(experiment: Experiment) -> None:
+    if experiment.lifecycle_stage == "deleted":
+        command = describe_command(f"mlflow experiments restore --experiment-id {experiment.experiment_id}")
+        raise TrackingError(
+            f"tracking.experiment_name={experiment.name}: this experiment is deleted; restore it: {command}, or choose "
+            "another name"
+        )
+
+
+def _create(name: str) -> str:
+    """Create an experiment, or find the one that another process creates at this moment; returns its id."""
+    is_file = find_sqlite_file(mlflow.get_tracking_uri()) is not None
+    root = Path("mlruns").absolute()
+    if is_file:
+        check_place(to_place(root), f"experiment '{name}'")
+    # MLflow decodes its own choice, mlruns/ID in the working directory, as if it was a URI.
+    is_misread = is_file and to_place(root) != str(root)
+    with clear_errors(), _creating_store():
+        try:
+            experiment_id = mlflow.create_experiment(name, to_place(root / uuid.uuid4().hex) if is_misread else None)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+            experiment_id = mlflow.get_experiment_by_name(name).experiment_id
+    if not is_file:
+        check_places([experiment_id])
+    return str(experiment_id)
+
+
+@contextmanager
+def _creating_store() -> Iterator[None]:
+    """One process at a time while a local SQLite store is being made: MLflow's own migrations of a new file race."""
+    file = find_sqlite_file(mlflow.get_tracking_uri())
+    # The lock is made before the file, and is left behind by a process that is killed in between.
+    if file is None or (file.exists() and not name_lock(file).exists()):
+        yield
+        return
+    with lock_beside(file):
+        if not file.exists():
+            # SQLite's own files can be written by nobody else, even where a group may write the folder.
+            file.touch()
+            file.chmod(file.stat().st_mode | (file.parent.stat().st_mode & stat.S_IWGRP))
+        yield
