@@ -102,8 +102,11 @@ def make_panels(
     width, height = panel_size
     figure = make_figure(max(6.4, width * n_columns), height * n_rows + margin, title)
     grid = list(figure.subplots(n_rows, n_columns, squeeze=False, sharex=share, sharey=share).flat)
-    for spare in grid[n:]:
+    for number, spare in enumerate(grid[n:], start=n):
         spare.remove()
+        # The panel above is now the lowest of its column, whose numbers a shared axis would leave out.
+        if number >= n_columns:
+            grid[number - n_columns].xaxis.set_tick_params(labelbottom=True)
     return figure, grid[:n]
 
 

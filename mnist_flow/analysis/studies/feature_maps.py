@@ -45,7 +45,8 @@ class _Block:
     """A layer's part of the figure."""
 
     heading: str
-    # Pixels (rows, columns), NaN between maps and after the last value of a strip; or bars (units,).
+    # Pixels (rows, columns), NaN between maps and after the last value of a strip; in colour (rows, columns, 3); or
+    # bars (units,).
     output: FloatArray
     low: float  # of the colours
     high: float
@@ -73,8 +74,10 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     ]
     about = f"{shown['experiment'].iloc[0]}, seed {shown['seed'].iloc[0]}, run {run_id}"
     pictures = {}
+    # Older evaluations have logged no names.
+    names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
     for number, label in enumerate(arrays["labels"]):
-        what = f"{about}:\nwhat each layer gives for the first test image of a {label}"
+        what = f"{about}:\nwhat each layer gives for the first test image of a {names[label]}"
         pictures["" if len(arrays["labels"]) == 1 else str(label)] = plot_feature_maps(
             arrays["images"][number],
             [one._replace(output=one.output[number]) for one in activations],
@@ -95,7 +98,8 @@ def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], titl
         activations: of this one image: outputs (height, width, maps) or (units,).
         title: of the figure.
     """
-    blocks = [_build_block("images: Input", image), *(_build_block(_name(one), one.output) for one in activations)]
+    blocks = [_build_block("images: Input", image, is_colour=image.shape[2] == 3)]
+    blocks += [_build_block(_name(one), one.output) for one in activations]
     title = f"{title}\ncolours: by the square root, from a layer's least value, or 0, to its largest"
     title_height = 0.2 * (title.count("\n") + 1)
     height = title_height + sum(_HEADING + block.height for block in blocks) + _MARGIN
@@ -118,12 +122,14 @@ def _name(activation: Activation) -> str:
     return f"{activation.layer}: {activation.kind}{passed}"
 
 
-def _build_block(name: str, values: FloatArray) -> _Block:
+def _build_block(name: str, values: FloatArray, is_colour: bool = False) -> _Block:
     shape = " × ".join(map(str, values.shape))
     low, high = min(float(values.min()), 0.0), float(values.max())
     zero = f", {100 * np.mean(values == 0):.0f} % are 0" if (values == 0).any() else ""
     heading = f"{name}, {shape}, from {values.min():.3g} to {high:.3g}{zero}"
     full = _WIDTH - 2 * _MARGIN
+    if values.ndim == 3 and is_colour:
+        return _Block(heading, values, low, high, _SINGLE, _SINGLE * values.shape[0] / values.shape[1])
     if values.ndim == 3:
         count = values.shape[2]
         if count > _MAX_MAPS:
@@ -164,6 +170,10 @@ def _plot_block(axes: Axes, block: _Block) -> None:
         axes.axhline(0, color="0.4", linewidth=0.6)
         axes.tick_params(labelsize=8, length=2, pad=1)
         axes.spines[["top", "right", "left"]].set_visible(False)
+        return
+    if block.output.ndim == 3:
+        axes.imshow(np.clip(block.output, 0, 1), aspect="auto")
+        axes.axis("off")
         return
     # A layer that gives nothing is dark, too.
     norm = PowerNorm(0.5, vmin=block.low, vmax=max(block.high, block.low + 1e-9))

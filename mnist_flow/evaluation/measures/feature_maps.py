@@ -41,8 +41,8 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     Returns:
         Table `feature_maps`: a row a layer, see `activations.summarise_activations`. Metrics: share_zero of each layer.
         The arrays `samples/feature_maps.npz` hold images (n, height, width, channels) float32 in [0, 1], labels (n,)
-        int, the texts layers and kinds, one a layer from input to output, and the outputs of each layer as output_1,
-        output_2, …, float32 (n, height, width, maps) or (n, units).
+        int, the texts class_names of the labels 0, 1, …, the texts layers and kinds, one a layer from input to output,
+        and the outputs of each layer as output_1, output_2, …, float32 (n, height, width, maps) or (n, units).
 
     Raises:
         RunError: the model has no such layer, or no test image has a label.
@@ -71,6 +71,7 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
             f"samples/{name}.npz": {
                 "images": test.images[shown],
                 "labels": test.labels[shown],
+                "class_names": np.array(subject.data_set.class_names),
                 "layers": np.array([one.layer for one in activations]),
                 "kinds": np.array([one.kind for one in activations]),
                 **{f"output_{number}": one.output for number, one in enumerate(activations, start=1)},

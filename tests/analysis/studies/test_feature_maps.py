@@ -70,6 +70,15 @@ def test_colours_go_from_zero_or_below_to_the_largest():
     assert axes["c"].images[0].norm(0) == 0
 
 
+def test_an_image_in_colour_is_drawn_in_colour():
+    image = np.random.default_rng(0).random((6, 8, 3), dtype=np.float32)
+    axes = plot_feature_maps(image, [], "").axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), image)
+    assert axes.get_position().height * 8 * axes.figure.get_figheight() == pytest.approx(
+        axes.get_position().width * 6 * axes.figure.get_figwidth()
+    )
+
+
 def test_dropout_is_said_to_pass_all():
     _, texts = plot(("dropout", "Dropout", np.ones((2, 2, 1), np.float32)))
     assert "dropout: Dropout, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
