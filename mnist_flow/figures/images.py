@@ -147,7 +147,9 @@ def plot_beside_nearest(
     axes.axis("off")
     axes.text(width / 2, 0.2, title, ha="center", va="center", fontsize=10)
     order = "made" if steps == 1 else f"made, sharpened {'once' if steps == 2 else 'once, twice'}"
-    key = f"{order} (white on black), nearest training image (black on white); corner: what the classifier predicts"
+    is_grey = made.shape[-1] == 1
+    shades = (" (white on black)", " (black on white)") if is_grey else ("", " (on the right)")
+    key = f"{order}{shades[0]}, nearest training image{shades[1]}; corner: what the classifier predicts"
     if np.any(intended >= 0):
         key += ", orange where it is not the class intended"
     axes.text(width / 2, 0.45, key, ha="center", va="center", fontsize=8)

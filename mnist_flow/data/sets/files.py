@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,11 @@ def _hold_out(
             f"{source}: has no test part, and data.test_fraction={fraction} of each class can't be held out ({error}); "
             "add images or a test part"
         ) from error
-    log.warning(
-        "%s has no test part: %d of its %d images are held out as one (data.test_fraction=%g data.test_seed=%d)",
-        *(source, len(chosen[1]), len(labels), fraction, seed),
-    )
+    # The workers of a pool load the same images, and their main process has said it.
+    if multiprocessing.parent_process() is None:
+        log.warning(
+            "%s has no test part: %d of its %d images are held out as one (data.test_fraction=%g data.test_seed=%d)",
+            *(source, len(chosen[1]), len(labels), fraction, seed),
+        )
     rows = dict(zip(("train", "test"), map(np.sort, chosen), strict=True))
     return {part: images[one] for part, one in rows.items()}, {part: labels[one] for part, one in rows.items()}
