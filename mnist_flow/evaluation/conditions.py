@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.metrics.robustness import Condition, measure_conditions
@@ -16,16 +15,10 @@ def measure_under(
     conditions: Sequence[Condition],
     subject: Subject,
     compute_headlines: Callable[[pd.DataFrame], Mapping[str, float]],
-    figures: Mapping[str, Figure] | None = None,
 ) -> EvaluationResult:
-    """Measure the classifier under every condition.
+    """Measure the classifier under every condition, each a row of the measure's table.
 
-    Args:
-        name: of the measure.
-        conditions: the rows of its table.
-        subject: the classifier and its test images.
-        compute_headlines: the few numbers of the table by which runs are compared, beside mean and worst accuracy.
-        figures: samples of the images that were measured, by artifact path.
+    Headlines are the few numbers of the table by which runs are compared, beside mean and worst accuracy.
 
     Returns:
         The table of `measure_conditions`, and as metrics `{name}_mean_accuracy` and `{name}_worst_accuracy` over all
@@ -36,16 +29,11 @@ def measure_under(
     accuracy = table["accuracy"]
     headlines = {"mean_accuracy": accuracy.mean(), "worst_accuracy": accuracy.min(), **compute_headlines(table)}
     metrics = {f"{name}_{headline}": float(value) for headline, value in headlines.items()}
-    return EvaluationResult(metrics, {f"tables/{name}.json": table}, dict(figures or {}))
+    return EvaluationResult(metrics, {f"tables/{name}.json": table})
 
 
 def average_draws(table: pd.DataFrame, column: str) -> dict[str, float]:
-    """Compute the mean accuracy over the draws of each noise level, `accuracy_at_level_0.5`.
-
-    Args:
-        table: from `measure_conditions`.
-        column: of the noise level: level or stddev.
-    """
+    """Compute the mean accuracy over the draws of each noise level or stddev, `accuracy_at_level_0.5`."""
     return {
         f"accuracy_at_{column}_{level:g}": float(accuracies.mean())
         for level, accuracies in table.groupby(column)["accuracy"]

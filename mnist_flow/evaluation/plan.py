@@ -54,13 +54,7 @@ class Evaluation:
         )
 
     def describe(self, evaluation_id: str, metrics: Mapping[str, float], state: str) -> dict[str, Any]:
-        """Describe the evaluation as a row of the command's table.
-
-        Args:
-            evaluation_id: id of its run in MLflow.
-            metrics: what was measured.
-            state: whether it was measured now or done before.
-        """
+        """Describe the evaluation, by the id of its run in MLflow, as a row of the command's table."""
         summarise = getattr(find_module(self.config), "summarise", None)
         return {
             "run": self.run.name,

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 def look_up(jobs: Sequence[Job], experiment_id: str, parent_run_id: str | None = None) -> list[PlannedJob]:
-    """Find the run that each job already has, with a few requests for any number of jobs.
-
-    Args:
-        jobs: to look for.
-        experiment_id: where.
-        parent_run_id: count only runs of this sweep.
-    """
+    """Find the run that each job already has, with a few requests for any number of jobs; of one sweep or of any."""
     from mnist_flow import tracking
 
     if len(jobs) == 1:

@@ -42,13 +42,9 @@ def plan_jobs(
     code: str,
     has_checkpoint: Callable[[str], bool],
 ) -> list[PlannedJob]:
-    """Match each job with the run that it already has, if any.
+    """Match each job with the run that it already has, if any, among past runs, the oldest first.
 
-    Args:
-        jobs: the sweep's.
-        past_runs: oldest first.
-        code: version of the code now.
-        has_checkpoint: whether a run, by id, can go on from here.
+    `code` is its version now, and `has_checkpoint` tells whether a run, by id, can go on from here.
     """
     by_fingerprint: dict[str, list[PastRun]] = {}
     finished: dict[str, set[str]] = {}

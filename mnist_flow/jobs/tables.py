@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -103,14 +103,8 @@ def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
 
 def build_grid(jobs: Sequence[Job]) -> pd.DataFrame:
     """Build a table with one row per job: its number, the params that vary, and its fingerprint."""
-    varying = find_varying(jobs)
-    return pd.DataFrame(
-        {
-            "job": range(len(jobs)),
-            **{key: [_to_cell(job.params.get(key)) for job in jobs] for key in varying},
-            "fingerprint": [job.identity.fingerprint for job in jobs],
-        }
-    )
+    fingerprints = [job.identity.fingerprint for job in jobs]
+    return pd.DataFrame({"job": range(len(jobs)), **_list_varying(jobs), "fingerprint": fingerprints})
 
 
 def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.DataFrame:
@@ -127,7 +121,7 @@ def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.
     present = [name for name in RESULTS if any(name in row for row in metrics)]
     return pd.DataFrame(
         {
-            **{key: [_to_cell(job.params.get(key)) for job in jobs] for key in find_varying(jobs)},
+            **_list_varying(jobs),
             "outcome": list(outcomes),
             **{name: [row.get(name) for row in metrics] for name in present},
             "run_id": [one.run.run_id if one.run is not None else None for one in planned],
@@ -137,10 +131,7 @@ def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.
 
 
 def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
-    """Build a table with one row per group of runs that differ only in the seed.
-
-    Args:
-        summary: from `build_summary`.
+    """Build a table with one row per group of runs that differ only in the seed, from `build_summary`'s.
 
     Returns:
         The params that vary, but for the seed; n finished runs; mean, std (sample standard deviation, ddof = 1) and sem
@@ -164,6 +155,10 @@ def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _to_cell(value: object) -> object:
-    """Write lists and dictionaries as text, because a cell of a table holds one value."""
-    return str(value) if isinstance(value, (list, dict)) else value
+def _list_varying(jobs: Sequence[Job]) -> dict[str, list[Any]]:
+    """List the columns of the params that vary; lists and dictionaries as text, since a cell holds one value."""
+
+    def to_cell(value: object) -> object:
+        return str(value) if isinstance(value, (list, dict)) else value
+
+    return {key: [to_cell(job.params.get(key)) for job in jobs] for key in find_varying(jobs)}

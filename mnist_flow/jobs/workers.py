@@ -12,12 +12,7 @@ _WORKER_BYTES = 1.6e9
 
 
 def count_workers(config: DictConfig, n_jobs: int) -> int | None:
-    """Return how many jobs the launcher of a sweep runs at the same time; None if a cluster decides.
-
-    Args:
-        config: as Hydra composed it for the whole sweep, with its `hydra` section.
-        n_jobs: number of jobs that are to be trained.
-    """
+    """Count the jobs, of `n_jobs`, that the launcher of a sweep runs at the same time; None: a cluster decides."""
     launcher = config.hydra.launcher
     if launcher._target_.endswith("BasicLauncher"):
         return 1

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 
 from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,29 +20,6 @@ _UNTOLD = ("model=", "data", "tracking.", "evaluation.")
 
 
 @dataclass(frozen=True)
-class Invocation:
-    """How Hydra started this process's job."""
-
-    # Hydra's own config; None where the run was not started by Hydra.
-    hydra: HydraConf | None
-
-    @property
-    def overrides(self) -> list[str]:
-        """The overrides of the job, as they were typed or as its sweep chose them."""
-        return [] if self.hydra is None else list(self.hydra.overrides.task)
-
-    @property
-    def in_sweep(self) -> bool:
-        """Whether the job is one of a sweep, which shows the progress of all its jobs itself."""
-        return self.hydra is not None and self.hydra.mode == RunMode.MULTIRUN
-
-
-def read_invocation() -> Invocation:
-    """Ask Hydra how it started this job."""
-    return Invocation(HydraConfig.get() if HydraConfig.initialized() else None)
-
-
-@dataclass(frozen=True)
 class RunContext:
     """One run before it starts."""
 
@@ -53,7 +29,8 @@ class RunContext:
     job: Job
     info: DatasetInfo
     splits: Splits
-    invocation: Invocation
+    # Hydra's own config; None where the run was not started by Hydra.
+    hydra: HydraConf | None
 
     @property
     def config(self) -> TrainConfig:
@@ -67,8 +44,8 @@ class RunContext:
 
     @property
     def in_sweep(self) -> bool:
-        """Whether the run is one of a sweep's."""
-        return self.invocation.in_sweep
+        """Whether the run is one of a sweep, which shows the progress of all its jobs itself."""
+        return self.hydra is not None and self.hydra.mode == RunMode.MULTIRUN
 
     @property
     def run_name(self) -> str:
@@ -105,7 +82,7 @@ class RunContext:
     def describe_invocation(self) -> dict[str, str]:
         """What was composed and by which overrides, as texts by the path of their artifact."""
         texts = {"config/config.yaml": OmegaConf.to_yaml(self.composed, resolve=True)}
-        if (hydra := self.invocation.hydra) is not None:
-            texts["config/overrides.yaml"] = OmegaConf.to_yaml(hydra.overrides.task)
-            texts["config/hydra.yaml"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
+        if self.hydra is not None:
+            texts["config/overrides.yaml"] = OmegaConf.to_yaml(self.hydra.overrides.task)
+            texts["config/hydra.yaml"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": self.hydra}))
         return texts

@@ -53,13 +53,7 @@ def find_earlier(context: RunContext, experiment_id: str) -> PlannedJob:
 def open_checkpoint(
     config: TrainConfig, earlier: PlannedJob, held: ExitStack
 ) -> tuple[CheckpointFolder | None, TrainingState | None]:
-    """Open the checkpoint that an interrupted run goes on from; None where there is none that can be read.
-
-    Args:
-        config: of the run.
-        earlier: what was found.
-        held: closes the checkpoint's folder.
-    """
+    """Open the checkpoint that an interrupted run goes on from, until `held` ends; None: none that can be read."""
     if earlier.state != "interrupted" or earlier.run is None or config.training.checkpoint_dir is None:
         return None, None
     folder = CheckpointFolder(Path(config.training.checkpoint_dir, earlier.run.run_id))

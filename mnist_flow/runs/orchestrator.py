@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config.train import TrainConfig
@@ -20,11 +23,11 @@ from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import show_plan
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.models import build_model
-from mnist_flow.runs.context import RunContext, read_invocation
+from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
-from mnist_flow.runtime.terminal import print_line
+from mnist_flow.runtime.terminal import print_line, print_summary
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.checkpoint import CheckpointFolder, check_writable
 from mnist_flow.training.state import TrainingState
@@ -32,6 +35,8 @@ from mnist_flow.training.state import TrainingState
 # MLflow and TensorFlow take seconds to import, so what needs them is imported when the input has been found good.
 if TYPE_CHECKING:
     from mnist_flow.tracking import PastRun, TrackedRun
+
+_PROTOCOLS = {"holdout": "", "test": " (validated on the test set, as the reports did)"}
 
 
 def run_experiment(cfg: DictConfig) -> float:
@@ -50,10 +55,10 @@ def run_experiment(cfg: DictConfig) -> float:
     """
     settle_variables()
     config = validate_config(cfg, TrainConfig)
-    invocation = read_invocation()
-    if config.replicates > 1 and not invocation.in_sweep:
+    hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    if config.replicates > 1 and (hydra is None or hydra.mode != RunMode.MULTIRUN):
         raise ConfigError(f"replicates={config.replicates}: is for sweeps; add -m")
-    jobs = list_replicates(invocation.overrides, config)
+    jobs = list_replicates([] if hydra is None else list(hydra.overrides.task), config)
     if config.plan:
         show_plan(jobs, n_workers=1)
         return math.nan
@@ -66,7 +71,7 @@ def run_experiment(cfg: DictConfig) -> float:
     objectives = []
     for job in jobs:
         composed = OmegaConf.create({**cfg, "seed": job.config.seed, "replicates": 1})
-        objectives.append(_run_job(RunContext(composed, job, info, splits, invocation)))
+        objectives.append(_run_job(RunContext(composed, job, info, splits, hydra)))
     return float(np.mean(objectives))
 
 
@@ -94,9 +99,19 @@ def _run_job(context: RunContext) -> float:
     configure_tensorflow(config.training.threads or count_cores())
     with ExitStack() as held:
         checkpoints, state = open_checkpoint(config, earlier, held)
-        taken_up = earlier.run.run_id if earlier.run is not None and state is not None else None
+        started = tracking.start_run(
+            experiment_id,
+            context.run_name,
+            context.tags,
+            parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
+            take_up=earlier.run.run_id if earlier.run is not None and state is not None else None,
+            alone_since=looked_at if config.resume else None,
+            stale_after=config.tracking.stale_after,
+            system_metrics=config.tracking.system_metrics,
+            options=tracking.DeliveryOptions(config.tracking.patience, Path(config.tracking.undelivered_dir)),
+        )
         try:
-            with _start_run(context, experiment_id, taken_up, looked_at) as run:
+            with started as run:
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
                 objective = _train_and_measure(context, run, checkpoints, state, original)
@@ -110,26 +125,6 @@ def _run_job(context: RunContext) -> float:
     return objective
 
 
-def _start_run(
-    context: RunContext, experiment_id: str, taken_up: str | None, looked_at: float
-) -> AbstractContextManager[TrackedRun]:
-    """Begin the run in MLflow, or take up one that was interrupted."""
-    from mnist_flow import tracking
-
-    config = context.config.tracking
-    return tracking.start_run(
-        experiment_id,
-        context.run_name,
-        context.tags,
-        parent_run_id=os.environ.get(tracking.PARENT_RUN_ID_VARIABLE),
-        take_up=taken_up,
-        alone_since=looked_at if context.config.resume else None,
-        stale_after=config.stale_after,
-        system_metrics=config.system_metrics,
-        options=tracking.DeliveryOptions(config.patience, Path(config.undelivered_dir)),
-    )
-
-
 def _train_and_measure(
     context: RunContext,
     run: TrackedRun,
@@ -140,7 +135,6 @@ def _train_and_measure(
     """From the first weights to the last artifact; returns the objective."""
     from mnist_flow.runs.record import log_inputs, log_results
     from mnist_flow.runs.replay import compare_with_original
-    from mnist_flow.runs.summary import print_result
     from mnist_flow.runs.training import train_network
     from mnist_flow.training.devices import reset_keras
 
@@ -156,14 +150,12 @@ def _train_and_measure(
     if not context.in_sweep:
         n_epochs = len(result.history)
         training_time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
-        print_result(context, metrics, training_time, run.run_id)
+        _print_result(context, metrics, training_time, run.run_id)
     return read_results(metrics)[config.objective]
 
 
 def _report_finished(context: RunContext, run: PastRun) -> float:
     """Tell the result of a run that is there already; returns its objective."""
-    from mnist_flow.runs.summary import print_result
-
     config = context.config
     if config.training.checkpoint_dir is not None:
         # It stays behind where the run's record was delivered later.
@@ -173,5 +165,25 @@ def _report_finished(context: RunContext, run: PastRun) -> float:
         raise RunError(f"run {run.run_id} is finished but has no {config.objective}; resume=false trains it anew")
     if not context.in_sweep:
         print_line(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
-        print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
+        _print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
     return results[config.objective]
+
+
+def _print_result(context: RunContext, metrics: Mapping[str, float], training_time: str, run_id: str) -> None:
+    """Print a table with the result of a run, how long it took (in words), and where to look at it."""
+    from mnist_flow import tracking
+
+    config = context.config
+    results = {**metrics, **read_results(metrics)}
+    n_test, n_quality = len(context.splits.test), config.evaluation.quality_images
+    print_summary(
+        f"{config.model.name} on {config.data.name}{_PROTOCOLS[config.data.validation]}",
+        {
+            **context.task.describe_result(results, config.noise, n_test, n_quality),
+            "parameters": f"{metrics['n_parameters']:,.0f}",
+            "training time": training_time,
+            "run id": run_id,
+            "tracked at": tracking.get_uri(),
+            "look": tracking.describe_ui_command(),
+        },
+    )

@@ -30,14 +30,7 @@ def train_network(
     checkpoints: CheckpointFolder | None,
     state: TrainingState | None,
 ) -> TrainingResult:
-    """Train a network in place; each epoch is logged and, outside a sweep, shown.
-
-    Args:
-        context: of the run.
-        trained: the network with its first weights.
-        run: takes the metrics and samples of each epoch.
-        checkpoints: takes the state after each epoch; None: it is not kept.
-        state: to go on from; None: from the first epoch.
+    """Train a network in place, from a kept state on if there is one; each epoch is logged and, outside a sweep, shown.
 
     Raises:
         DivergedError: the loss became NaN or infinite.

@@ -22,10 +22,6 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the jobs of a sweep, and open it where something is left to do; or print its plan.
 
-        Args:
-            config: as Hydra composed it for the whole sweep; gets what the jobs are told.
-            kwargs: not used.
-
         Raises:
             Aborted: the sweep cannot be; the cause says why.
         """

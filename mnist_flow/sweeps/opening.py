@@ -1,10 +1,11 @@
-"""The start of a sweep: find which jobs are done, and open the parent run where something is left to do."""
+"""The start of a sweep: find which jobs are done, open the parent run where something is left to do, tell the jobs."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,27 +13,27 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
-from mnist_flow.jobs.composition import read_overrides
+from mnist_flow.jobs.composition import Job, read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
-from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary
+from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_varying
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runtime.terminal import print_line
-from mnist_flow.sweeps.handover import hand_over
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
 from mnist_flow.sweeps.sweep import Sweep
+from mnist_flow.tracking import TrackedRun
 
 log = logging.getLogger(__name__)
 
+# Ray's workers have the variables of the shell that started their node; those of other launchers have this process's.
+_REMOTE_LAUNCHER = "RayLauncher"
+_CARRIED_VARIABLES = ("MNIST_NPZ", "TF_CPP_MIN_LOG_LEVEL")
+
 
 def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
-    """Open a sweep; None where every job is done already, whose results are printed.
-
-    Args:
-        config: as Hydra composed it for the whole sweep; gets what the jobs are told.
-        request: what the sweep asks for.
+    """Open a sweep, whose config gets what its jobs are told; None: every job is done already, and is printed.
 
     Raises:
         ConfigError: the tracking config is wrong.
@@ -104,3 +105,35 @@ def _print_counts(planned: Sequence[PlannedJob]) -> None:
         )
     if other_data := sum(one.other_data for one in planned):
         log.warning("%d of them are finished on other data (its digest changed), and are trained anew", other_data)
+
+
+def hand_over(config: DictConfig, jobs: Sequence[Job], parent: TrackedRun) -> None:
+    """Tell the jobs of a sweep, under any launcher, their experiment, their parent run, and the params that vary.
+
+    `hydra.overrides.hydra` is extended: Hydra composes each job's config with these overrides, and sets the variables
+    in them around the job.
+    """
+    config.hydra.overrides.hydra += [
+        f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{parent.experiment_id}'",
+        f"+hydra.job.env_set.{tracking.PARENT_RUN_ID_VARIABLE}='{parent.run_id}'",
+        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join(find_varying(jobs))}'",
+        # Replicates are jobs of their own by now.
+        *(["replicates=1"] if jobs else []),
+    ]
+    if config.hydra.launcher._target_.endswith(_REMOTE_LAUNCHER):
+        given = {name: os.environ[name] for name in _CARRIED_VARIABLES if name in os.environ}
+        config.hydra.overrides.hydra += carry_variables({**given, **tracking.list_variables()})
+
+
+def carry_variables(variables: Mapping[str, str]) -> list[str]:
+    """Return overrides with which Hydra sets environment variables around each job.
+
+    The overrides hold no values, because Hydra's config is kept and logged and a value may be a password. The values
+    travel in an OmegaConf resolver, which is pickled with the job.
+    """
+
+    def get_variable(name: str) -> str:
+        return variables[name]
+
+    OmegaConf.register_new_resolver("sweep_variable", get_variable, replace=True)
+    return [f"+hydra.job.env_set.{name}='${{sweep_variable:{name}}}'" for name in variables]

@@ -19,13 +19,7 @@ _OUTCOMES = ("new", "resumed", "skipped", "elsewhere", "failed", "missing")
 
 
 def describe_outcome(before: PlannedJob, now: PlannedJob, failed: Collection[str]) -> str:
-    """Name what became of a job, as `_OUTCOMES` has it.
-
-    Args:
-        before: the job at the start of the sweep.
-        now: the job at its end.
-        failed: fingerprints of the jobs that failed.
-    """
+    """Name what became of a job between a sweep's start and now, as `_OUTCOMES` has it, given what failed in it."""
     if now.state != "finished":
         return "failed" if now.job.identity.fingerprint in failed else "missing"
     if before.state == "finished":
@@ -36,14 +30,9 @@ def describe_outcome(before: PlannedJob, now: PlannedJob, failed: Collection[str
 def log_outcomes(
     parent: TrackedRun, planned: Sequence[PlannedJob], outcomes: Sequence[str], objective: str, n_workers: int | None
 ) -> pd.DataFrame:
-    """Log a sweep's counts, summary and replicates to its parent run; return the table of replicates.
+    """Log a sweep's counts, summary, replicates and the best mean of its objective; return the table of replicates.
 
-    Args:
-        parent: the parent run.
-        planned: every job of the sweep with its run.
-        outcomes: what became of each.
-        objective: name of the metric whose best mean over replicates is logged.
-        n_workers: number of jobs that shared the cores of this machine; None if a cluster decided.
+    `n_workers` jobs shared the cores of this machine; None: a cluster decided.
     """
     summary = build_summary(planned, outcomes)
     replicates = build_replicates(summary)

@@ -33,9 +33,6 @@ def start_fork_server(n_workers: int) -> None:
     The server imports while the main process looks up which jobs are done. Nothing is forked from the main process, and
     the server never computes anything with TensorFlow. Linux only: elsewhere the processes of a pool import for
     themselves, because forking is not safe with the libraries of macOS and unknown to Windows.
-
-    Args:
-        n_workers: number of processes that share the cores.
     """
     if sys.platform != "linux":
         return

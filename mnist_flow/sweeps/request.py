@@ -32,10 +32,7 @@ class SweepRequest:
 
 
 def read_request(config: DictConfig) -> SweepRequest:
-    """Compose and check every job of a sweep.
-
-    Args:
-        config: as Hydra composed it for the whole sweep, with its `hydra` section.
+    """Compose and check every job of the sweep that this config is for.
 
     Raises:
         ConfigError: a job's config is wrong, or jobs differ where a sweep has one value.
@@ -63,11 +60,7 @@ def read_request(config: DictConfig) -> SweepRequest:
 
 
 def check_jobs(jobs: Sequence[Job], launcher: str) -> None:
-    """Check that the jobs agree on everything that holds for a whole sweep.
-
-    Args:
-        jobs: the jobs of the sweep.
-        launcher: the `_target_` of Hydra's launcher.
+    """Check that the jobs agree on everything that holds for a whole sweep with this launcher.
 
     Raises:
         ConfigError: they differ.

@@ -24,10 +24,7 @@ class Session:
         self.sweep: Sweep | None = None
 
     def end_sweep(self, status: str) -> None:
-        """End the sweep that is open, if any.
-
-        Args:
-            status: FINISHED, FAILED or KILLED.
+        """End the sweep that is open, if any: FINISHED, FAILED or KILLED.
 
         Raises:
             UndeliveredError: the tracking server does not answer; the message says where the record is kept.

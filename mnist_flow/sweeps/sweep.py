@@ -69,9 +69,6 @@ class Sweep:
     def run(self, launch: Launch) -> list[JobReturn]:
         """Launch what is missing, until every job is done or has failed once.
 
-        Args:
-            launch: runs jobs with Hydra's launcher.
-
         Raises:
             RunError: jobs failed, the launcher broke down, or the tracking server stayed away.
         """
@@ -103,10 +100,7 @@ class Sweep:
         return returns
 
     def end(self, status: str) -> None:
-        """Log the tables and end the parent run.
-
-        Args:
-            status: FINISHED, FAILED or KILLED.
+        """Log the tables and end the parent run: FINISHED, FAILED or KILLED.
 
         Raises:
             UndeliveredError: the tracking server does not answer; the message says where the record is kept.

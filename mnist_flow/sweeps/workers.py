@@ -26,11 +26,7 @@ def at_work() -> Iterator[None]:
 
 
 def exit_with(process: str) -> None:
-    """From now on exit as soon as another process is gone and no job is at work here.
-
-    Args:
-        process: the other process, as `runtime.processes.describe_process` names it.
-    """
+    """From now on exit as soon as a process (see `describe_process`) is gone and no job is at work here."""
     # Imported here: `--help` needs `at_work`, and no psutil.
     from mnist_flow.runtime.processes import is_alive
 

@@ -7,7 +7,7 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info
 from mnist_flow.jobs.composition import list_replicates
-from mnist_flow.runs.context import Invocation, RunContext
+from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.tasks.generation import TASK as GENERATION
 
@@ -17,7 +17,7 @@ def build_context(compose_config):
     def build(*overrides):
         composed = compose_config("data=digits", *overrides)
         (job,) = list_replicates(["data=digits", *overrides], validate_config(composed, TrainConfig))
-        return RunContext(composed, job, load_info("digits"), splits=None, invocation=Invocation(None))
+        return RunContext(composed, job, load_info("digits"), splits=None, hydra=None)
 
     return build
 

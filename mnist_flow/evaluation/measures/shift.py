@@ -45,11 +45,11 @@ def check(name: str, config: Config, info: DatasetInfo) -> None:
 
 def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     """Measure the classifier at every shift that the config describes, and draw some of the shifted images."""
-    pixels = min(_SHOWN_PIXELS, config.max_pixels)
-    shown = subject.data_set.test.images[:_SHOWN_IMAGES]
-    figure = plot_shifted_images(shown, pixels, config.fills, config.directions)
     conditions = list_shifts(config.max_pixels, config.directions, config.fills)
-    return measure_under(name, conditions, subject, compute_headlines, {"samples/shifted.png": figure})
+    result = measure_under(name, conditions, subject, compute_headlines)
+    pixels, shown = min(_SHOWN_PIXELS, config.max_pixels), subject.data_set.test.images[:_SHOWN_IMAGES]
+    result.figures["samples/shifted.png"] = plot_shifted_images(shown, pixels, config.fills, config.directions)
+    return result
 
 
 def compute_headlines(table: pd.DataFrame) -> dict[str, float]:

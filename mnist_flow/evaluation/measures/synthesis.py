@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -77,51 +78,49 @@ class _Samples:
 
 
 @dataclass(frozen=True)
-class _Prediction:
-    """What there is to know of the images of one step of a method."""
-
-    predicted: IntArray  # (n,), labels by the reference classifier
-    distances: FloatArray  # (n,), to the nearest training image
-    nearest: IntArray  # (n,), its index
-
-
-@dataclass(frozen=True)
 class _Generator:
-    """An autoencoder that makes images, and the latents of the training images."""
+    """The measured model, which makes images, and the training images whose latents it starts from."""
 
     config: Config
-    autoencoder: LoadedModel
-    sharpener: LoadedModel
-    latents: FloatArray  # float32 (m, units)
-    labels: IntArray  # int64 (m,)
-    n_classes: int
+    subject: Subject
+
+    @property
+    def labels(self) -> IntArray:
+        """Labels of the training images, int64 (m,)."""
+        return self.subject.data_set.train.labels
+
+    @cached_property
+    def latents(self) -> FloatArray:
+        """Latents of the training images, float32 (m, units)."""
+        return self.subject.measured.encode(self.subject.data_set.train.images)
 
     @property
     def n_samples(self) -> int:
         """Images to make, of all classes together."""
-        return self.n_classes * self.config.samples
+        return self.subject.data_set.n_classes * self.config.samples
 
     def decode(self, latents: FloatArray) -> FloatArray:
         """Decode latents (n, units) to images."""
-        decoder = self.autoencoder.get_half("decoder")
+        decoder = self.subject.measured.get_half("decoder")
         shaped = latents.astype(np.float32).reshape(len(latents), *decoder.input_shape[1:])
-        return predict(decoder, shaped, self.autoencoder.batch_size)
+        return predict(decoder, shaped, self.subject.measured.batch_size)
 
     def sharpen(self, images: FloatArray, times: int) -> list[FloatArray]:
         """Pass images through the sharpener again and again; returns the images, and what each time makes of them."""
-        steps = [images]
+        sharpener, steps = self.subject.partners.get("sharpener", self.subject.measured), [images]
         for _ in range(times):
-            steps.append(self.sharpener.predict(steps[-1]))
+            steps.append(sharpener.predict(steps[-1]))
         return steps
 
     def choose_of_each(self, rng: np.random.Generator, other: bool = False) -> IntArray:
         """Choose training images of each label, or as many of any other label; returns their indices."""
-        return np.concatenate(
-            [
-                rng.choice(np.flatnonzero((self.labels == label) != other), self.config.samples)
-                for label in np.unique(self.labels)
-            ]
-        )
+        candidates = [np.flatnonzero((self.labels == label) != other) for label in np.unique(self.labels)]
+        return np.concatenate([rng.choice(indices, self.config.samples) for indices in candidates])
+
+
+# What is known of the images of a step: the reference classifier's probabilities (n, classes), the distance of each to
+# the nearest training image (n,), and its index (n,).
+_Judged = tuple[FloatArray, FloatArray, IntArray]
 
 
 def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
@@ -137,40 +136,32 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     Raises:
         RunError: the model has no encoder or decoder, or is not capable of a method that was asked for.
     """
-    methods = choose_methods(config.ways, subject.measured)
-    train, judge = subject.data_set.train, subject.partners["judge"]
+    methods, generator, order = choose_methods(config.ways, subject.measured), _Generator(config, subject), [*_METHODS]
+    train, judge, class_names = subject.data_set.train.images, subject.partners["judge"], subject.data_set.class_names
+    result = EvaluationResult({})
+    tables: list[pd.DataFrame] = []
     # Linear algebra on several threads gives other last bits with every number of cores, and competes with TensorFlow.
     with threadpool_limits(limits=1):
-        made = _make(methods, config, subject)
+        streams = {method: np.random.default_rng([config.seed, order.index(method)]) for method in methods}
+        made = [samples for method, rng in streams.items() for samples in _METHODS[method](generator, rng)]
         real = _choose_real(subject.data_set.test, config)
-        search = NearestImages(train.images)
-        tables: list[pd.DataFrame] = []
-        figures: dict[str, Figure] = {}
-        arrays: dict[str, Mapping[str, FloatArray | IntArray]] = {}
+        search = NearestImages(train)
         for samples in [_Samples(TEST_IMAGES, real.labels, [real.images]), *made]:
-            predictions = []
-            for step, images in enumerate(samples.steps):
-                probabilities = judge.predict(images)
-                predictions.append(_Prediction(probabilities.argmax(axis=1), *search.find(images)))
+            judged: list[_Judged] = [(judge.predict(images), *search.find(images)) for images in samples.steps]
+            for step, (images, (probabilities, distances, _)) in enumerate(zip(samples.steps, judged, strict=True)):
                 table = measure_samples(
-                    images,
-                    samples.intended,
-                    probabilities,
-                    predictions[-1].distances,
-                    real.images,
-                    real.labels,
-                    subject.data_set.class_names,
+                    images, samples.intended, probabilities, distances, real.images, real.labels, class_names
                 )
                 table.insert(0, "way", samples.method)
                 table.insert(1, "step", step)
                 tables.append(table)
             if samples.method != TEST_IMAGES:
-                source = f"{subject.measured.label}, judge {judge.label}"
-                figure, shown = _show(samples, predictions, train.images, subject.data_set.class_names, source)
-                figures[f"samples/{name}_{samples.method}.png"] = figure
-                arrays[f"samples/{name}_{samples.method}.npz"] = shown
-    table = pd.concat(tables, ignore_index=True)
-    return EvaluationResult(_list_metrics(table), {f"tables/{name}.json": table}, figures, arrays)
+                path, source = f"samples/{name}_{samples.method}", f"{subject.measured.label}, judge {judge.label}"
+                figure, shown = _show(samples, judged, train, class_names, source)
+                result.figures[f"{path}.png"], result.arrays[f"{path}.npz"] = figure, shown
+    result.tables[f"tables/{name}.json"] = pd.concat(tables, ignore_index=True)
+    result.metrics.update(_list_metrics(result.tables[f"tables/{name}.json"]))
+    return result
 
 
 def summarise(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
@@ -201,38 +192,9 @@ def choose_methods(chosen: str | Sequence[str], measured: LoadedModel) -> list[s
 def _list_possible(measured: LoadedModel) -> list[str]:
     if len(measured.model.inputs) > 1:
         return ["conditional_decoder"]
-    latent_shape = measured.get_half("decoder").input_shape[1:]
-    return [method for method in _METHODS if method != "random_codes" or latent_shape == (2,)]
-
-
-def _make(methods: Sequence[str], config: Config, subject: Subject) -> list[_Samples]:
-    measured, data_set = subject.measured, subject.data_set
-    if methods == ["conditional_decoder"]:
-        return [_decode_classes(config, measured, data_set.n_classes)]
-    generator = _Generator(
-        config,
-        measured,
-        subject.partners.get("sharpener", measured),
-        measured.encode(data_set.train.images),
-        data_set.train.labels,
-        data_set.n_classes,
-    )
-    places = {method: place for place, method in enumerate(_METHODS)}
-    return [
-        samples
-        for method in methods
-        for samples in _METHODS[method](generator, np.random.default_rng([config.seed, places[method]]))
-    ]
-
-
-def _decode_classes(config: Config, measured: LoadedModel, n_classes: int) -> _Samples:
-    """4D-4: decode latents from N(0, I), each with a class."""
-    decoder = measured.get_half("decoder")
-    intended = np.repeat(np.arange(n_classes), config.samples)
-    rng = np.random.default_rng([config.seed, len(_METHODS)])
-    latents = rng.standard_normal((len(intended), decoder.input_shape[0][1]), dtype=np.float32)
-    classes = np.eye(n_classes, dtype=np.float32)[intended]
-    return _Samples("conditional_decoder", intended, [predict(decoder, (latents, classes), measured.batch_size)])
+    is_flat = measured.get_half("decoder").input_shape[1:] == (2,)
+    impossible = {"conditional_decoder"} if is_flat else {"conditional_decoder", "random_codes"}
+    return [method for method in _METHODS if method not in impossible]
 
 
 def _interpolate(generator: _Generator, rng: np.random.Generator) -> list[_Samples]:
@@ -285,13 +247,24 @@ def _decode_mixtures(generator: _Generator, rng: np.random.Generator) -> list[_S
     return [_Samples("gaussian_mixture", np.repeat(labels, n), generator.sharpen(images, 1))]
 
 
-# How an autoencoder makes images, in the order of the reports; the places key their random numbers.
+def _decode_classes(generator: _Generator, rng: np.random.Generator) -> list[_Samples]:
+    """4D-4: decode latents from N(0, I), each with a class."""
+    measured, n_classes = generator.subject.measured, generator.subject.data_set.n_classes
+    decoder = measured.get_half("decoder")
+    intended = np.repeat(np.arange(n_classes), generator.config.samples)
+    latents = rng.standard_normal((len(intended), decoder.input_shape[0][1]), dtype=np.float32)
+    classes = np.eye(n_classes, dtype=np.float32)[intended]
+    return [_Samples("conditional_decoder", intended, [predict(decoder, (latents, classes), measured.batch_size)])]
+
+
+# How images are made; the places key the methods' random numbers, so that a new one comes last.
 _METHODS: dict[str, Callable[[_Generator, np.random.Generator], list[_Samples]]] = {
     "interpolation": _interpolate,
     "salted_codes": _salt,
     "random_codes": _decode_uniform,
     "noise_codes": _decode_noise,
     "gaussian_mixture": _decode_mixtures,
+    "conditional_decoder": _decode_classes,
 }
 
 
@@ -305,11 +278,7 @@ def _choose_real(test: Images, config: Config) -> Images:
 
 
 def _show(
-    samples: _Samples,
-    predictions: Sequence[_Prediction],
-    train: FloatArray,
-    class_names: Sequence[str],
-    source: str,
+    samples: _Samples, steps: Sequence[_Judged], train: FloatArray, class_names: Sequence[str], source: str
 ) -> tuple[Figure, dict[str, FloatArray | IntArray]]:
     """Draw the first samples of each label, each step and the nearest training image of the last; with the arrays."""
     each = _COLUMNS // (len(samples.steps) + 1)
@@ -318,18 +287,18 @@ def _show(
     if samples.intended is None:
         rows = [np.arange(start, start + each) for start in range(0, min(len(intended), 3 * each), each)]
     shown = np.concatenate(rows)
-    judged = np.stack([one.predicted[shown] for one in predictions])
-    nearest = np.stack([train[one.nearest[shown]] for one in predictions])
-    made = np.stack([images[shown] for images in samples.steps])
-    title = f"{WAYS[samples.method]}: {source}"
-    figure = plot_beside_nearest(made, nearest[-1], intended[shown], judged, class_names, title, each)
-    return figure, {
-        "made": made,
-        "nearest": nearest,
+    arrays = {
+        "made": np.stack([images[shown] for images in samples.steps]),
+        "nearest": np.stack([train[nearest[shown]] for _, _, nearest in steps]),
         "intended": intended[shown],
-        "judged": judged,
-        "nearest_distance": np.stack([one.distances[shown] for one in predictions]),
+        "judged": np.stack([probabilities[shown].argmax(axis=1) for probabilities, _, _ in steps]),
+        "nearest_distance": np.stack([distances[shown] for _, distances, _ in steps]),
     }
+    title, nearest = f"{WAYS[samples.method]}: {source}", arrays["nearest"][-1]
+    figure = plot_beside_nearest(
+        arrays["made"], nearest, arrays["intended"], arrays["judged"], class_names, title, each
+    )
+    return figure, arrays
 
 
 def _list_metrics(table: pd.DataFrame) -> dict[str, float]:
