@@ -14,6 +14,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -48,17 +49,38 @@ def compose_jobs(config: DictConfig) -> list[Job]:
         HydraException: Hydra refuses an override.
     """
     loader = GlobalHydra.instance().config_loader()
-    typed = read_overrides(config.hydra.overrides.task)
-    # An override that was typed replaces the values that a preset has for the same key.
-    names = {_name_key(text) for text in typed}
-    params = config.hydra.sweeper.get("params") or {}
-    overrides = [f"{key}={value}" for key, value in params.items() if key not in names] + typed
     parser = OverridesParser.create(config_loader=loader)
     composer = _Composer(config, loader, parser)
     jobs = []
-    for chosen in multiply_grid(parser.parse_overrides(overrides)):
-        jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
+    for overrides in _list_grids(config, loader, parser):
+        for chosen in multiply_grid(parser.parse_overrides(overrides)):
+            jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
     return jobs
+
+
+def _list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[list[str]]:
+    """List the overrides of each grid: what was typed, and what the preset says beside it.
+
+    A sweep over presets has a grid for each, since Hydra composes the whole sweep's config without any of them.
+    """
+    typed = read_overrides(config.hydra.overrides.task)
+    # An override that was typed replaces the values that a preset has for the same key.
+    names = {_name_key(text) for text in typed}
+
+    def complete(own: DictConfig, rest: list[str]) -> list[str]:
+        params = own.hydra.sweeper.get("params") or {}
+        return [f"{key}={value}" for key, value in params.items() if key not in names] + rest
+
+    presets = [one for one in parser.parse_overrides(typed) if one.key_or_group == "experiment"]
+    if not presets or not presets[-1].is_discrete_sweep():
+        return [complete(config, typed)]
+    rest = [text for text in typed if _name_key(text) != "experiment"]
+    grids = []
+    for chosen in (f"experiment={value}" for value in presets[-1].sweep_string_iterator()):
+        of_hydra = read_overrides(config.hydra.overrides.hydra)
+        own = loader.load_configuration(config.hydra.job.config_name, [*of_hydra, chosen], RunMode.MULTIRUN)
+        grids.append(complete(own, [chosen, *rest]))
+    return grids
 
 
 def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:

@@ -67,7 +67,8 @@ def check_jobs(jobs: Sequence[Job], launcher: str) -> None:
     """
     if len({job.config.tracking for job in jobs}) > 1:
         raise ConfigError(
-            "tracking: a sweep has one tracking server and one experiment; don't sweep over tracking keys"
+            "tracking: a sweep has one tracking server and one experiment, and these jobs have several; name one, "
+            "tracking.experiment_name=NAME, or make a sweep for each"
         )
     for key in ("resume", "plan"):
         if len({job.params[key] for job in jobs}) > 1:

@@ -69,6 +69,33 @@ def list_overrides(jobs):
 # The grid
 
 
+def test_a_sweep_over_presets_has_the_grid_of_each(compose_sweep):
+    jobs = compose_jobs(compose_sweep("experiment=mlp_100,mlp_64_64", "tracking.experiment_name=both", "epochs=1"))
+    assert list_overrides(jobs) == [
+        [f"seed={seed}", f"experiment={preset}", "data=digits", "tracking.experiment_name=both", "epochs=1"]
+        for preset in ("mlp_100", "mlp_64_64")
+        for seed in range(10)
+    ]
+    assert [(job.config.model.name, job.config.seed) for job in jobs] == [
+        (model, seed) for model in ("mlp_100", "mlp_64_64") for seed in range(10)
+    ]
+
+
+def test_what_is_typed_replaces_the_grid_of_each_of_several_presets(compose_sweep):
+    jobs = compose_jobs(compose_sweep("experiment=mlp_100,width_holdout", "seed=7", "tracking.experiment_name=both"))
+    assert {job.config.seed for job in jobs} == {7}
+    # One job of the first; of the second its other grid.
+    assert [job.config.model.name for job in jobs].count("mlp_100") == 1
+    assert len(jobs) > 2
+
+
+def test_presets_beside_other_values_are_multiplied_out(compose_sweep):
+    jobs = compose_jobs(compose_sweep("experiment=mlp_100,mlp_64_64", "seed=0", "reg=0,1e-4"))
+    assert [(job.config.model.name, job.config.reg) for job in jobs] == [
+        (model, reg) for model in ("mlp_100", "mlp_64_64") for reg in (0, 1e-4)
+    ]
+
+
 def test_a_grid_is_multiplied_out_in_order(compose_sweep):
     jobs = compose_jobs(compose_sweep("reg=0,0.5", "seed=0,1,2"))
     assert list_overrides(jobs) == [
