@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import psutil
 from omegaconf import DictConfig
 
 from mnist_flow.runtime.environment import count_cores
+from mnist_flow.runtime.memory import count_free_bytes
 
 # Peak memory of a process that trains on MNIST, in bytes.
 _WORKER_BYTES = 1.6e9
@@ -29,7 +29,7 @@ def choose_workers(n_jobs: int) -> int:
     With more jobs than cores, but less than twice as many, every job has a process of its own if memory allows it: the
     jobs then share all cores to the end, whereas some cores would be idle in a second round.
     """
-    cores, fitting = count_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)
+    cores, fitting = count_cores(), int(count_free_bytes() / _WORKER_BYTES)
     if cores < n_jobs < 2 * cores and n_jobs <= fitting:
         return n_jobs
     # Not less for fewer jobs: joblib runs a pool of one process in the main process.
