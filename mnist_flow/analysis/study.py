@@ -58,6 +58,8 @@ def run_study(cfg: DictConfig) -> StudyResult:
     # Under `mlflow run` what was typed wins, see `choose_experiments`.
     typed = None if tracking.is_project_run() else config.tracking.experiment_name
     tracking.configure(config.tracking.uri, typed)
+    tracking.close_stale_runs()
+    own_run = tracking.adopt_project_run("analysis")
     runs = fetch_study_runs(config)
     drawing: Drawing = find_module(study).draw(runs, study)
     selection = build_selection(runs.table)
@@ -65,7 +67,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})
     name = _choose_name(config, runs)
     files = save_drawing(drawing, Path(config.output_dir), name)
-    _log(files, runs, name)
+    _log(files, {*runs.table["parent_run_id"].dropna(), own_run} - {None}, name)
     _print(runs, drawing, files)
     return StudyResult(files, runs.missing, drawing.tables)
 
@@ -83,9 +85,9 @@ def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
     return f"{config.study.name}-{shown}"
 
 
-def _log(files: list[Path], runs: StudyRuns, name: str) -> None:
-    """Log the files to every sweep of the runs; one whose artifacts can't be written does not stop the others."""
-    for run_id in sorted({*runs.table["parent_run_id"].dropna(), tracking.adopt_project_run("analysis")} - {None}):
+def _log(files: list[Path], run_ids: set[str], name: str) -> None:
+    """Log the files to runs; one whose artifacts can't be written does not stop the others."""
+    for run_id in sorted(run_ids):
         try:
             tracking.log_files(run_id, files, f"analysis/{name}")
         except TrackingError as error:

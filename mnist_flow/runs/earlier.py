@@ -27,11 +27,13 @@ def find_earlier(context: RunContext, experiment_id: str) -> PlannedJob:
         TrackingError: the server does not answer.
     """
     config = context.config.tracking
+    # A sweep does so once for all its jobs.
+    if not context.in_sweep:
+        tracking.deliver_kept_records(Path(config.undelivered_dir))
+        tracking.close_stale_runs(experiment_id, config.stale_after)
     # The run that `mlflow run` created is there to be filled.
     if not context.config.resume or tracking.is_project_run():
         return PlannedJob(context.job, "new", None)
-    if not context.in_sweep:
-        tracking.deliver_kept_records(Path(config.undelivered_dir))
     patience = config.patience if context.in_sweep else 0
     (earlier,) = tracking.wait_for(lambda: look_up([context.job], experiment_id), patience)
     if earlier.state == "alive" and earlier.run is not None:

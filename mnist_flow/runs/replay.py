@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mnist_flow import tracking
+from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.runtime.environment import digest_code, list_packages
@@ -23,43 +24,67 @@ _MAX_PACKAGES_SHOWN = 8
 
 
 def write_config(arguments: Sequence[str], folder: str) -> list[str]:
-    """Write `rerun.yaml`, a config that extends the project's own by what a run logged.
+    """Write `rerun.yaml`, a config that extends the project's own by what a run logged, and what it needs.
 
-    Groups that the arguments choose are the project's own, not the run's.
+    Options of config groups that the run chose, and that are not there any more or were a user's own, are written as
+    they were logged. Groups that the arguments choose are the project's own, not the run's.
 
     Args:
-        arguments: run_id=ID and overrides.
-        folder: for the file.
+        arguments: run_id=ID, overrides, and options of Hydra's.
+        folder: for the files; Hydra's config directory.
 
     Returns:
-        The arguments without run_id.
+        The arguments without run_id and config directories, which the config names.
 
     Raises:
         ConfigError: no run_id.
         TrackingError: the server does not answer, or has no such run or not its config.
     """
+    arguments, own_folders = _take_config_dirs(arguments)
     values = dict(argument.partition("=")[::2] for argument in arguments if "=" in argument)
     run_id = values.get("run_id")
     if not run_id:
         raise ConfigError("run_id: missing; python -m mnist_flow.rerun run_id=ID, with an id that mlflow ui shows")
     tracking.configure(values.get("tracking.uri", "").strip("'\"") or None)
-    tracking.fetch_run(run_id)
+    original = tracking.fetch_run(run_id)
     logged = _load(run_id, "config/config.yaml")
-    choices = _load_choices(run_id)
     defaults: list[Any] = ["config"]
-    for group, option in choices.items():
+    for group, option in _load_choices(run_id, logged).items():
         if group in values:
             logged.pop(group, None)
         elif "/" not in group and group != "experiment" and option is not None:
             defaults.append({f"override {group}": option})
-    logged["tracking"] = {"rerun_of": run_id, "experiment_name": _get_experiment_name(logged, run_id)}
+            file = f"{group}/{option}.yaml"
+            if isinstance(logged.get(group), dict) and not Path(CONF_DIR, file).exists():
+                if ".." in Path(file).parts:  # It would be written anywhere.
+                    raise TrackingError(f"run_id={run_id}: its artifact config/hydra.yaml is no config")
+                _dump(Path(folder, file), logged[group])
+    # Where the run is, which a variable of the environment may have decided.
+    names = {experiment_id: name for name, experiment_id in tracking.list_experiments().items()}
+    if (where := original.experiment_id) not in names:
+        remedy = f"restore it: mlflow experiments restore --experiment-id {where}"
+        raise TrackingError(f"run_id={run_id}: its experiment {where} is deleted; {remedy}")
+    logged["tracking"] = {"rerun_of": run_id, "experiment_name": names[where]}
     logged["resume"] = False
     for section, keys in _LOCAL.items():
         for key in keys:
             logged.get(section, {}).pop(key, None)
-    text = "# @package _global_\n" + yaml.safe_dump({"defaults": [*defaults, "_self_"], **logged}, sort_keys=False)
-    Path(folder, "rerun.yaml").write_text(text, encoding="utf-8")
+    search = {"hydra": {"searchpath": [f"file://{path}" for path in own_folders]}} if own_folders else {}
+    _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged, **search}, "# @package _global_\n")
     return [argument for argument in arguments if not argument.startswith("run_id=")]
+
+
+def _take_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Take out Hydra's option --config-dir, which a rerun uses itself; returns the rest, and the folders it names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", action="append", type=Path, default=[])
+    known, rest = parser.parse_known_args(list(arguments))
+    return rest, [path.resolve() for path in known.config_dir]
+
+
+def _dump(file: Path, content: dict[str, Any], header: str = "") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(header + yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def fetch_original(run_id: str | None, data_digest: str) -> tracking.PastRun | None:
@@ -106,16 +131,13 @@ def compare_with_original(
             print_line(f"  {name}: {then[name]:.6g} then, {metrics[name]:.6g} now")
 
 
-def _get_experiment_name(logged: Mapping[str, Any], run_id: str) -> str:
-    """Where a run was, and where its rerun goes."""
-    try:
-        return str(logged["tracking"]["experiment_name"])
-    except (KeyError, TypeError) as error:
-        raise TrackingError(f"run_id={run_id}: its artifact config/config.yaml is no config") from error
+def _load_choices(run_id: str, logged: Mapping[str, Any]) -> dict[str, str | None]:
+    """The config groups of a run and what was chosen of each.
 
-
-def _load_choices(run_id: str) -> dict[str, str | None]:
-    """The config groups of a run and what was chosen of each."""
+    A run that was started from Python has logged no choices: each of its groups is as it was logged.
+    """
+    if not tracking.has_artifact(run_id, "config/hydra.yaml"):
+        return {group: "as_logged" for group in logged if Path(CONF_DIR, group).is_dir() and group != "tracking"}
     node: Any = _load(run_id, "config/hydra.yaml")
     for key in ("hydra", "runtime", "choices"):
         node = node.get(key) if isinstance(node, dict) else None

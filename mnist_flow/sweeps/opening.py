@@ -75,10 +75,7 @@ def _prepare_experiment(base: TrainConfig) -> str:
     tracking.configure(base.tracking.uri, base.tracking.experiment_name)
     experiment_id = tracking.get_or_create_experiment(base.tracking.experiment_name)
     tracking.deliver_kept_records(Path(base.tracking.undelivered_dir))
-    closed = Counter(kind for _, kind in tracking.close_stale_runs(experiment_id, base.tracking.stale_after))
-    if closed:
-        described = ", ".join(f"{kind or 'other'} run{'s' if n > 1 else ''}: {n}" for kind, n in closed.items())
-        log.warning("marked KILLED, since their processes are gone: %s", described)
+    tracking.close_stale_runs(experiment_id, base.tracking.stale_after)
     return experiment_id
 
 

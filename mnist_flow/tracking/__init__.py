@@ -43,6 +43,7 @@ from mnist_flow.tracking.past import fetch_running_children as fetch_running_chi
 from mnist_flow.tracking.past import fetch_runs as fetch_runs
 from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
 from mnist_flow.tracking.past import fetch_text as fetch_text
+from mnist_flow.tracking.past import has_artifact as has_artifact
 from mnist_flow.tracking.relocation import Move as Move
 from mnist_flow.tracking.relocation import relocate as relocate
 from mnist_flow.tracking.run import DeliveryOptions as DeliveryOptions

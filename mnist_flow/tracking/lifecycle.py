@@ -16,7 +16,7 @@ import pandas as pd
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 
-from mnist_flow.errors import BusyError
+from mnist_flow.errors import BusyError, TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import describe_process, name_process
 from mnist_flow.tracking import names
@@ -27,6 +27,8 @@ from mnist_flow.tracking.server import clear_errors, wait_for
 
 log = logging.getLogger(__name__)
 
+# MLflow's variable that `mlflow run` sets for the command that it starts.
+_RUN_ID = "MLFLOW_RUN_ID"
 # Patience with the server while a run is being interrupted, in seconds: batch systems kill half a minute after SIGTERM.
 _LAST_PATIENCE = 10.0
 
@@ -46,7 +48,7 @@ def start_run(
 ) -> Iterator[TrackedRun]:
     """A run whose end is true: FINISHED, FAILED with the traceback as an artifact, or KILLED.
 
-    Adopts the run that `mlflow run` created, where there is one (MLFLOW_RUN_ID).
+    Adopts the run that `mlflow run` created, where there is one, see `take_project_run`.
 
     Args:
         experiment_id: where a new run goes.
@@ -60,12 +62,12 @@ def start_run(
         options: for a server that goes away.
 
     Raises:
-        TrackingError: the run can't be created.
+        TrackingError: the run can't be created, or MLFLOW_RUN_ID names a run that is not to be adopted.
         BusyError: another process has the same fingerprint, or had since `alone_since`.
         UndeliveredError: the run is finished and the server did not take its record.
     """
     options = options or DeliveryOptions()
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    adopted = take_project_run()
     begun = {**tags, **describe_owner()} | ({names.PARENT_TAG: parent_run_id} if parent_run_id else {})
     with clear_errors():
         if existing := take_up or adopted:
@@ -121,7 +123,40 @@ def _end_quietly(run: TrackedRun, status: str, patience: float, trace: str | Non
 
 def is_project_run() -> bool:
     """Whether `mlflow run` started this process, and created a run for it that nobody has adopted yet."""
-    return "MLFLOW_RUN_ID" in os.environ
+    return bool(os.environ.get(_RUN_ID))
+
+
+def take_project_run() -> str | None:
+    """The run that `mlflow run` created for this process, as MLFLOW_RUN_ID says; None: there is none, or it is taken.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such run, or it is not a fresh one of `mlflow run`. Its
+            record would become false if another run was written into it.
+    """
+    taken = _check_project_run()
+    os.environ.pop(_RUN_ID, None)
+    return taken
+
+
+def _check_project_run(kind: str | None = None) -> str | None:
+    """The run that MLFLOW_RUN_ID names, which must be as `mlflow run` leaves it, or marked as of this kind."""
+    if not is_project_run():
+        return None
+    with clear_errors():
+        run = mlflow.MlflowClient().get_run(os.environ[_RUN_ID])
+    tags, trouble = run.data.tags, ""
+    if not any(tag.startswith("mlflow.project.") for tag in tags):
+        trouble = "was not made by `mlflow run`"
+    elif run.info.lifecycle_stage == "deleted" or run.info.status != "RUNNING":
+        trouble = f"is {'deleted' if run.info.lifecycle_stage == 'deleted' else run.info.status}"
+    elif tags.get(names.KIND_TAG, kind) != kind or run.data.metrics:
+        trouble = "is written to already"
+    if trouble:
+        raise TrackingError(
+            f"MLFLOW_RUN_ID={run.info.run_id}: this run {trouble}, and nothing is written to it; "
+            "leave the variable out: unset MLFLOW_RUN_ID"
+        )
+    return str(run.info.run_id)
 
 
 def adopt_project_run(kind: str) -> str | None:
@@ -132,12 +167,10 @@ def adopt_project_run(kind: str) -> str | None:
             `evaluation`: it holds the summary, and the evaluations are other runs, which must not adopt it too.
 
     Raises:
-        TrackingError: the server does not answer, or has no such run.
+        TrackingError: as of `take_project_run`.
     """
-    adopted = os.environ.get("MLFLOW_RUN_ID")
+    adopted = _check_project_run("analysis") if kind == "analysis" else take_project_run()
     if adopted:
-        if kind == "evaluation":
-            del os.environ["MLFLOW_RUN_ID"]
         with clear_errors():
             mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, kind)
     return adopted

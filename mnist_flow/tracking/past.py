@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,13 +15,16 @@ from typing import Literal
 import mlflow
 import numpy as np
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
 from mnist_flow.tracking.places import describe_move
-from mnist_flow.tracking.server import clear_errors, shorten
+from mnist_flow.tracking.server import clear_errors, is_store_there, shorten
+
+log = logging.getLogger(__name__)
 
 _PAGE = 1000
 
@@ -87,6 +93,16 @@ def fetch_run(run_id: str) -> PastRun:
     if run.data.tags.get(names.KIND_TAG) != "train":
         raise TrackingError(f"run_id={run_id}: is no training run")
     return _describe(run, stale_after=600.0)
+
+
+def has_artifact(run_id: str, path: str) -> bool:
+    """Whether a run has a file at this path.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    with clear_errors():
+        return path in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, path.rpartition("/")[0])}
 
 
 def fetch_text(run_id: str, path: str) -> str:
@@ -173,22 +189,37 @@ def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
     ]
 
 
-def close_stale_runs(experiment_id: str, stale_after: float) -> list[tuple[str, str]]:
-    """Mark runs KILLED that are RUNNING by name only: their process is gone.
+def close_stale_runs(experiment_id: str | None = None, stale_after: float = math.inf) -> list[tuple[str, str]]:
+    """Mark runs KILLED that are RUNNING by name only, since their process is gone, and say so.
 
-    A run of another machine counts as gone after `stale_after` seconds of silence; one without a process tag is not
-    ours to judge.
+    A process of this machine is known to be gone, in whatever experiment its run is. One of another machine counts as
+    gone after `stale_after` seconds of silence, in the command's own experiment only: elsewhere others may have set
+    another limit. A run without a process tag is not ours to judge.
 
     Returns:
         Id and kind (train, sweep, …) of each.
+
+    Raises:
+        TrackingError: the server does not answer.
     """
+    if not is_store_there():
+        return []
     client = mlflow.MlflowClient()
+    with clear_errors():
+        everywhere = [str(one.experiment_id) for one in client.search_experiments()]
     closed = []
-    running = search(experiment_id, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'")
-    for run in running:
-        if not lives(run, stale_after):
-            client.set_terminated(run.info.run_id, "KILLED")
-            closed.append((run.info.run_id, run.data.tags.get(names.KIND_TAG, "")))
+    for run in search(everywhere, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'"):
+        run_id = run.info.run_id
+        if not lives(run, stale_after if run.info.experiment_id == experiment_id else math.inf):
+            try:
+                client.set_terminated(run_id, "KILLED")
+                closed.append((run_id, run.data.tags.get(names.KIND_TAG, "")))
+            except MlflowException as error:  # It may be another user's.
+                log.warning("run %s: its process is gone, but it can't be marked KILLED (%s)", run_id, shorten(error))
+    if closed:
+        counts = Counter(kind for _, kind in closed)
+        described = ", ".join(f"{kind or 'other'} run{'s' if n > 1 else ''}: {n}" for kind, n in counts.items())
+        log.warning("marked KILLED, since their processes are gone: %s", described)
     return closed
 
 
@@ -215,8 +246,10 @@ def fetch_sweep(experiment_id: str, fingerprint: str, stale_after: float) -> tup
     return (found[0], found[0].info.status == "RUNNING" and lives(found[0], stale_after)) if found else None
 
 
-def search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_most: int | None = None) -> list[Run]:
-    """The runs of an experiment that match an MLflow filter, page by page.
+def search(
+    experiment_ids: str | Sequence[str], conditions: str, order: Sequence[str] = (), at_most: int | None = None
+) -> list[Run]:
+    """The runs of an experiment, or of several, that match an MLflow filter, page by page.
 
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
@@ -227,7 +260,11 @@ def search(experiment_id: str, conditions: str, order: Sequence[str] = (), at_mo
     while True:
         with clear_errors():
             page: PagedList[Run] = client.search_runs(
-                [experiment_id], conditions, max_results=at_most or _PAGE, order_by=list(order), page_token=token
+                [experiment_ids] if isinstance(experiment_ids, str) else list(experiment_ids),
+                conditions,
+                max_results=at_most or _PAGE,
+                order_by=list(order),
+                page_token=token,
             )
         found += page
         token = page.token

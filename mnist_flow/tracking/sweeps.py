@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from mnist_flow.errors import UserError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
-from mnist_flow.tracking.lifecycle import describe_owner, reopen
+from mnist_flow.tracking.lifecycle import describe_owner, reopen, take_project_run
 from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
@@ -62,7 +61,7 @@ def open_sweep(
         **describe_owner(),
     }
     with clear_errors():
-        if adopted := os.environ.pop("MLFLOW_RUN_ID", None):
+        if adopted := take_project_run():
             reopen(adopted, name, tags)
             return TrackedRun(adopted, experiment_id, options, taken_up=True)
         earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if resume and fingerprint else None

@@ -164,7 +164,8 @@ def test_the_logged_config_extends_the_projects_own(logged_run, tmp_path):
         "data": {"name": "digits"},
         "model": {"name": "cnn_20_40", "hidden_units": [7]},
         "training": {"threads": 2},
-        "tracking": {"rerun_of": run_id, "experiment_name": "then"},
+        # Where it is, whatever its config says.
+        "tracking": {"rerun_of": run_id, "experiment_name": "x"},
     }
 
 
@@ -177,13 +178,22 @@ def test_a_group_that_is_chosen_is_not_the_runs(logged_run, tmp_path):
     assert config["reg"] == 0.5
 
 
-@pytest.mark.parametrize("missing", ["config", "hydra"])
-def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path, missing):
-    texts = {"config": LOGGED, "hydra": HYDRA}
-    del texts[missing]
-    run_id = logged_run(**texts)
-    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/{missing}.yaml can't be had"):
+def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path):
+    run_id = logged_run(hydra=HYDRA)
+    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/config.yaml can't be had"):
         write_config([f"run_id={run_id}"], str(tmp_path))
+
+
+def test_a_run_that_was_started_from_python_has_its_groups_as_it_logged_them(logged_run, tmp_path):
+    run_id = logged_run(config=LOGGED)
+    write_config([f"run_id={run_id}"], str(tmp_path))
+    defaults = yaml.safe_load((tmp_path / "rerun.yaml").read_text())["defaults"]
+    assert defaults == [
+        "config",
+        *({f"override {group}": "as_logged"} for group in ("data", "model", "training")),
+        "_self_",
+    ]
+    assert yaml.safe_load((tmp_path / "model" / "as_logged.yaml").read_text()) == LOGGED["model"]
 
 
 @pytest.mark.parametrize("text", ["", "- a list\n", "a text", "a: [1\n"])

@@ -318,7 +318,7 @@ def test_the_run_that_mlflow_created_is_adopted_with_its_params(store, experimen
 @pytest.mark.parametrize(("kind", "still_there"), [("analysis", True), ("evaluation", False)])
 def test_the_run_that_mlflow_created_is_marked(store, experiment_id, monkeypatch, kind, still_there):
     assert tracking.adopt_project_run(kind) is None
-    created = store.create_run(experiment_id).info.run_id
+    created = store.create_run(experiment_id, tags={"mlflow.project.entryPoint": "main"}).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", created)
     assert tracking.adopt_project_run(kind) == created
     assert store.get_run(created).data.tags[tracking.KIND_TAG] == kind

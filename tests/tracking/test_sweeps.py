@@ -128,7 +128,7 @@ def test_a_sweep_of_another_machine_that_is_silent_for_long_goes_on_here(store, 
 
 
 def test_the_run_that_mlflow_created_is_adopted(store, experiment_id, open_sweep, monkeypatch):
-    created = store.create_run(experiment_id).info.run_id
+    created = store.create_run(experiment_id, tags={"mlflow.project.entryPoint": "main"}).info.run_id
     store.log_param(created, "reg", "0,1")
     monkeypatch.setenv("MLFLOW_RUN_ID", created)
     assert open_sweep().run_id == created
