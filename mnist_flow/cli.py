@@ -1,6 +1,7 @@
 """The command line's edge: errors as one clear line, exit statuses, signals.
 
-Exit status: 0 done, 1 the run failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM. HYDRA_FULL_ERROR=1 shows every traceback.
+Exit status: 0 done, 1 the run failed, 2 bad input, 129 SIGHUP (the terminal is gone), 130 Ctrl-C, 131 SIGQUIT,
+143 SIGTERM. HYDRA_FULL_ERROR=1 shows every traceback.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from mnist_flow import CONF_DIR
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
-from mnist_flow.runtime.credentials import HidingStream
 from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.runtime.streams import protect_streams
 from mnist_flow.runtime.suggestions import did_you_mean
 from mnist_flow.sweeps.session import Session, open_session
 from mnist_flow.sweeps.workers import at_work
@@ -47,6 +48,13 @@ _LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "subm
 _NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+
+# Signals that end a command truthfully, and what it says. Windows has neither SIGHUP nor SIGQUIT.
+_ENDING_SIGNALS = {
+    number: told
+    for name, told in (("SIGTERM", "terminated"), ("SIGHUP", "the terminal is gone"), ("SIGQUIT", "quit"))
+    if (number := getattr(signal, name, None)) is not None
+}
 
 # Libraries write to the terminal, which belongs to the progress bar; a user who wants to read that sets the variables.
 _QUIET = {
@@ -75,7 +83,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
         os.environ[name] = os.environ.get(name) or value
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
-    sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
+    protect_streams()
     _put_multirun_first()
     _share_config_store()
     _share_with_group()
@@ -92,16 +100,16 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         The exit status of the command, and the status of a sweep that it leaves open.
     """
     try:
-        with _sigterm_raises():
+        with _ending_signals_raise():
             main()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1, "FAILED"
     except KeyboardInterrupt:
         _print_error("interrupted")
         return 130, "KILLED"
-    except Terminated:
-        _print_error("terminated")
-        return 143, "KILLED"
+    except Terminated as ending:
+        _print_error(_ENDING_SIGNALS[ending.signal_number])
+        return 128 + ending.signal_number, "KILLED"
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
         status = 2 if isinstance(error, _BAD_INPUT) or _NO_CLUSTER in str(error) else 1
@@ -158,7 +166,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 @contextmanager
 def job() -> Iterator[None]:
-    """Around the work of one job, in whatever process it runs: SIGTERM ends it, and errors reach `run`.
+    """Around the work of one job, in whatever process it runs: signals end it truthfully, and errors reach `run`.
 
     Whatever `hydra.job.chdir` says, the job works where the command was typed: there is one store, and one folder for
     all that a relative path names.
@@ -166,7 +174,7 @@ def job() -> Iterator[None]:
     if HydraConfig.initialized() and HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
     try:
-        with at_work(), _sigterm_raises():
+        with at_work(), _ending_signals_raise():
             yield
     except (*_BAD_INPUT, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
@@ -176,31 +184,38 @@ def job() -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Raise Terminated when SIGTERM arrives in the block, so that the run in it can end truthfully.
+def _ending_signals_raise() -> Iterator[None]:
+    """Raise Terminated when a signal arrives in the block that ends the command, so that the run in it ends truthfully.
 
-    Nothing changes outside the main thread, where Python allows no signal handlers.
+    One that is ignored stays so: `nohup` lets a command go on without its terminal. Nothing changes outside the main
+    thread, where Python allows no signal handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
+        # Once: a terminal that is closed may send several, and the run is ending.
+        for ending in previous:
+            signal.signal(ending, signal.SIG_IGN)
+        raise Terminated(number)
 
-    previous = signal.signal(signal.SIGTERM, raise_terminated)
+    heard = [number for number in _ENDING_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    previous = {number: signal.signal(number, raise_terminated) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _end_open_sweep(session: Session, status: str) -> None:
     """End the sweep that Hydra has left open after an error or an interruption, if any."""
     if session.sweep is None:
         return
-    # A second Ctrl-C must not leave the parent run open.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A second Ctrl-C, or the hang-up of a terminal that follows, must not leave the parent run open.
+    for number in (signal.SIGINT, *_ENDING_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
     try:
         session.end_sweep(status)
     except (UserError, RunError) as error:

@@ -42,4 +42,12 @@ class Aborted(BaseException):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Not an Exception, so that nothing but the run's own clean-up handles it."""
+    """SIGTERM, SIGHUP or SIGQUIT arrived. Not an Exception, so that nothing but the run's own clean-up handles it.
+
+    Args:
+        signal_number: which of them.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number

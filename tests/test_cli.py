@@ -71,7 +71,7 @@ def raising(error, sweep=None):
     ("error", "status", "ended", "printed"),
     [
         (KeyboardInterrupt(), 130, "KILLED", "error: interrupted\n"),
-        (Terminated(), 143, "KILLED", "error: terminated\n"),
+        (Terminated(signal.SIGTERM), 143, "KILLED", "error: terminated\n"),
         (RunError("2 of 3 jobs failed"), 1, "FAILED", "error: 2 of 3 jobs failed\n"),
         (BusyError("it runs already"), 1, "FAILED", "error: it runs already\n"),
         (ConfigError("reg=-1: wrong"), 2, "FAILED", "error: reg=-1: wrong\n"),

@@ -156,6 +156,9 @@ class Delivery:
             except Exception as error:
                 if not may_pass(error):
                     self._refused = error
+                    log.warning(
+                        "run %s: tracking server %s: %s; the run goes on", self._run_id, get_uri(), shorten(error)
+                    )
                     return False
                 if self._last_error is None:
                     log.warning(
@@ -194,7 +197,7 @@ class Delivery:
             for operation in operations:
                 if "folder" in operation:
                     shutil.copytree(self._files / operation["folder"], unfinished / operation["folder"])
-            (unfinished / _RECORD).write_text(json.dumps(record, indent=2))
+            (unfinished / _RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
         except (OSError, shutil.Error) as error:
@@ -219,7 +222,7 @@ def load_record(folder: Path) -> dict[str, Any]:
         TrackingError: it is not what was written.
     """
     try:
-        record = json.loads((folder / _RECORD).read_text())
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         return {key: record[key] for key in _KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrackingError(f"{folder}: no record of a run ({shorten(error)})") from error

@@ -154,9 +154,9 @@ class TrackedRun:
             for path, figure in (figures or {}).items():
                 figure.savefig(place(path), dpi=_DPI)
             for path, record in (records or {}).items():
-                place(path).write_text(hide_credentials(json.dumps(record, indent=2)))
+                place(path).write_text(hide_credentials(json.dumps(record, indent=2)), encoding="utf-8")
             for path, text in (texts or {}).items():
-                place(path).write_text(hide_credentials(text))
+                place(path).write_text(hide_credentials(text), encoding="utf-8")
             for path, named in (arrays or {}).items():
                 np.savez_compressed(place(path), **named)
             for path, table in (tables or {}).items():

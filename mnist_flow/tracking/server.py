@@ -241,6 +241,9 @@ def shorten(error: BaseException) -> str:
             "asks for a user and a password, and those it got are not right; set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD"
         )
+    if deleted := re.search(r"The (run|experiment) (\S+) must be in the 'active' state", reason):
+        what, name = deleted.groups()
+        return f"the {what} {name} is deleted; restore it: mlflow {what}s restore --{what}-id {name}"
     if "ProxyError" in reason or "error code 407" in reason:
         return _describe_proxy(asks="error code 407" in reason)
     if unverified := re.search(r"certificate verify failed: (.*?) \(_ssl", reason):

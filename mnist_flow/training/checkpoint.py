@@ -62,6 +62,7 @@ class CheckpointFolder:
         record = {name: value for name, value in vars(state).items() if name != "arrays"}
         unfinished = file.with_suffix(".part")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)  # Someone may have cleared up.
             with unfinished.open("wb") as stream:
                 np.savez(stream, allow_pickle=False, record=np.array(json.dumps(record)), **state.arrays)
             unfinished.replace(file)
