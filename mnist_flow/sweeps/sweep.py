@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -33,34 +35,27 @@ Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 _POLL_SECONDS = 2.0
 
 
+@dataclass
 class Sweep:
-    """An open sweep.
+    """A sweep that is open."""
 
-    Args:
-        jobs: every job of the grid; empty where the sweeper chooses its jobs as it goes.
-        base: the config of any job, for the keys that all jobs share.
-        parent: the parent run.
-        planned: the jobs with their runs, as they were at the start.
-        count_workers: number of jobs to launch → number that run at the same time; None if a cluster decides.
-    """
+    # Every job of the grid; empty where the sweeper chooses its jobs as it goes.
+    jobs: list[Job]
+    # The config of any job, for the keys that all jobs share.
+    base: TrainConfig
+    parent: TrackedRun
+    # The jobs with their runs, as they were at the start.
+    before: list[PlannedJob]
+    # Number of jobs to launch → number that run at the same time; None if a cluster decides.
+    count_workers: Callable[[int], int | None]
+    # Fingerprint → what to say of a job that failed.
+    failures: dict[str, str] = field(default_factory=dict)
+    n_workers: int | None = None
 
-    def __init__(
-        self,
-        jobs: list[Job],
-        base: TrainConfig,
-        parent: TrackedRun,
-        planned: list[PlannedJob],
-        count_workers: Callable[[int], int | None],
-    ) -> None:
-        self.jobs = jobs
-        self.base = base
-        self.parent = parent
-        self.before = planned
-        self._count_workers = count_workers
-        self._n_workers: int | None = None
-        self.labels = label_jobs(jobs)
-        # Fingerprint → what to say of a job that failed.
-        self.failures: dict[str, str] = {}
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Names of the jobs by fingerprint."""
+        return label_jobs(self.jobs)
 
     def fetch_plan(self) -> list[PlannedJob]:
         """Look the jobs up on the tracking server, as they are now."""
@@ -123,10 +118,10 @@ class Sweep:
         self.parent.end(status, patience)
 
     def _launch(self, launch: Launch, todo: Sequence[Job], first_number: int) -> Sequence[JobReturn]:
-        n_workers = self._count_workers(len(todo))
+        n_workers = self.count_workers(len(todo))
         if n_workers is not None:
             # Later rounds have fewer jobs: those that another process began, and did not finish.
-            self._n_workers = max(self._n_workers or 0, min(n_workers, len(todo)))
+            self.n_workers = max(self.n_workers or 0, min(n_workers, len(todo)))
         try:
             return launch([job.overrides for job in todo], first_number)
         except Exception as error:
@@ -183,7 +178,7 @@ class Sweep:
     def _log_outcomes(self, planned: list[PlannedJob], print_them: bool) -> None:
         outcomes = [describe_outcome(*pair, self.failures) for pair in zip(self.before, planned, strict=True)]
         objective = self.base.objective
-        replicates = log_outcomes(self.parent, planned, outcomes, objective, self._n_workers)
+        replicates = log_outcomes(self.parent, planned, outcomes, objective, self.n_workers)
         if print_them:
             print_best(self.jobs, replicates, objective)
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"

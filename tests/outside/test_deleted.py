@@ -40,11 +40,11 @@ def read_error(folder: Path) -> str:
 
 
 def test_a_run_that_is_deleted_while_it_is_trained_is_told_kept_and_made_anew(tmp_path, run_command):
-    process = start_training(tmp_path, "epochs=150")
+    process = start_training(tmp_path, "epochs=60")
     (run,) = fetch(tmp_path, "train")
     run_id = run.info.run_id
     connect(tmp_path).delete_run(run_id)
-    assert process.wait(timeout=120) == 1
+    assert process.wait(timeout=180) == 1
     remedy = f"the run {run_id} is deleted; restore it: mlflow runs restore --run-id {run_id}"
     assert remedy in read_error(tmp_path)
     # Told at once, too, not only after hours.
@@ -66,10 +66,10 @@ def test_a_run_that_is_deleted_while_it_is_trained_is_told_kept_and_made_anew(tm
 
 
 def test_checkpoints_that_are_deleted_while_a_run_is_trained_are_made_anew(tmp_path):
-    process = start_training(tmp_path, "epochs=300")
+    process = start_training(tmp_path, "epochs=100")
     shutil.rmtree(tmp_path / "checkpoints")
     wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")) or process.poll() is not None)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=180) == 0
     assert [run.info.status for run in fetch(tmp_path, "train")] == ["FINISHED"]
     assert not (tmp_path / "checkpoints").exists()
 
@@ -129,7 +129,7 @@ def test_a_parent_that_is_deleted_while_its_sweep_runs_is_told_and_its_jobs_are_
     process = start_training(tmp_path, "-m", *arguments)
     (parent,) = fetch(tmp_path, "sweep")
     connect(tmp_path).delete_run(parent.info.run_id)
-    assert process.wait(timeout=120) == 1
+    assert process.wait(timeout=180) == 1
     assert f"the run {parent.info.run_id} is deleted; restore it: mlflow runs restore" in read_error(tmp_path)
     assert [run.info.status for run in fetch(tmp_path, "train")] == ["FINISHED"] * 2
     again = run_command(tmp_path, *TRAIN, "-m", *QUICK, *arguments)
@@ -142,7 +142,7 @@ def test_an_experiment_that_is_deleted_while_its_sweep_runs_is_one_line_with_the
     client = connect(tmp_path)
     experiment_id = client.get_experiment_by_name("mnist_flow").experiment_id
     client.delete_experiment(experiment_id)
-    assert process.wait(timeout=120) in (1, 2)
+    assert process.wait(timeout=180) in (1, 2)
     output = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in output
     remedy = f"mlflow experiments restore --experiment-id {experiment_id}"

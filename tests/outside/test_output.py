@@ -36,11 +36,11 @@ def test_a_reader_that_leaves_does_not_end_a_run(tmp_path):
     """As `| head -1` does."""
     read, write = os.pipe()
     with (tmp_path / "errors.txt").open("w") as errors:
-        process = start_command(tmp_path, *TRAIN, *QUICK, "epochs=100", stdout=write, stderr=errors)
+        process = start_command(tmp_path, *TRAIN, *QUICK, "epochs=20", stdout=write, stderr=errors)
     os.close(write)
     assert os.read(read, 5) == b"epoch"
     os.close(read)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=180) == 0
     assert (tmp_path / "errors.txt").read_text() == ""
     assert_finished(tmp_path)
 
@@ -51,8 +51,8 @@ def test_a_full_disk_for_the_log_does_not_end_a_run(tmp_path, lost):
         streams = {name: full if name in lost else other for name in ("stdout", "stderr")}
         # A second config that can't be had is an error line, which can't be written either.
         process = start_command(tmp_path, *TRAIN, *QUICK, **streams)
-        assert process.wait(timeout=120) == 0
-        assert start_command(tmp_path, *TRAIN, "epoch=1", **streams).wait(timeout=60) == 2
+        assert process.wait(timeout=180) == 0
+        assert start_command(tmp_path, *TRAIN, "epoch=1", **streams).wait(timeout=180) == 2
     written = (tmp_path / "other.txt").read_text()
     if lost == ("stdout",):
         assert written.count("standard output can't be written (No space left on device); the command goes on\n") == 1
@@ -66,7 +66,7 @@ def test_a_sweep_whose_reader_leaves_is_finished_with_its_tables(tmp_path):
     os.close(read)
     process = start_command(tmp_path, *TRAIN, "-m", *QUICK, "seed=0,1", stdout=write, stderr=write)
     os.close(write)
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=180) == 0
     assert_finished(tmp_path, n_runs=3)
 
 
@@ -76,7 +76,7 @@ def test_streams_that_are_closed_do_not_end_a_run_and_nothing_is_written_into_it
         "import os, runpy, sys; [os.close(number) for number in range(3)]; sys.stdin = sys.stdout = sys.stderr = None; "
         f"sys.argv = {[*SHORT]}; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    assert start_command(tmp_path, "-c", program).wait(timeout=120) == 0
+    assert start_command(tmp_path, "-c", program).wait(timeout=180) == 0
     assert_finished(tmp_path)
 
 
@@ -107,5 +107,5 @@ def test_a_reader_that_leaves_at_once_gets_no_traceback(tmp_path, command):
     with (tmp_path / "errors.txt").open("w") as errors:
         process = start_command(tmp_path, "-m", f"mnist_flow.{command[0]}", *command[1:], stdout=write, stderr=errors)
     os.close(write)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=180) == 0
     assert (tmp_path / "errors.txt").read_text() == ""

@@ -91,7 +91,7 @@ def test_another_option_of_the_folder_can_be_chosen(tmp_path, run_command, tiny)
 def test_a_noise_of_ones_own_is_repeated_where_its_module_is_and_told_where_it_is_not(tmp_path, run_command):
     own = make_option(tmp_path, "noise", "mine", "name: mine\nmodule: my_noise\nlevel: 0.3\n")
     (tmp_path / "my_noise.py").write_text(OWN_NOISE)
-    arguments = (*QUICK, "--config-dir", str(own), "noise=mine")
+    arguments = ("--config-dir", str(own), *QUICK, "noise=mine")
     first = run_command(tmp_path, *TRAIN, *arguments)
     assert first.returncode == 0, first.stderr
     (run,) = fetch(tmp_path)
