@@ -58,7 +58,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     # Under `mlflow run` what was typed wins, see `choose_experiments`.
     typed = None if tracking.is_project_run() else config.tracking.experiment_name
     tracking.configure(config.tracking.uri, typed)
-    tracking.close_stale_runs()
+    tracking.close_dead_runs()
     own_run = tracking.adopt_project_run("analysis")
     runs = fetch_study_runs(config)
     drawing: Drawing = find_module(study).draw(runs, study)

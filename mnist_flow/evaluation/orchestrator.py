@@ -45,7 +45,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     tracking.configure(config.tracking.uri, None if config.run_ids else config.tracking.experiment_name)
     adopted = tracking.adopt_project_run("evaluation")
     tracking.deliver_kept_records(Path(config.tracking.undelivered_dir))
-    tracking.close_stale_runs(tracking.find_experiment(config.tracking.experiment_name), config.tracking.stale_after)
+    tracking.close_dead_runs()
     runs, not_chosen = choose_runs(config)
     _log_errors(not_chosen)
     context = Context(config, OmegaConf.to_yaml(cfg, resolve=True), time.time(), config.tracking.patience)

@@ -84,7 +84,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     for name in _OF_THIS_RUN:
         os.environ.pop(name, None)
     tracking.configure(config.tracking.uri)
-    tracking.close_stale_runs()
+    tracking.close_dead_runs()
     # Composed before anything is trained, so that a name that is not known is told at once.
     studies = {part: _compose_studies(config.parts[part].studies, config.output_dir) for part in chosen}
     evaluations = [step for part in chosen for step in config.parts[part].evaluations]

@@ -35,7 +35,7 @@ def deliver_records(cfg: DictConfig) -> int:
             print_line(f"delivered run {one.run_id}")
         else:
             troubles.append(f"{one.folder}: {one.reason}")
-    tracking.close_stale_runs()
+    tracking.close_dead_runs()
     if troubles:
         raise RunError(f"not delivered, and still kept: {'; '.join(troubles)}")
     if not n_delivered:

@@ -34,6 +34,7 @@ from mnist_flow.tracking.names import RERUN_OF_TAG as RERUN_OF_TAG
 from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
+from mnist_flow.tracking.past import close_dead_runs as close_dead_runs
 from mnist_flow.tracking.past import close_stale_runs as close_stale_runs
 from mnist_flow.tracking.past import fetch_arrays as fetch_arrays
 from mnist_flow.tracking.past import fetch_ended_children as fetch_ended_children

@@ -281,7 +281,7 @@ def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operat
                 # Another job was the first to log this data set, at the same moment; now MLflow finds it.
                 client.log_inputs(run_id, inputs, models)
         case {"kind": "model", "folder": folder, "metrics": metrics}:
-            _deliver_model(client, run_id, experiment_id, files / folder, metrics)
+            _deliver_model(client, run_id, experiment_id, files / folder, metrics, operation.get("params", {}))
         case {"kind": "end", "status": status, "end_time": end_time}:
             client.set_terminated(run_id, status, end_time)
         case _:
@@ -303,21 +303,21 @@ def _deliver_batch(client: mlflow.MlflowClient, run_id: str, operation: Mapping[
 
 
 def _deliver_model(
-    client: mlflow.MlflowClient, run_id: str, experiment_id: str, folder: Path, metrics: Sequence[Sequence[Any]]
+    client: mlflow.MlflowClient,
+    run_id: str,
+    experiment_id: str,
+    folder: Path,
+    metrics: Sequence[Sequence[Any]],
+    params: dict[str, str],
 ) -> None:
-    """Log a model that `mlflow.tensorflow.save_model` saved, and its metrics, unless the run has it."""
-    run = client.get_run(run_id)
-    known = run.outputs.model_outputs if run.outputs is not None else []
-    if known:
-        model = client.get_logged_model(known[0].model_id)
-        if model.status == LoggedModelStatus.READY:
-            return
-    else:
-        # A delivery may have broken off right after it created the model.
-        begun = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-        model = (
-            begun[0] if begun else client.create_logged_model(experiment_id, "model", run_id, params=run.data.params)
-        )
+    """Log a model that `mlflow.tensorflow.save_model` saved, its run's params and metrics, unless the run has it."""
+    # A delivery may have broken off right after it created the model, or linked it.
+    begun = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    if begun and begun[0].status == LoggedModelStatus.READY:
+        return
+    model = begun[0] if begun else client.create_logged_model(experiment_id, "model", run_id, params=params)
+    outputs = client.get_run(run_id).outputs if begun else None
+    if outputs is None or not outputs.model_outputs:
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     saved = Model.load(str(folder))
     saved.run_id, saved.model_id, saved.model_uuid = run_id, model.model_id, model.model_id

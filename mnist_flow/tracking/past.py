@@ -189,12 +189,11 @@ def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
     ]
 
 
-def close_stale_runs(experiment_id: str | None = None, stale_after: float = math.inf) -> list[tuple[str, str]]:
+def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) -> list[tuple[str, str]]:
     """Mark runs KILLED that are RUNNING by name only, since their process is gone, and say so.
 
-    A process of this machine is known to be gone, in whatever experiment its run is. One of another machine counts as
-    gone after `stale_after` seconds of silence, in the command's own experiment only: elsewhere others may have set
-    another limit. A run without a process tag is not ours to judge.
+    A run of another machine counts as gone after `stale_after` seconds of silence; one without a process tag is not
+    ours to judge.
 
     Returns:
         Id and kind (train, sweep, …) of each.
@@ -202,15 +201,11 @@ def close_stale_runs(experiment_id: str | None = None, stale_after: float = math
     Raises:
         TrackingError: the server does not answer.
     """
-    if not is_store_there():
-        return []
     client = mlflow.MlflowClient()
-    with clear_errors():
-        everywhere = [str(one.experiment_id) for one in client.search_experiments()]
     closed = []
-    for run in search(everywhere, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'"):
+    for run in search(experiment_ids, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'"):
         run_id = run.info.run_id
-        if not lives(run, stale_after if run.info.experiment_id == experiment_id else math.inf):
+        if not lives(run, stale_after):
             try:
                 client.set_terminated(run_id, "KILLED")
                 closed.append((run_id, run.data.tags.get(names.KIND_TAG, "")))
@@ -221,6 +216,18 @@ def close_stale_runs(experiment_id: str | None = None, stale_after: float = math
         described = ", ".join(f"{kind or 'other'} run{'s' if n > 1 else ''}: {n}" for kind, n in counts.items())
         log.warning("marked KILLED, since their processes are gone: %s", described)
     return closed
+
+
+def close_dead_runs() -> list[tuple[str, str]]:
+    """Mark runs of all experiments KILLED whose process was one of this machine and is gone; see `close_stale_runs`.
+
+    How long another machine may be silent is for those to say who train in the experiment.
+    """
+    if not is_store_there():
+        return []
+    with clear_errors():
+        everywhere = [str(one.experiment_id) for one in mlflow.search_experiments()]
+    return close_stale_runs(everywhere, math.inf)
 
 
 def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> list[Run]:

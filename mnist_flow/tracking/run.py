@@ -87,7 +87,9 @@ class TrackedRun:
         `mlflow run` logs its own -P values first, and params can't be changed.
         """
         texts = {key: hide_credentials(str(value))[:_MAX_PARAM_LENGTH] for key, value in params.items()}
-        self._put(kind="batch", params={key: text for key, text in texts.items() if key not in self._params})
+        new = {key: text for key, text in texts.items() if key not in self._params}
+        self._params |= new
+        self._put(kind="batch", params=new)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, without credentials."""
@@ -212,7 +214,7 @@ class TrackedRun:
                 pip_requirements=[f"{package}=={version(package)}" for package in _MODEL_PACKAGES],
             )
         final = [points[0] for points in self._points.values() if 0 in points]
-        self._put(kind="model", folder=f"{folder.name}/model", metrics=final)
+        self._put(kind="model", folder=f"{folder.name}/model", metrics=final, params=self._params)
 
     def end(self, status: str, patience: float | None = None) -> None:
         """End the run: FINISHED, FAILED or KILLED.

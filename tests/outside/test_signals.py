@@ -175,13 +175,14 @@ def test_every_command_closes_what_died_before_and_nothing_that_lives(finished, 
         return client.create_run(experiment_id, tags=tags).info.run_id
 
     dead = [add(own, kind, DEAD_PROCESS, now) for kind in ("train", "sweep", "evaluation")]
-    dead.append(add(other_id, "train", DEAD_PROCESS, now))
+    if command[0] != "train":  # It asks of its own experiment only, since a question more is dear far from the server.
+        dead.append(add(other_id, "train", DEAD_PROCESS, now))
     # It lives as far as can be told from here; of another experiment others say how long a silence may be.
     living = [add(own, "train", PROCESS_ELSEWHERE, now), add(other_id, "train", PROCESS_ELSEWHERE, "0")]
     done = run_command(finished, "-m", f"mnist_flow.{command[0]}", *command[1:])
     assert done.returncode == 0, done.stderr
     assert "marked KILLED, since their processes are gone: " in done.stderr
-    assert [client.get_run(run_id).info.status for run_id in dead] == ["KILLED"] * 4
+    assert {client.get_run(run_id).info.status for run_id in dead} == {"KILLED"}
     assert [client.get_run(run_id).info.status for run_id in living] == ["RUNNING"] * 2
     for run_id in (*dead, *living):
         client.delete_run(run_id)

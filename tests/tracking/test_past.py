@@ -271,9 +271,7 @@ def test_runs_that_go_on_or_are_not_ours_to_judge_stay(store, experiment_id, add
     ]
     finished = add_run("FINISHED", DEAD_PROCESS)
     other_experiment = tracking.get_or_create_experiment("other")
-    # Its owner may wait for longer than we do.
-    silent = {names.PROCESS_TAG: PROCESS_ELSEWHERE, names.HEARTBEAT_TAG: "0"}
-    elsewhere = store.create_run(other_experiment, tags=silent).info.run_id
+    elsewhere = store.create_run(other_experiment, tags={names.PROCESS_TAG: DEAD_PROCESS}).info.run_id
     assert tracking.close_stale_runs(experiment_id, 600.0) == []
     statuses = [store.get_run(run_id).info.status for run_id in (*running, finished, elsewhere)]
     assert statuses == ["RUNNING"] * 3 + ["FINISHED", "RUNNING"]
@@ -281,8 +279,13 @@ def test_runs_that_go_on_or_are_not_ours_to_judge_stay(store, experiment_id, add
 
 def test_a_process_of_this_machine_is_known_to_be_gone_in_whatever_experiment_its_run_is(store, experiment_id, caplog):
     tags = {names.PROCESS_TAG: DEAD_PROCESS, tracking.KIND_TAG: "evaluation"}
-    run_id = store.create_run(tracking.get_or_create_experiment("other"), tags=tags).info.run_id
-    assert tracking.close_stale_runs(experiment_id, 600.0) == [(run_id, "evaluation")]
+    other_id = tracking.get_or_create_experiment("other")
+    run_id = store.create_run(other_id, tags=tags).info.run_id
+    # Its owner may wait for longer than we do.
+    silent = {names.PROCESS_TAG: PROCESS_ELSEWHERE, names.HEARTBEAT_TAG: "0"}
+    elsewhere = store.create_run(other_id, tags=silent).info.run_id
+    assert tracking.close_dead_runs() == [(run_id, "evaluation")]
+    assert store.get_run(elsewhere).info.status == "RUNNING"
     assert "marked KILLED, since their processes are gone: evaluation run: 1" in caplog.text
 
 
