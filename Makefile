@@ -42,7 +42,7 @@ endef
 export CHECK_PLATFORM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-launchers test-slow bench lint format lock clean
+.PHONY: help demo test test-launchers test-outside test-slow bench lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,13 +55,16 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$$PWD/mlflow.db}"
 	@echo "Look at them: $(BIN)/python -m mlflow ui     and open http://127.0.0.1:5000"
 
-test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 10 minutes on 2 cores)
+test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 6 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, refused records (about 6 minutes)
 	$(BIN)/python -m pytest -m launchers
 
-test-slow: $(TEST_READY) ## all slow tests, those of test-launchers too: many kills, lost servers, clusters (about 40 minutes)
+test-outside: $(TEST_READY) ## what CI runs besides: other people's folders, variables, stores, signals and outputs (about 6 minutes)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m outside
+
+test-slow: $(TEST_READY) ## all slow tests, those of test-launchers and test-outside too: many kills, lost servers, clusters (about 40 minutes)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 2 hours on 2 cores; BENCH="--work d" for a part)
