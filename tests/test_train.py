@@ -55,7 +55,10 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
         (["data=files"], "data.path=null: must name the images, data.path=X: an .npz file with"),
         (["data=files", "data.path=."], ": is an empty folder; it must be an .npz file with x_train and y_train"),
         (["-m", "data=digits", "reg=1e-5,-1"], "reg=-1: must be greater than or equal to 0"),
-        (["-m", "data=digits", "tracking.experiment_name=a,b"], "don't sweep over tracking keys"),
+        (
+            ["-m", "data=digits", "tracking.experiment_name=a,b"],
+            "tracking: a sweep has one tracking server and one experiment",
+        ),
         (["reg=[1"], "reg=[1: no viable alternative at input '[1'; quote lists"),
         (
             ["tracking.experiment_name=a#b"],

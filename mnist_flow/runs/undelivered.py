@@ -35,9 +35,9 @@ def deliver_records(cfg: DictConfig) -> int:
             print_line(f"delivered run {one.run_id}")
         else:
             troubles.append(f"{one.folder}: {one.reason}")
-    tracking.close_dead_runs()
     if troubles:
         raise RunError(f"not delivered, and still kept: {'; '.join(troubles)}")
+    tracking.close_dead_runs()
     if not n_delivered:
         print_line(f"tracking.undelivered_dir={folder}: nothing to deliver")
     return n_delivered

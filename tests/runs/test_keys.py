@@ -359,6 +359,7 @@ def observe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.chdir(folder)
         patch.setattr(tracking, "configure", lambda uri, name=None: notebook.told.update(uri=uri))
         patch.setattr(tracking, "get_or_create_experiment", lambda name: name)
+        patch.setattr(tracking, "close_stale_runs", lambda experiments, stale_after: [])
         patch.setattr(tracking, "start_run", start_run)
         patch.setattr(devices, "configure_tensorflow", lambda threads: notebook.told.update(threads=threads))
         patch.setattr(training, "train_model", note_start)

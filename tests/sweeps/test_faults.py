@@ -329,8 +329,8 @@ def test_a_read_only_working_directory_is_one_clear_line(tmp_path, run_command, 
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
     assert remote.stderr == (
-        "error: training.checkpoint_dir=checkpoints: can't be written (read-only); choose another folder, or null for "
-        "none\n"
+        "error: training.checkpoint_dir=checkpoints: can't be written (read-only); choose another folder, or "
+        "training.checkpoint_dir=null for none\n"
     )
     assert fine.returncode == 0, fine.stderr
 
