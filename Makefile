@@ -55,13 +55,13 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$$PWD/mlflow.db}"
 	@echo "Look at them: $(BIN)/python -m mlflow ui     and open http://127.0.0.1:5000"
 
-test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (about 6 minutes on 2 cores)
+test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, refused records (about 6 minutes)
+test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, full disks (about 6 minutes)
 	$(BIN)/python -m pytest -m launchers
 
-test-outside: $(TEST_READY) ## what CI runs besides: other people's folders, variables, stores, signals and outputs (about 6 minutes)
+test-outside: $(TEST_READY) ## cases of other people's reports: folders, variables, stores, signals and outputs (about 6 minutes)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m outside
 
 test-slow: $(TEST_READY) ## all slow tests, those of test-launchers and test-outside too: many kills, lost servers, clusters (about 40 minutes)
