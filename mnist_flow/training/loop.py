@@ -54,13 +54,7 @@ def train_model(
     """
     changes, before, told = changes or ImageChanges(), resume_from or START, listener or TrainingListener()
     learner, validate = _compile(model, objective, splits, info, optimization, settings, changes)
-    patience = settings.early_stopping_patience
-    monitors = Monitors(
-        settings.monitor,
-        optimization.plateau,
-        None if patience is None else EarlyStopping(patience),
-        BestEpoch() if settings.keep_best_epoch else None,
-    )
+    monitors = _build_monitors(optimization, settings)
     if resume_from is not None:
         restore_state(learner, monitors, resume_from)
     history = list(before.history)
@@ -99,6 +93,16 @@ def train_model(
         # So that who loads the model can evaluate it, or train on.
         model.compile(learner.optimizer, loss, metrics=objective.build_metrics(), jit_compile=learner.jit_compile)
     return TrainingResult(history, best.epoch if best is not None else len(history), seconds)
+
+
+def _build_monitors(optimization: Optimization, settings: TrainingSettings) -> Monitors:
+    patience = settings.early_stopping_patience
+    return Monitors(
+        settings.monitor,
+        optimization.plateau,
+        None if patience is None else EarlyStopping(patience),
+        BestEpoch() if settings.keep_best_epoch else None,
+    )
 
 
 def _compile(
