@@ -44,7 +44,9 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
             # Two deliveries at once would send a model twice.
             held.enter_context(lock_beside(folder / "records"))
         except OSError as error:
-            yield Delivered(folder, "", f"can't be written ({error.strerror})")
+            # Unless another delivery, which this one waited for, has just removed the emptied folder.
+            if folder.is_dir():
+                yield Delivered(folder, "", f"can't be written ({error.strerror})")
             return
         for record in list_records(folder):
             meant_for = ""

@@ -164,6 +164,7 @@ def test_a_run_outlives_a_minute_without_its_server(tmp_path, mlflow_server):
 
 
 @pytest.mark.slow
+@pytest.mark.launchers
 def test_a_record_that_the_server_never_took_is_kept_and_delivered_exactly_once(tmp_path, mlflow_server, run_command):
     arguments = (*TRAIN, *QUICK, "epochs=300", "tracking.patience=1", "tracking.experiment_name=away")
     process = start(tmp_path, *arguments, MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -299,16 +300,22 @@ def test_an_unwritable_artifact_store_is_one_line_before_training(tmp_path, run_
 
 
 @pytest.mark.slow
+@pytest.mark.launchers
 def test_a_sweep_whose_records_are_refused_ends_and_says_so(tmp_path, run_command):
-    # A file where the folder of artifacts would be: refused to root as well.
+    arguments = (*TRAIN, "-m", *QUICK, "epochs=100", "reg=0,1e-4", "tracking.patience=1")
+    process = start(tmp_path, *arguments)
+    wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
+    # A file where the folder of artifacts was: refused to root as well.
+    (tmp_path / "mlruns").rename(tmp_path / "before")
     (tmp_path / "mlruns").write_text("")
-    done = run_command(tmp_path, *TRAIN, "-m", *QUICK, "reg=0,1e-4", "tracking.patience=1")
-    assert done.returncode == 1
-    assert "2 of 2 jobs failed: " in done.stderr
-    assert "waiting for run" not in done.stderr
+    assert process.wait(timeout=200) == 1
+    said = (tmp_path / "output.txt").read_text()
+    assert "2 of 2 jobs failed: " in said
+    assert "waiting for run" not in said
     assert len(list((tmp_path / "undelivered").glob("*/record.json"))) == 3
     (tmp_path / "mlruns").unlink()
-    again = run_command(tmp_path, *TRAIN, "-m", *QUICK, "reg=0,1e-4")
+    (tmp_path / "before").rename(tmp_path / "mlruns")
+    again = run_command(tmp_path, *arguments)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("delivered run ") == 3
     assert "2 jobs: 2 skipped, 0 resumed, 0 new" in again.stdout
