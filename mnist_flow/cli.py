@@ -11,14 +11,12 @@ import re
 import signal
 import stat
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
@@ -35,6 +33,7 @@ from mnist_flow.config.overrides import type_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise
 from mnist_flow.runtime.streams import protect_streams
 from mnist_flow.runtime.suggestions import did_you_mean
 from mnist_flow.sweeps.session import Session, open_session
@@ -48,13 +47,6 @@ _LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "subm
 _NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-
-# Signals that end a command truthfully, and what it says. Windows has neither SIGHUP nor SIGQUIT.
-_ENDING_SIGNALS = {
-    number: told
-    for name, told in (("SIGTERM", "terminated"), ("SIGHUP", "the terminal is gone"), ("SIGQUIT", "quit"))
-    if (number := getattr(signal, name, None)) is not None
-}
 
 # Libraries write to the terminal, which belongs to the progress bar; a user who wants to read that sets the variables.
 _QUIET = {
@@ -100,7 +92,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         The exit status of the command, and the status of a sweep that it leaves open.
     """
     try:
-        with _ending_signals_raise():
+        with ending_signals_raise():
             main()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1, "FAILED"
@@ -108,7 +100,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         _print_error("interrupted")
         return 130, "KILLED"
     except Terminated as ending:
-        _print_error(_ENDING_SIGNALS[ending.signal_number])
+        _print_error(ENDING_SIGNALS[ending.signal_number])
         return 128 + ending.signal_number, "KILLED"
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
@@ -174,7 +166,7 @@ def job() -> Iterator[None]:
     if HydraConfig.initialized() and HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)
     try:
-        with at_work(), _ending_signals_raise():
+        with at_work(), ending_signals_raise():
             yield
     except (*_BAD_INPUT, RunError) as error:
         # In a sweep Hydra says which job failed and goes on with the others.
@@ -183,38 +175,12 @@ def job() -> Iterator[None]:
         raise Aborted from error
 
 
-@contextmanager
-def _ending_signals_raise() -> Iterator[None]:
-    """Raise Terminated when a signal arrives in the block that ends the command, so that the run in it ends truthfully.
-
-    One that is ignored stays so: `nohup` lets a command go on without its terminal. Nothing changes outside the main
-    thread, where Python allows no signal handlers.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-        # Once: a terminal that is closed may send several, and the run is ending.
-        for ending in previous:
-            signal.signal(ending, signal.SIG_IGN)
-        raise Terminated(number)
-
-    heard = [number for number in _ENDING_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    previous = {number: signal.signal(number, raise_terminated) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _end_open_sweep(session: Session, status: str) -> None:
     """End the sweep that Hydra has left open after an error or an interruption, if any."""
     if session.sweep is None:
         return
     # A second Ctrl-C, or the hang-up of a terminal that follows, must not leave the parent run open.
-    for number in (signal.SIGINT, *_ENDING_SIGNALS):
+    for number in (signal.SIGINT, *ENDING_SIGNALS):
         signal.signal(number, signal.SIG_IGN)
     try:
         session.end_sweep(status)

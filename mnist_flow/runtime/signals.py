@@ -1,0 +1,62 @@
+"""Signals that end a command, so that whatever it has begun ends truthfully."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from mnist_flow.errors import Terminated
+
+# Signals, and what the command says. Windows has neither SIGHUP nor SIGQUIT.
+ENDING_SIGNALS = {
+    number: told
+    for name, told in (("SIGTERM", "terminated"), ("SIGHUP", "the terminal is gone"), ("SIGQUIT", "quit"))
+    if (number := getattr(signal, name, None)) is not None
+}
+
+# Seconds after which a signal that was lost is sent again.
+_AGAIN_AFTER = 0.1
+
+
+@contextmanager
+def ending_signals_raise() -> Iterator[None]:
+    """Raise Terminated when a signal arrives in the block that ends the command, so that the run in it ends truthfully.
+
+    One that is ignored stays so: `nohup` lets a command go on without its terminal. Nothing changes outside the main
+    thread, where Python allows no signal handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    has_raised = False
+
+    def raise_terminated(number: int, frame: FrameType | None) -> None:
+        # Once: a terminal that is closed may send several, and the run is ending.
+        nonlocal has_raised
+        if not has_raised:
+            has_raised = True
+            raise Terminated(number)
+
+    def send_again(ignored: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised in a finaliser or a callback, where the signal may arrive as well.
+        nonlocal has_raised
+        if isinstance(ignored.exc_value, Terminated):
+            has_raised = False
+            threading.Timer(_AGAIN_AFTER, os.kill, (os.getpid(), ignored.exc_value.signal_number)).start()
+        else:
+            hook(ignored)
+
+    heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    previous = {number: signal.signal(number, raise_terminated) for number in heard}
+    hook, sys.unraisablehook = sys.unraisablehook, send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in previous.items():
+            signal.signal(number, handler)
