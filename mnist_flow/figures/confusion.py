@@ -14,7 +14,8 @@ from mnist_flow.data.arrays import IntArray
 
 # Classes of a matrix whose numbers are written, of one whose zeros are, too, and of one beside which all are named.
 _MOST_WRITTEN, _MOST_ZEROS, _MOST_NAMED = 30, 12, 100
-_NAME_HEIGHT = 0.17  # inches
+# In inches: a name beside a matrix of many classes, and the widest letters on average.
+_NAME_HEIGHT, _CHARACTER_WIDTH = 0.17, 0.1
 
 
 def plot_confusion_matrix(
@@ -29,15 +30,20 @@ def plot_confusion_matrix(
         normalize: show fractions of each row instead of counts.
     """
     side = measure_matrix(len(confusion))
-    figure = Figure(figsize=(side + 1.8, side + 1.0), layout="compressed")
-    axes = figure.subplots()
+    # Margins in inches. Matplotlib's own layout of a figure takes longer than its drawing.
+    longest = _CHARACTER_WIDTH * max(map(len, class_names))
+    left, right, bottom, top = 0.5 + longest, 1.3, 0.5 + (longest if _are_upright(class_names) else 0.15), 0.4
+    width, height = left + side + right, bottom + side + top
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+    bar = figure.add_axes(((left + side + 0.15) / width, bottom / height, 0.2 / width, side / height))
     values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) if normalize else confusion
     mistakes = np.where(np.eye(len(values), dtype=bool), 0, values)
     darkest = max(mistakes.max(), 1e-3 if normalize else 1)
     image = plot_matrix(axes, values, class_names, darkest, ("{:.3f}" if normalize else "{:d}").format)
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
     label = "fraction of the row" if normalize else "images"
-    figure.colorbar(image, ax=axes, extend="max", label=f"{label} (darkest from the largest mistake on)")
+    figure.colorbar(image, cax=bar, extend="max", label=f"{label} (darkest from the largest mistake on)")
     return figure
 
 
@@ -68,7 +74,7 @@ def plot_matrix(
         cmap="Blues",
         colorbar=False,
         include_values=is_written,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 3 or not is_written else "horizontal",
+        xticks_rotation="vertical" if _are_upright(class_names) else "horizontal",
         im_kw={"vmin": 0, "vmax": darkest},
         text_kw={"fontsize": 8},
     )
@@ -83,3 +89,8 @@ def plot_matrix(
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_ticks(named, [class_names[number] for number in named], fontsize=7)
     return display.im_
+
+
+def _are_upright(class_names: Sequence[str]) -> bool:
+    """Whether the names of the columns are written upwards, for want of room beside each other."""
+    return max(map(len, class_names)) > 3 or len(class_names) > _MOST_WRITTEN
