@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -106,12 +107,24 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
         status = 2 if isinstance(error, _BAD_INPUT) or _NO_CLUSTER in str(error) else 1
         known = status == 2 or isinstance(error, RunError)
+        if not known and (hiding := _find_hiding_file()):
+            _print_error(f"{hiding} is imported in place of the package of that name; rename it")
+            return 2, "FAILED"
         if full_error or not known:
             traceback.print_exc()
         if known:
             _print_error(_describe(error, config_name))
         return status, "FAILED"
     return 0, "FAILED"
+
+
+def _find_hiding_file() -> Path | None:
+    """A file of the working directory with the name of a library, such as keras.py: Python looks for modules there."""
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.parent == Path.cwd() and name in {*sys.stdlib_module_names, *packages_distributions()}:
+            return file
+    return None
 
 
 def _share_config_store() -> None:

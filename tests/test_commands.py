@@ -145,6 +145,8 @@ def test_a_module_is_run_as_python_does(tmp_path, run_command):
     assert (forked.stdout, forked.stderr) == (fresh.stdout, fresh.stderr)
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_run_that_starts_from_nothing_gives_the_same_numbers_and_params(tmp_path, run_command):
     import mlflow
 

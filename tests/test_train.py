@@ -163,12 +163,16 @@ def test_a_sweep_lands_in_its_experiment_below_one_parent(tmp_path, run_command)
     assert_is_one_sweep(fetch_all(tmp_path))
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_sweep_on_a_pool_that_starts_from_nothing_does_too_and_its_main_process_imports_few_modules(tmp_path):
     modules = list_modules(tmp_path, "mnist_flow.train", *SWEEP, "hydra/launcher=local_pool")
     assert_is_one_sweep(fetch_all(tmp_path))
     assert_few(modules, most=3600)
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_run_gives_the_same_numbers_alone_and_as_a_later_job_of_a_worker(tmp_path, run_command):
     lenet5 = ["data=digits", "model=lenet5", "epochs=2"]
     alone, pool = tmp_path / "alone", tmp_path / "pool"

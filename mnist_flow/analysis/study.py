@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import style
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
@@ -44,6 +45,7 @@ class StudyResult:
     tables: dict[str, pd.DataFrame]
 
 
+@style.context("default")  # whatever a matplotlibrc says
 def run_study(cfg: DictConfig) -> StudyResult:
     """Draw the study that `cfg` describes.
 

@@ -118,11 +118,14 @@ def _label(experiment: str, params: Mapping[str, str]) -> str:
 
 def _measure(context: Context, evaluation: Evaluation, measured: LoadedModel) -> dict[str, Any]:
     """Measure once, as a run of MLflow; returns its row of the command's table."""
+    # Imported here: the plan does without them.
+    from matplotlib import style
+
     from mnist_flow import tracking
 
     config, run = context.config, evaluation.run
     subject = _build_subject(evaluation, measured, config.batch_size)
-    with tracking.start_run(
+    own_run = tracking.start_run(
         run.experiment_id,
         f"{evaluation.measure} of {run.name}",
         _list_tags(evaluation),
@@ -130,7 +133,9 @@ def _measure(context: Context, evaluation: Evaluation, measured: LoadedModel) ->
         alone_since=context.looked_at if config.resume else None,
         stale_after=config.tracking.stale_after,
         options=tracking.DeliveryOptions(context.patience, Path(config.tracking.undelivered_dir)),
-    ) as tracked:
+    )
+    # Figures look the same whatever a matplotlibrc says.
+    with style.context("default"), own_run as tracked:
         tracked.log_params(_list_params(evaluation))
         for one in (run, *evaluation.partners.values()):
             tracked.link_model(one.model_id)

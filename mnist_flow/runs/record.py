@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matplotlib import style
+
 from mnist_flow import figures
 from mnist_flow.models.inspection import list_layers
 from mnist_flow.models.subpixel import moves_pixels
@@ -41,6 +43,8 @@ def log_inputs(context: RunContext, run: TrackedRun) -> None:
     run.log_data_set(context.info, {"training": splits.train, "validation": splits.validation, "test": splits.test})
 
 
+# Whatever a matplotlibrc says: one in the folder may ask for LaTeX, say, and the training would be lost.
+@style.context("default")
 def log_results(
     context: RunContext, trained: TrainedModel, result: TrainingResult, run: TrackedRun
 ) -> dict[str, float]:

@@ -315,3 +315,32 @@ def test_make_says_that_it_takes_no_blanks_in_names():
     done = subprocess.run(["make", "VENV=my env", "help"], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "VENV=my env: make takes no blanks in names; choose another" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["keras.py", "tensorflow.py", "pandas.py"])
+def test_a_file_with_the_name_of_a_library_is_named(tmp_path, run_command, name):
+    (tmp_path / name).write_text("x = 1\n")
+    done = run_command(tmp_path, *TRAIN, fresh=True)
+    assert done.returncode == 2
+    expected = f"error: {tmp_path / name} is imported in place of the package of that name; rename it"
+    assert done.stderr.splitlines()[-1] == expected
+    assert "Traceback" not in done.stderr
+
+
+def test_a_matplotlibrc_of_the_folder_changes_no_figure(tmp_path, run_command):
+    """LaTeX is not installed here, and where it is would take seconds a figure."""
+    pictures = []
+    for settings in ("", "text.usetex: true\nfont.size: 30\naxes.grid: true\nsavefig.bbox: tight\n"):
+        folder = tmp_path / str(len(pictures))
+        folder.mkdir()
+        (folder / "matplotlibrc").write_text(settings)
+        for command in (
+            TRAIN,
+            EVALUATE[:-1],
+            ("-m", "mnist_flow.analyze", "study=curves", "tracking.experiment_name=mnist_flow"),
+        ):
+            done = run_command(folder, *command, fresh=True)
+            assert done.returncode == 0, done.stderr
+        pictures.append({file.name: file.read_bytes() for file in folder.rglob("*.png")})
+    assert pictures[0].keys() >= {"row_normalised.png", "epochs.png"}
+    assert pictures[0] == pictures[1]

@@ -46,6 +46,8 @@ def mlflow_run(run_command, project, *arguments):
     return mlflow.search_runs(search_all_experiments=True), done
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_one_job_is_the_run_that_mlflow_created(project, run_command):
     overrides = " ".join(QUICK).replace("model.hidden_units=[16]", "'model.hidden_units=[20, 10]'")
     runs, done = mlflow_run(run_command, project, "-P", f"overrides={overrides}", "-P", "reg=1e-5")

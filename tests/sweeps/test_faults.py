@@ -153,6 +153,8 @@ def count_epochs(folder: Path) -> int:
     return (folder / "output.txt").read_text().count("epoch ")
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_run_goes_on_while_its_server_is_away_and_everything_arrives(tmp_path, mlflow_server):
     finish_through_an_outage(mlflow_server, tmp_path, seconds=5)
 

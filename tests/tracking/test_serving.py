@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 import requests
 
 from mnist_flow.data.loading import load_data_set
@@ -15,6 +16,8 @@ from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK, command_environment
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_served_model_classifies_ten_images(store, compose_config, tmp_path):
     run_experiment(compose_config(*QUICK))
     (run,) = store.search_runs([store.get_experiment_by_name("mnist_flow").experiment_id])
