@@ -38,10 +38,10 @@ def reproduced(tmp_path_factory, run_command):
     return folder, done
 
 
-@pytest.mark.parametrize("plan", ["--plan", "plan=true"])
-def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command, plan):
-    done = run_command(tmp_path, "-X", "importtime", *REPRODUCE, plan)
+def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command):
+    done = run_command(tmp_path, "-X", "importtime", *REPRODUCE, "plan=true")
     assert done.returncode == 0, done.stderr
+    assert run_command(tmp_path, *REPRODUCE, "--plan").stdout == done.stdout
     assert re.search(r"learning_rate_holdout *│ *4 *│ *0 *│ *0 *│ *4 *│ *unknown", done.stdout)
     assert "8 runs to train" in done.stdout
     assert not list_imports(done.stderr) & {"tensorflow", "keras"}
@@ -142,6 +142,8 @@ def test_only_the_page_of_the_part_that_is_chosen_is_written(reproduced, run_com
     assert "Five reports" not in (folder / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_a_page_without_a_finished_run_is_not_written(tmp_path, run_command):
     pages = [tmp_path / "out" / name for name in ("RESULTS.md", "HOLDOUT.md", "report.html")]
     pages[0].parent.mkdir()

@@ -60,7 +60,13 @@ def fit_once(kind):
     return fit_random(kind)
 
 
-@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in ("plain", "everything") else pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.launchers])
+        for kind in RANDOM
+    ],
+)
 def test_the_same_seed_gives_the_same_numbers_whatever_was_trained_between(kind):
     history, weights = fit_once(kind)
     fit_random("dropout", seed=1, epochs=1)
