@@ -121,23 +121,24 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
     """The tables of a measure of the study's runs, see `tracking.fetch_tables`, with what tells lines apart as `model`.
 
     Raises:
-        TrackingError: none of the runs is measured; `hint` ends the command that measures them.
+        TrackingError: none of the runs is measured; `hint` ends the commands that measure them.
     """
     run_ids = list(runs.table["run_id"])
     measured = tracking.fetch_tables(measure, sorted(set(runs.table["experiment_id"])), run_ids)
     if measured.empty:
-        raise TrackingError(f"{describe_unmeasured(runs, measure)}{hint}")
+        raise TrackingError(describe_unmeasured(runs, measure, hint))
     labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
     return measured.assign(model=measured["run_id"].map(labels))
 
 
-def describe_unmeasured(runs: StudyRuns, measure: str) -> str:
-    """Describe why a study of evaluations has nothing to draw, with the command that makes them."""
-    names = " ".join(runs.table["experiment"].unique())
-    return (
-        f"study={measure}: no run of {names} is measured; measure them, experiment by experiment: "
-        f"python -m mnist_flow.evaluate measure={measure} tracking.experiment_name=NAME"
-    )
+def describe_unmeasured(runs: StudyRuns, measure: str, hint: str = "") -> str:
+    """Describe why a study of evaluations has nothing to draw, with the commands that make them; `hint` ends each."""
+    names = list(runs.table["experiment"].unique())
+    commands = [
+        f"python -m mnist_flow.evaluate measure={measure} {type_override('tracking.experiment_name', name)}{hint}"
+        for name in names
+    ]
+    return f"study={measure}: no run of {' '.join(names)} is measured; measure them: {' && '.join(commands)}"
 
 
 def _describe_absent(name: str, known: Mapping[str, str]) -> str:

@@ -34,13 +34,19 @@ def test_a_sweep_through_submitit_logs_to_a_server_that_asks_for_a_password(
         *("-m", "mnist_flow.train", "-m", *QUICK, "reg=0,1e-5", "tracking.experiment_name=cluster"),
         "hydra/launcher=submitit_local",
         MLFLOW_TRACKING_URI=authenticated_server.uri,
+        # A job would inherit it.
+        TF_ENABLE_ONEDNN_OPTS="0",
         **credentials,
     )
     assert done.returncode == 0, done.stderr
+    assert "left out, because results follow from the config alone: TF_ENABLE_ONEDNN_OPTS" in done.stderr
     for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     jobs = assert_is_a_finished_sweep(mlflow.MlflowClient(authenticated_server.uri), "cluster", n_jobs=2)
     assert sorted(job.data.params["reg"] for job in jobs) == ["0.0", "1e-05"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", authenticated_server.uri)
+    machine = mlflow.artifacts.load_dict(f"{jobs[0].info.artifact_uri}/environment/machine.json")
+    assert "TF_ENABLE_ONEDNN_OPTS" not in machine["variables"]
 
     kept = [path for path in sweep.rglob("*") if path.is_file()]
     assert any(path.suffix == ".pkl" for path in kept)

@@ -81,3 +81,32 @@ def test_a_sweep_is_tracked_on_postgresql_by_those_who_know_the_password(
         patch.setenv("MLFLOW_TRACKING_URI", server.uri)
         table = mlflow.artifacts.load_text(f"{jobs[0].info.artifact_uri}/config/config.yaml")
     assert "hidden_units" in table
+
+
+def test_artifacts_that_moved_are_found_again_in_a_store_on_postgresql(tmp_path, run_command, database):
+    here, shared, moved = (tmp_path / name for name in ("here", "shared", "moved"))
+    here.mkdir()
+    client = mlflow.MlflowClient(database)
+    client.create_experiment("elsewhere", artifact_location=str(shared / "elsewhere"))
+    # What begins with the same letters lies elsewhere, and stays.
+    client.create_experiment("beside", artifact_location=str(tmp_path / "shared2"))
+    arguments = (*TRAIN, *QUICK, "epochs=1", "tracking.experiment_name=elsewhere", f"tracking.uri={database}")
+    done = run_command(here, *arguments)
+    assert done.returncode == 0, done.stderr
+    shared.rename(moved)
+    relocate = ("-m", "mnist_flow.relocate", f"tracking.uri={database}", f"moved_from={shared}", f"moved_to={moved}")
+    assert "nothing is changed yet" in run_command(here, *relocate).stdout
+    assert client.get_experiment_by_name("elsewhere").artifact_location == str(shared / "elsewhere")
+    applied = run_command(here, *relocate, "apply=true")
+    assert applied.returncode == 0, applied.stderr
+    experiment = client.get_experiment_by_name("elsewhere")
+    assert experiment.artifact_location == str(moved / "elsewhere")
+    assert client.get_experiment_by_name("beside").artifact_location == str(tmp_path / "shared2")
+    evaluate = ("-m", "mnist_flow.evaluate", "measure=rotation", "measure.rotation.degrees=[0]")
+    measured = run_command(here, *evaluate, "tracking.experiment_name=elsewhere", f"tracking.uri={database}")
+    assert measured.returncode == 0, measured.stderr
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["mnist_flow.kind"] for run in runs) == ["evaluation", "train"]
+    assert all(run.info.artifact_uri.startswith(str(moved)) for run in runs)
+    assert not shared.exists()
+    assert "nothing to relocate" in run_command(here, *relocate).stdout

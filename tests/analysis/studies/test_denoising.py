@@ -168,7 +168,7 @@ def test_the_study_compares_both_denoisers(draw, tmp_path):
 
 @pytest.mark.slow
 def test_classifiers_that_are_not_measured_name_the_command(draw):
-    command = "python -m mnist_flow.evaluate measure=denoising tracking.experiment_name=NAME"
+    command = "python -m mnist_flow.evaluate measure=denoising tracking.experiment_name=autoencoder"
     message = f"^study=denoising: no run of autoencoder is measured; .*: {command} measure.denoising.denoiser"
     with pytest.raises(TrackingError, match=message):
         draw("tracking.experiment_name=autoencoder")

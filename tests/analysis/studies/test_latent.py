@@ -119,7 +119,7 @@ def test_the_study_draws_a_run_of_each_model_and_counts_all(draw, tmp_path, monk
 
 @pytest.mark.slow
 def test_nothing_measured_names_the_command(draw):
-    command = "python -m mnist_flow.evaluate measure=feature_maps tracking.experiment_name=NAME"
+    command = "python -m mnist_flow.evaluate measure=feature_maps tracking.experiment_name=autoencoder"
     message = f"^study=feature_maps: no run of autoencoder is measured; .*: {command}$"
     with pytest.raises(TrackingError, match=message):
         draw("study=feature_maps", "tracking.experiment_name=autoencoder")
