@@ -160,6 +160,7 @@ SHORT = ("measure=rotation", "measure.rotation.degrees=[0]")
         ("evaluate", *SHORT),
         ("analyze", "study=curves", "tracking.experiment_name=mnist_flow"),
         ("sync",),
+        ("reproduce", "presets=[mlp_64_64]", "overrides=['data=digits']", "output_dir=out", "plan=true"),
     ],
     ids=lambda command: " ".join(command[:2]),
 )
