@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW, summarise
+from mnist_flow.config.train import FOLD
+from mnist_flow.jobs.replicates import average_seeds
 
 _CHAIN = ["classifier", "denoiser"]
 
@@ -28,15 +30,17 @@ def find_crossings(chains: pd.DataFrame) -> pd.DataFrame:
     noisy = chains.loc[chains["input"] == "noisy", ["run_id", "strength", "macro_recall"]]
     pairs = chains[chains["input"] == "denoised"].merge(noisy, "left", ["run_id", "strength"], suffixes=("", "_noisy"))
     pairs = pairs.assign(gain=pairs["macro_recall"] - pairs["macro_recall_noisy"])
-    seeds = []
+    replicates = []
+    folds = [name for name in (FOLD,) if name in pairs]
     for (classifier, denoiser, _), one in pairs.groupby([*_CHAIN, "run_id"], sort=False):
         # At chance accuracy a gain says nothing.
         told = one[one["macro_recall_noisy"] > COLLAPSED_BELOW].sort_values("strength")
         crossing = find_crossing(told["strength"].to_numpy(dtype=float), told["gain"].to_numpy())
-        seeds.append((classifier, denoiser, crossing, one.loc[one["strength"] == 0, "gain"].mean()))
-    table = pd.DataFrame(seeds, columns=[*_CHAIN, "crossing", "change"])
+        change = one.loc[one["strength"] == 0, "gain"].mean()
+        replicates.append((classifier, denoiser, crossing, change, *one[folds].iloc[0]))
+    table = pd.DataFrame(replicates, columns=[*_CHAIN, "crossing", "change", *folds])
     found = summarise(table, _CHAIN, "crossing").rename(columns={"n": "crossed", "mean": "crossing"})
-    by_chain = table.groupby(_CHAIN, sort=False)["change"]
+    by_chain = average_seeds(table, _CHAIN, "change").groupby(_CHAIN, sort=False)["change"]
     changes = by_chain.agg(n="size", change_at_0="mean", change_std="std").reset_index()
     # A chain that none of its seeds crosses has no summary.
     both = changes.merge(found, "left", on=_CHAIN).fillna({"crossed": 0}).astype({"crossed": int})

@@ -8,7 +8,7 @@ from numbers import Real
 
 import pandas as pd
 
-from mnist_flow.config.train import INCIDENTAL
+from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -60,14 +60,14 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
 
 
 def label_panels(table: pd.DataFrame) -> pd.Series:
-    """One text a run for its panel: the experiment, and what tells the settings in it apart, the seed apart.
+    """One text a run for its panel: the experiment, and what tells the settings in it apart, but for seed and fold.
 
     Args:
         table: from `jobs.tables.build_run_table`.
     """
     labels = []
     for experiment, runs in table.groupby("experiment", sort=False):
-        settings = label_settings(runs, apart_from=("seed",))
+        settings = label_settings(runs, apart_from=REPLICATED)
         # Within one experiment the model says nothing unless it varies.
         told = settings if runs["model.name"].nunique() > 1 else settings.str.partition(", ")[2]
         labels.append(told.map(lambda setting, name=experiment: f"{name}: {setting}" if setting else str(name)))
@@ -75,8 +75,8 @@ def label_panels(table: pd.DataFrame) -> pd.Series:
 
 
 def list_panels(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns run_id and panel, see `label_panels`, to be merged with what was fetched of the runs."""
-    return table[["run_id"]].assign(panel=label_panels(table))
+    """The columns run_id, panel, see `label_panels`, and perhaps data.fold, to be merged with what was fetched."""
+    return table[["run_id", *({FOLD} & set(table))]].assign(panel=label_panels(table))
 
 
 def is_same_value(cell: object, value: object) -> bool:

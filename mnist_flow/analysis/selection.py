@@ -6,6 +6,7 @@ import pandas as pd
 
 from mnist_flow.analysis.runs import check_name, label_settings, list_metrics
 from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.train import REPLICATED
 
 
 def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
@@ -49,7 +50,7 @@ def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFra
             continue
         complete = counts.index[counts == counts.max()]
         means = valued.groupby("group")[[chosen_by, counted]].mean().loc[complete]
-        settings = label_settings(valued, apart_from=("seed",)).groupby(valued["group"]).first()
+        settings = label_settings(valued, apart_from=REPLICATED).groupby(valued["group"]).first()
         best, best_on_test = (
             str(means[name].idxmax() if measure == "accuracy" else means[name].idxmin())
             for name in (chosen_by, counted)
@@ -58,6 +59,6 @@ def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFra
         test.insert(1, "setting", settings[best])
         test.insert(2, "settings", len(counts))
         test.insert(3, "complete", len(complete))
-        test.insert(5, chosen_by, means[chosen_by][best])
+        test.insert(list(test).index("mean"), chosen_by, means[chosen_by][best])
         rows.append(test.assign(best_on_test=settings[best_on_test], best_on_test_mean=means[counted][best_on_test]))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()

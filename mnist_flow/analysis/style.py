@@ -12,6 +12,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mnist_flow.analysis.statistics import summarise
+from mnist_flow.config.train import FOLD
+from mnist_flow.jobs.replicates import REPLICATES
+
 # Okabe-Ito without yellow, which is faint on white; black is for what was published.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "os^Dv<>"
@@ -23,8 +27,9 @@ BASELINES = {
     "Hinton, Osindero and Teh (2006): 500-300, 1.51 % error": 0.9849,
 }
 PROTOCOLS = {
-    "test": "test set used as validation: optimistic",
+    "folds": "settings chosen on folds of the training images",
     "holdout": "settings chosen on held-out training images",
+    "test": "test set used as validation: optimistic",
 }
 # Worse runs are not held against the baselines.
 _NEAR_BASELINES = 0.9
@@ -36,9 +41,26 @@ def format_percent(fraction: float, _: object = None) -> str:
     return f"{100 * fraction:.4g} %"
 
 
-def describe_n(counts: pd.Series) -> str:
-    """How many runs stand behind each mean: `n = 3`, or `n = 2 to 3`."""
+def describe_n(summary: pd.DataFrame) -> str:
+    """How many replicates stand behind each mean: `n = 3`, `n = 2 to 3`, `n = 5 folds` or `n = 3 seeds × 5 folds`.
+
+    Args:
+        summary: from `statistics.summarise` or `statistics.count_replicates`.
+    """
+    if REPLICATES in summary and summary[REPLICATES].str.endswith("folds").any():
+        return f"n = {' or '.join(summary[REPLICATES].unique())}"
+    counts = summary["n"]
     return f"n = {counts.min()}" if counts.nunique() == 1 else f"n = {counts.min()} to {counts.max()}"
+
+
+def name_replicates(table: pd.DataFrame) -> str:
+    """What the spread is over: the runs, or the folds, of which each counts with the mean of its seeds."""
+    return "folds, each the mean of its seeds" if has_folds(table) else "runs"
+
+
+def has_folds(table: pd.DataFrame) -> bool:
+    """Whether some of the runs are folds of their training images."""
+    return FOLD in table and bool(table[FOLD].notna().any())
 
 
 def choose_line_style(index: int) -> dict[str, Any]:
@@ -70,7 +92,9 @@ def describe_metric(metric: str) -> str:
 def build_title(what: str, table: pd.DataFrame) -> str:
     """What is shown, and below it the data and the validation protocol of the runs."""
     data = " and ".join(sorted(set(table["data.name"])))
-    protocol = " / ".join(PROTOCOLS[name] for name in sorted(set(table["data.validation"])))
+    folded = table[FOLD].notna() if FOLD in table else pd.Series(False, index=table.index)
+    protocols = set(table["data.validation"].mask(folded, "folds"))
+    protocol = " / ".join(text for name, text in PROTOCOLS.items() if name in protocols)
     return f"{what}\n{data}, {protocol}"
 
 
@@ -121,10 +145,10 @@ def plot_replicates(axes: Axes, runs: pd.DataFrame, x: str, metric: str, index: 
         index: number of the line, which chooses its look.
         label: for the legend.
     """
-    look, by_x = choose_line_style(index), runs.groupby(x)[metric]
+    look, means = choose_line_style(index), summarise(runs, [x], metric).sort_values(x)
     axes.plot(runs[x], runs[metric], look["marker"], color=look["color"], alpha=0.3, markersize=4)
     options: dict[str, Any] = {**look, "markersize": 5, "markerfacecolor": "white", "capsize": 3}
-    axes.errorbar(by_x.mean().index, by_x.mean(), yerr=by_x.std().fillna(0), label=label, **options)
+    axes.errorbar(means[x], means["mean"], yerr=means["std"].fillna(0), label=label, **options)
 
 
 def plot_published(
@@ -169,8 +193,8 @@ def add_legend(figure: Figure, all_axes: Sequence[Axes], title: str | None = Non
         )
 
 
-def make_handle(index: int, name: str, counts: pd.Series, linestyle: str = "-") -> Line2D:
-    """Make the legend entry of a line whose runs are faint points around hollow means."""
+def make_handle(index: int, name: str, counts: pd.DataFrame, linestyle: str = "-") -> Line2D:
+    """Make the legend entry of a line whose runs are faint points around hollow means; `describe_n` tells `counts`."""
     look = choose_line_style(index)
     label = f"{name}: mean ± sample standard deviation, {describe_n(counts)}; faint: every run"
     return Line2D([], [], **{**look, "linestyle": linestyle}, markerfacecolor="white", label=label)

@@ -16,7 +16,7 @@ from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
 
-_KEY = "● one run    ― mean ± sample standard deviation (n runs)"
+_KEY = "● one run    ― mean ± sample standard deviation (n {})"
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,9 @@ def plot_trend(
     value_axes[0].set_ylabel(style.describe_metric(metric))
     if lower is not None:
         _plot_differences(lower, trend, settings)
+        same = "seeds and folds" if style.has_folds(runs) else "seeds"
         unit = " in points" if style.is_accuracy(metric) else ""
-        lower.set_ylabel(f"difference{unit} from\n{reference_label}\n(95 % interval, same seeds)", fontsize=9)
+        lower.set_ylabel(f"difference{unit} from\n{reference_label}\n(95 % interval, same {same})", fontsize=9)
     bottom = lower or value_axes[-1]
     bottom.set_xlabel(x_label)
     if categories:
@@ -110,7 +111,8 @@ def plot_trend(
         bottom.set_xlim(-0.5, len(categories) - 0.5)
     else:
         scales.set_scale(bottom, [*runs["x"], *published["x"].astype(float)], logarithmic)
-    style.add_legend(figure, value_axes, _KEY + ("    open: published" if len(published) else ""))
+    key = _KEY.format(style.name_replicates(runs))
+    style.add_legend(figure, value_axes, key + ("    open: published" if len(published) else ""))
     return figure
 
 
@@ -145,7 +147,7 @@ def _plot_setting(axes: Axes, trend: Trend, setting: str, which: tuple[int, int]
         linestyle=look["linestyle"] if joined else "none",
         linewidth=1,
         capsize=3,
-        label=f"{setting}, {style.describe_n(means['n'])}",
+        label=f"{setting}, {style.describe_n(means)}",
         transform=_shift(axes, shift),
     )
 

@@ -41,7 +41,10 @@ INCIDENTAL = (
     "training.checkpoint_dir",
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
-_LATER = ("training.class_weights",)
+_LATER = ("training.class_weights", "data.folds", "data.fold")
+FOLD = "data.fold"
+# Params in which the runs of a group differ.
+REPLICATED = ("seed", FOLD)
 # What a network is trained for: to tell classes apart, to restore the clean image, or to make images of a class.
 Task = Literal["classification", "reconstruction", "generation"]
 
@@ -55,10 +58,32 @@ class DataSection(OptionSection):
     holdout_size: Count | OpenFraction
     split_seed: Seed
     scale: Positive
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Annotated[int, Field(ge=0)] | None = None
 
     def list_options(self) -> dict[str, Any]:
         """What the data set's `load` takes beside the path."""
         return self.model_dump(exclude=set(DataSection.model_fields))
+
+    @property
+    def chosen_fold(self) -> tuple[int, int] | None:
+        """The number of the fold that is validated on, and how many folds there are; None: there are none."""
+        return None if self.folds is None or self.fold is None else (self.fold, self.folds)
+
+    @model_validator(mode="after")
+    def check_folds(self) -> DataSection:
+        if self.folds is None:
+            if self.fold is not None:
+                raise ValueError(f"data.fold={self.fold}: is one of several folds; say how many: data.folds=5")
+            return self
+        every = f"0 to {self.folds - 1}; all of them: -m data.folds={self.folds} 'data.fold=range({self.folds})'"
+        if self.fold is None:
+            raise ValueError(f"data.folds={self.folds}: data.fold must say which one is validated on, {every}")
+        if self.fold >= self.folds:
+            raise ValueError(f"data.fold={self.fold}: must be one of data.folds={self.folds}, {every}")
+        if self.validation == "test":
+            raise ValueError(f"data.folds={self.folds}: folds are validated on in turn; leave out data.validation=test")
+        return self
 
 
 class ModelSection(OptionSection):
@@ -209,7 +234,13 @@ class TrainConfig(Section):
     def list_params(self) -> dict[str, Any]:
         """Flat config paths, as MLflow's params have them."""
         params = flatten(self.model_dump(exclude={"published"}))
-        return {key: value for key, value in params.items() if value is not None or key not in _LATER}
+        # Folds take the place of a hold-out, whose size changes nothing then.
+        unused = {"data.holdout_size"} if self.data.folds is not None else set()
+        return {
+            key: value
+            for key, value in params.items()
+            if key not in unused and (value is not None or key not in _LATER)
+        }
 
     @property
     def task(self) -> Task:

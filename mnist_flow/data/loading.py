@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -59,6 +60,7 @@ def load_splits(
     scale: float = 1.0,
     module: str | None = None,
     options: Mapping[str, Any] = NO_OPTIONS,
+    fold: tuple[int, int] | None = None,
 ) -> Splits:
     """Load a data set, as `load_info` does, and choose the validation images.
 
@@ -73,15 +75,17 @@ def load_splits(
             003-2C.
         module: see `load_info`.
         options: see `load_info`.
+        fold: with `holdout`: the number of a fold, from 0, and how many folds there are. The validation images are its
+            images, and `holdout_size` does not count.
 
     Raises:
         ConfigError: there is no such data set.
-        DataError: the data can't be had or is malformed, or its training part is too small for the hold-out.
+        DataError: the data can't be had or is malformed, or its training part is too small for the hold-out or folds.
     """
     key, data = _load(name, path, module, options)
     return SPLITS.get(
-        (key, validation, holdout_size, split_seed, scale),
-        lambda: _make_splits(data, validation, holdout_size, split_seed, scale),
+        (key, validation, holdout_size, split_seed, scale, fold),
+        lambda: _make_splits(data, validation, holdout_size, split_seed, scale, fold),
     )
 
 
@@ -123,16 +127,58 @@ def choose_holdout(
     return np.sort(kept), np.sort(held_out)
 
 
+def choose_fold(
+    info: DatasetInfo, labels: IntArray, fold: tuple[int, int], split_seed: int
+) -> tuple[IntArray, IntArray]:
+    """Divide images into folds by chance, the same fraction of each class in all, and take out one of them.
+
+    Every image is in exactly one fold.
+
+    Args:
+        info: of the data set.
+        labels: int64 (n,) of the training images.
+        fold: the number of the fold, from 0, and how many folds there are.
+        split_seed: of the division, the same for all its folds.
+
+    Returns:
+        Ascending indices of the images that are kept and of those of the fold.
+
+    Raises:
+        DataError: a class has fewer images than there are folds.
+    """
+    number, folds = fold
+    counts = np.bincount(labels, minlength=info.n_classes)
+    scarce = int(counts.argmin())
+    if counts[scarce] < folds:
+        raise DataError(
+            f"data.folds={folds}: class {info.class_names[scarce]} has only {counts[scarce]} training images of "
+            f"{info.name}, and each fold needs one; take fewer folds"
+        )
+    # Takes seconds to import, and a sweep's main process splits nothing.
+    from sklearn.model_selection import StratifiedKFold
+
+    divided = StratifiedKFold(folds, shuffle=True, random_state=split_seed).split(np.zeros(len(labels)), labels)
+    kept, held_out = next(islice(divided, number, None))
+    return kept, held_out
+
+
 def _make_splits(
-    data: Published, validation: Literal["holdout", "test"], holdout_size: float, split_seed: int, scale: float
+    data: Published,
+    validation: Literal["holdout", "test"],
+    holdout_size: float,
+    split_seed: int,
+    scale: float,
+    fold: tuple[int, int] | None,
 ) -> Splits:
     train, test = data.train, _scale(data.test, scale)
     if validation == "test":
         return Splits(_scale(train, scale), test, test)
-    kept, held_out = (
-        Part(train.images[chosen], train.labels[chosen])
-        for chosen in choose_holdout(data, train.labels, holdout_size, split_seed)
+    chosen = (
+        choose_holdout(data, train.labels, holdout_size, split_seed)
+        if fold is None
+        else choose_fold(data, train.labels, fold, split_seed)
     )
+    kept, held_out = (Part(train.images[rows], train.labels[rows]) for rows in chosen)
     return Splits(_scale(kept, scale), _scale(held_out, scale), test)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_flow.config.train import INCIDENTAL, TrainConfig
+from mnist_flow.config.train import INCIDENTAL, REPLICATED, TrainConfig
 from mnist_flow.runtime.environment import count_cores
 
 
@@ -19,7 +19,7 @@ class Identity:
     # Stands for everything that can change the result: on one machine, with one version of the code and of all
     # packages, equal fingerprints mean equal results.
     fingerprint: str
-    # Like the fingerprint, without the seed: replicates share it.
+    # Like the fingerprint, without the seed and the fold: replicates share it.
     group: str
     # Like the fingerprint, without the digest of the data: tells changed data from a new config.
     recipe: str
@@ -28,10 +28,10 @@ class Identity:
 def identify(config: TrainConfig, data_digest: str) -> Identity:
     """Name the run that a config describes, on the data with this digest."""
     described = describe_identity(config, data_digest)
-    without_seed = {key: value for key, value in described.items() if key != "seed"}
+    replicated = {key: value for key, value in described.items() if key not in REPLICATED}
     return Identity(
         fingerprint=compute_fingerprint(described),
-        group=compute_fingerprint(without_seed),
+        group=compute_fingerprint(replicated),
         recipe=compute_fingerprint(describe_identity(config, "")),
     )
 

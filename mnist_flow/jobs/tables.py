@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mnist_flow.config.train import INCIDENTAL
+from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
+from mnist_flow.jobs.replicates import REPLICATES, average_seeds, describe_replicates
 
 if TYPE_CHECKING:
     from mnist_flow.jobs.composition import Job
@@ -85,10 +86,10 @@ def _to_numbers(column: pd.Series) -> pd.Series:
 
 
 def find_varying(jobs: Sequence[Job]) -> list[str]:
-    """List the config paths whose values differ among the jobs, the seed last."""
+    """List the config paths whose values differ among the jobs, the fold and the seed last."""
     keys = {key: None for job in jobs for key in job.params if not key.startswith(INCIDENTAL)}
     varying = [key for key in keys if len({str(job.params.get(key)) for job in jobs}) > 1]
-    return [key for key in varying if key != "seed"] + [key for key in varying if key == "seed"]
+    return [key for key in varying if key not in REPLICATED] + [key for key in (FOLD, "seed") if key in varying]
 
 
 def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
@@ -131,25 +132,29 @@ def build_summary(planned: Sequence[PlannedJob], outcomes: Sequence[str]) -> pd.
 
 
 def build_replicates(summary: pd.DataFrame) -> pd.DataFrame:
-    """Build a table with one row per group of runs that differ only in the seed, from `build_summary`'s.
+    """Build a table with one row per group of runs that differ only in seed and fold, from `build_summary`'s.
 
     Returns:
-        The params that vary, but for the seed; n finished runs; mean, std (sample standard deviation, ddof = 1) and sem
-        (standard error of the mean) of each final metric, NaN where n does not allow it.
+        The params that vary, but for seed and fold; n finished runs, or folds, see `average_seeds`, and then what was
+        repeated as `replicates`; mean, std (sample standard deviation, ddof = 1) and sem (standard error of the mean)
+        of each final metric, NaN where n does not allow it.
     """
     finished = summary.dropna(subset=["run_id"])
     finished = finished[~finished["outcome"].isin(["failed", "missing"])].drop_duplicates("run_id")
     keys = list(summary.columns[: list(summary.columns).index("outcome")])
     rows = []
     for group, runs in finished.groupby("group", sort=False):
-        row = {key: runs[key].iloc[0] for key in keys if key != "seed"}
-        row["n"] = len(runs)
+        row = {key: runs[key].iloc[0] for key in keys if key not in REPLICATED}
+        row["n"] = len(average_seeds(runs.assign(one=1.0), ["group"], "one"))
+        if FOLD in runs:
+            row[REPLICATES] = describe_replicates(runs, ["group"])[0]
         for name in RESULTS:
             if name in runs:
+                values = average_seeds(runs, ["group"], name)[name]
                 row |= {
-                    f"{name}_mean": runs[name].mean(),
-                    f"{name}_std": runs[name].std(ddof=1),
-                    f"{name}_sem": runs[name].sem(ddof=1),
+                    f"{name}_mean": values.mean(),
+                    f"{name}_std": values.std(ddof=1),
+                    f"{name}_sem": values.sem(ddof=1),
                 }
         rows.append({**row, "group": group})
     return pd.DataFrame(rows)

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.train import DataSection, TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
 from mnist_flow.errors import ConfigError, RunError, UndeliveredError
@@ -66,7 +66,15 @@ def run_experiment(cfg: DictConfig) -> float:
     options = data.list_options()
     info = load_info(data.name, data.path, data.module, options)
     splits = load_splits(
-        data.name, data.path, data.validation, data.holdout_size, data.split_seed, data.scale, data.module, options
+        data.name,
+        data.path,
+        data.validation,
+        data.holdout_size,
+        data.split_seed,
+        data.scale,
+        data.module,
+        options,
+        data.chosen_fold,
     )
     objectives = []
     for job in jobs:
@@ -169,6 +177,13 @@ def _report_finished(context: RunContext, run: PastRun) -> float:
     return results[config.objective]
 
 
+def _describe_protocol(data: DataSection) -> str:
+    if data.chosen_fold is None:
+        return _PROTOCOLS[data.validation]
+    fold, folds = data.chosen_fold
+    return f" (validated on fold {fold} of 0 to {folds - 1})"
+
+
 def _print_result(context: RunContext, metrics: Mapping[str, float], training_time: str, run_id: str) -> None:
     """Print a table with the result of a run, how long it took (in words), and where to look at it."""
     from mnist_flow import tracking
@@ -177,7 +192,7 @@ def _print_result(context: RunContext, metrics: Mapping[str, float], training_ti
     results = {**metrics, **read_results(metrics)}
     n_test, n_quality = len(context.splits.test), config.evaluation.quality_images
     print_summary(
-        f"{config.model.name} on {config.data.name}{_PROTOCOLS[config.data.validation]}",
+        f"{config.model.name} on {config.data.name}{_describe_protocol(config.data)}",
         {
             **context.task.describe_result(results, config.noise, n_test, n_quality),
             "parameters": f"{metrics['n_parameters']:,.0f}",

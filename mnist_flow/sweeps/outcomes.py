@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from mnist_flow.config.train import REPLICATED
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_replicates, build_summary, find_varying
@@ -59,4 +60,4 @@ def name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def print_best(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str) -> None:
     """Print the best groups of replicates by the objective, told apart by the params that vary."""
-    print_replicates(replicates, [key for key in find_varying(jobs) if key != "seed"], objective)
+    print_replicates(replicates, [key for key in find_varying(jobs) if key not in REPLICATED], objective)

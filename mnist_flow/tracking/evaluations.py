@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.config.overrides import type_override
+from mnist_flow.config.train import FOLD
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.histories import fetch_texts
@@ -128,7 +129,8 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
 
     Returns:
         In the order of `run_ids`, or the oldest evaluation first. Columns run_id (of the training run), those of the
-        measure, n, accuracy, standard_error, and of the training run model.name, seed, data.name and data.validation.
+        measure, n, accuracy, standard_error, and of the training run model.name, seed, data.name, data.validation and,
+        if there are folds, data.fold.
         Without rows or columns where nothing is measured.
 
     Raises:
@@ -145,7 +147,10 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
         if readable := [run for run in evaluations.get(run_id, []) if run.info.run_id in tables]:
             params = {name: readable[-1].data.params[name] for name in _PARAMS}
             table = _merge_tables([tables[run.info.run_id] for run in readable])
-            merged.append(table.assign(run_id=run_id, **params | {"seed": int(params["seed"])}))
+            numbers = {"seed": int(params["seed"])}
+            if (fold := readable[-1].data.params.get(FOLD)) is not None:
+                numbers[FOLD] = int(fold)
+            merged.append(table.assign(run_id=run_id, **params | numbers))
     return pd.concat(merged, ignore_index=True)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.statistics import compare_paired, compute_half_widths, summarise
+from mnist_flow.analysis.statistics import compare_paired, compute_half_widths, count_replicates, summarise
 
 
 @pytest.fixture
@@ -85,3 +85,40 @@ def test_pairs_agree_in_what_they_are_compared_within(table):
 
 def test_without_a_reference_there_is_nothing(table):
     assert compare_paired(table, [], "reg", 0, "test_accuracy").empty
+
+
+@pytest.fixture
+def folded() -> pd.DataFrame:
+    """Two seeds of two folds; the means of the folds are 0.6 and 0.8."""
+    return pd.DataFrame(
+        {
+            "reg": [1e-6] * 4,
+            "seed": [0, 1, 0, 1],
+            "data.fold": [0, 0, 1, 1],
+            "run_id": list("abcd"),
+            "test_accuracy": [0.5, 0.7, 0.7, 0.9],
+        }
+    )
+
+
+def test_the_spread_over_folds_is_that_of_their_means(folded):
+    (row,) = summarise(folded, ["reg"], "test_accuracy").to_dict("records")
+    assert (row["n"], row["replicates"]) == (2, "2 seeds × 2 folds")
+    np.testing.assert_allclose([row["mean"], row["std"], row["sem"]], [0.7, 0.14142136, 0.1])
+    (counted,) = count_replicates(pd.concat([folded, folded]), ["reg"]).to_dict("records")
+    assert counted == {"reg": 1e-6, "n": 2, "replicates": "2 seeds × 2 folds"}
+
+
+def test_runs_of_one_fold_and_runs_without_folds_are_told_apart_by_their_seeds(folded):
+    table = pd.concat([folded, folded.assign(reg=1e-3, **{"data.fold": np.nan})])
+    summary = summarise(table, ["reg"], "test_accuracy")
+    assert summary["n"].tolist() == [2, 4]
+    assert summary["replicates"].tolist() == ["2 seeds × 2 folds", "4 seeds"]
+    assert summarise(folded, ["data.fold"], "test_accuracy")["replicates"].tolist() == ["2 seeds", "2 seeds"]
+
+
+def test_folds_are_compared_fold_by_fold(folded):
+    other = folded.assign(reg=1e-3, test_accuracy=folded["test_accuracy"] + [0.1, 0.1, 0.2, 0.2])
+    (row,) = compare_paired(pd.concat([folded, other]), [], "reg", 1e-6, "test_accuracy").to_dict("records")
+    assert (row["n"], row["replicates"]) == (2, "2 seeds × 2 folds")
+    np.testing.assert_allclose([row["difference"], row["std"]], [0.15, 0.07071068])

@@ -109,6 +109,29 @@ def test_holdout_depends_on_its_seed_alone(numbered):
     assert first != other
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_image_is_in_one_of_the_folds_which_are_stratified(numbered, seed):
+    folds = [load_splits("mnist", str(numbered), "holdout", 0.2, seed, fold=(number, 3)) for number in range(3)]
+    assert sorted(number for fold in folds for number in numbers(fold.validation)) == list(range(60))
+    for fold in folds:
+        assert np.bincount(fold.validation.labels).tolist() == [2] * 10
+        assert sorted(numbers(fold.train) + numbers(fold.validation)) == list(range(60))
+        assert fold.test.labels.tolist() == list(range(10))
+
+
+def test_folds_depend_on_the_seed_of_the_split(numbered):
+    first, again, other = (
+        numbers(load_splits("mnist", str(numbered), "holdout", 0.2, seed, fold=(0, 3)).validation) for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_more_folds_than_images_of_a_class_are_refused(numbered):
+    with pytest.raises(DataError, match=r"data\.folds=7: class 0 has only 6 training images of mnist, and each fold"):
+        load_splits("mnist", str(numbered), "holdout", 0.2, 0, fold=(0, 7))
+
+
 def test_validation_test_is_the_test_set(numbered):
     splits = load_splits("mnist", str(numbered), "test", holdout_size=20, split_seed=0)
     assert numbers(splits.train) == list(range(60))

@@ -6,6 +6,7 @@ import pytest
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.identity import Identity, compute_fingerprint, identify
 from mnist_flow.runtime.environment import count_cores
 from support import command_environment
@@ -135,3 +136,27 @@ def test_the_cores_are_those_that_the_process_may_use():
         [sys.executable, "-c", program], env=command_environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout == "1\n"
+
+
+def test_folds_share_their_group_and_do_not_depend_on_the_size_of_a_holdout(identify_overrides):
+    one = identify_overrides("data.folds=5", "data.fold=0")
+    other = identify_overrides("data.folds=5", "data.fold=1", "seed=3")
+    assert one.group == other.group != identify_overrides().group
+    assert one.fingerprint != other.fingerprint
+    assert one == identify_overrides("data.folds=5", "data.fold=0", "data.holdout_size=99")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.folds=1", "data.fold=0"], "data.folds=1: must be greater than or equal to 2"),
+        (["data.folds=5"], "data.folds=5: data.fold must say which one is validated on, 0 to 4; all of them: -m "),
+        (["data.fold=0"], "data.fold=0: is one of several folds; say how many: data.folds=5"),
+        (["data.folds=5", "data.fold=5"], "data.fold=5: must be one of data.folds=5, 0 to 4"),
+        (["data.folds=5", "data.fold=0", "data.validation=test"], "leave out data.validation=test"),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(identify_overrides, overrides, message):
+    with pytest.raises(ConfigError) as raised:
+        identify_overrides(*overrides)
+    assert message in str(raised.value)

@@ -314,3 +314,17 @@ def test_a_sweep_over_seeds_alone_has_one_group(make_jobs):
     replicates = build_replicates(build_summary(planned, ["new", "new"]))
     assert list(replicates.columns) == ["n", "test_loss_mean", "test_loss_std", "test_loss_sem", "group"]
     assert replicates.iloc[0].to_list() == pytest.approx([2, 2.0, math.sqrt(2), 1.0, jobs[0].identity.group])
+
+
+def test_folds_have_a_mean_and_a_spread_of_their_own(make_jobs):
+    folds = ["data.folds=2", "epochs=1"]
+    jobs = make_jobs(*([*folds, f"data.fold={fold}", f"seed={seed}"] for fold in (0, 1) for seed in (0, 1)))
+    assert find_varying(jobs) == ["data.fold", "seed"]
+    results = (0.5, 0.7, 0.7, 0.9)
+    planned = [
+        plan_of(job, f"run{i}", test_accuracy=one) for i, (job, one) in enumerate(zip(jobs, results, strict=True))
+    ]
+    (row,) = build_replicates(build_summary(planned, ["new"] * 4)).to_dict("records")
+    assert (row["n"], row["replicates"]) == (2, "2 seeds × 2 folds")
+    np.testing.assert_allclose([row["test_accuracy_mean"], row["test_accuracy_std"]], [0.7, 0.14142136])
+    assert not {"data.fold", "seed"} & set(row)

@@ -74,7 +74,7 @@ def plot_networks(
         markersize=14,
         linestyle="none",
         capsize=3,
-        label="mean ± sample standard deviation of the runs",
+        label=f"mean ± sample standard deviation of the {style.name_replicates(table)}",
     )
     axes.plot(
         table[metric],
@@ -88,7 +88,10 @@ def plot_networks(
     style.plot_published(axes, printed["value"], printed["network"].map(places) - 0.28, 0, "published")
     if style.has_baselines(table, metric):
         style.add_baselines(axes, vertical=True)
-    labels = [f"{row.network}\n{row.n_parameters:,} parameters, n = {row.n}" for row in summary.itertuples(index=False)]
+    labels = [
+        f"{one['network'].iloc[0]}\n{one['n_parameters'].iloc[0]:,} parameters, {style.describe_n(one)}"
+        for _, one in summary.groupby(level=0)
+    ]
     axes.set_yticks(list(rows), labels, fontsize=8)
     axes.set(ylim=(len(summary) - 0.5, -0.6), xlabel=style.describe_metric(metric))
     if style.is_accuracy(metric):

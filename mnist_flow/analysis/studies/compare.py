@@ -16,6 +16,7 @@ from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
 from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.train import REPLICATED
 
 
 class Config(StudySection):
@@ -35,7 +36,7 @@ class Config(StudySection):
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
-    """`study.metric` over `study.x`; `study.by` tells lines apart, or whatever varies beside x and the seed.
+    """`study.metric` over `study.x`; `study.by` tells lines apart, or whatever varies beside x, seed and fold.
 
     Raises:
         ConfigError: the runs have no such metric or param.
@@ -67,8 +68,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
 
 
 def _label_lines(table: pd.DataFrame, x: str) -> pd.Series:
-    """What tells lines apart, one text a run: whatever varies beside x and the seed."""
-    setting = label_settings(table, apart_from=(x, "seed"))
+    """What tells lines apart, one text a run: whatever varies beside x, seed and fold."""
+    setting = label_settings(table, apart_from=(x, *REPLICATED))
     is_category = not pd.api.types.is_numeric_dtype(table[x])
     if is_category and setting.nunique() > 1 and setting.groupby(table[x], dropna=False).nunique().max() == 1:
         # What differs beside a category belongs to it, as an optimizer may to a network.

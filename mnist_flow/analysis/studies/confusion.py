@@ -10,7 +10,7 @@ from mnist_flow.analysis.matrices import fetch_confusions
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import list_panels
 from mnist_flow.analysis.statistics import summarise
-from mnist_flow.analysis.style import build_title, make_panels
+from mnist_flow.analysis.style import build_title, describe_n, make_panels
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.section import Count
 from mnist_flow.data.dataset import name_class
@@ -64,7 +64,7 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
         mean = shown.pivot_table(index="true", columns="predicted", values="mean").loc[classes, classes].to_numpy()
         image = plot_matrix(axes, 100 * mean, list(map(str, classes)), 100 * darkest, _write_percent)
         axes.set(xlabel=f"predicted {name_class(classes)}", ylabel=f"true {name_class(classes)}")
-        axes.set_title(f"{panel} (mean of n = {shown['n'].min()})", fontsize=9)
+        axes.set_title(f"{panel} (mean of {describe_n(shown)})", fontsize=9)
     bar = figure.colorbar(image, ax=all_axes, extend="max", shrink=0.6, aspect=30)
     name = name_class(summary["true"].unique())
     bar.set_label(f"share of the true {name}'s images in % (darkest from the largest mistake on)", fontsize=9)

@@ -18,7 +18,7 @@ from mnist_flow.analysis import scales, style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import is_same_value, label_panels, list_panels
-from mnist_flow.analysis.statistics import summarise
+from mnist_flow.analysis.statistics import count_replicates, summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures import TRAINING_COLOR, VALIDATION_COLOR
@@ -93,10 +93,11 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
         axes.set_xlabel("epoch", fontsize=9)
         axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (cross-entropy + penalty)", fontsize=9)
         lines = textwrap.wrap(panel, _HEADING_LETTERS, break_long_words=False)
-        n = f"(n = {shown['run_id'].nunique()})"
+        n = f"({style.describe_n(count_replicates(shown, ['panel']))})"
         gap = " " if len(f"{lines[-1]} {n}") <= _HEADING_LETTERS else "\n"
         axes.set_title("\n".join(lines) + gap + n, fontsize=9)
-    key = "thin: one run    thick: mean    band: ± sample standard deviation    the first epochs may lie outside"
+    over = " over the folds" if style.has_folds(curves) else ""
+    key = f"thin: one run    thick: mean    band: ± sample standard deviation{over}    the first epochs may lie outside"
     style.add_legend(figure, all_axes, key)
     return figure
 
@@ -118,7 +119,8 @@ def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasteri
     axes.add_collection(
         LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35, rasterized=rasterized), autolim=False
     )
-    mean, std = by_run.mean(axis=1), by_run.std(axis=1).fillna(0)
+    means = summarise(curves, ["epoch"], "value").set_index("epoch").loc[by_run.index]
+    mean, std = means["mean"], means["std"].fillna(0)
     axes.fill_between(epochs, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
     axes.plot(epochs, mean, color=color, linewidth=1.5, label=name)
 

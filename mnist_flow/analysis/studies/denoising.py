@@ -15,8 +15,9 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.crossings import find_crossings
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
-from mnist_flow.analysis.statistics import summarise
+from mnist_flow.analysis.statistics import count_replicates, summarise
 from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.train import REPLICATED
 from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures import plot_image_rows
@@ -76,11 +77,11 @@ def average_draws(measured: pd.DataFrame, column: str) -> pd.DataFrame:
         column: level or stddev.
 
     Returns:
-        One row a curve, seed and noise level: classifier, input, denoiser, curve (what tells lines apart), run_id,
-        seed, strength (the level), and the means of macro_recall, of the recall of each class, psnr and ssim. Curves in
-        order of appearance, those of one classifier together: noisy, median, denoised.
+        One row a curve, run and noise level: classifier, input, denoiser, curve (what tells lines apart), run_id, seed,
+        perhaps data.fold, strength (the level), and the means of macro_recall, of the recall of each class, psnr and
+        ssim. Curves in order of appearance, those of one classifier together: noisy, median, denoised.
     """
-    keys = ["classifier", "input", "denoiser", "run_id", "seed", column]
+    keys = ["classifier", "input", "denoiser", "run_id", *(name for name in REPLICATED if name in measured), column]
     measures = ["macro_recall", *(_RECALL + name for name in list_classes(measured)), "psnr", "ssim"]
     chains = measured.groupby(keys, sort=False, dropna=False)[measures].mean().reset_index()
     chains = chains.rename(columns={column: "strength"})
@@ -100,13 +101,13 @@ def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
         column: level or stddev.
 
     Returns:
-        One row a curve: curve, n (seeds), and a column a noise level, of those measured.
+        One row a curve: curve, n (seeds, or folds), and a column a noise level, of those measured.
     """
-    shown = chains[chains["strength"].isin(_TABULATED)].groupby(["curve", "strength"])["macro_recall"]
-    spread = (100 * shown.std()).map(" ± {:.2f}".format, na_action="ignore").fillna("")
-    texts = ((100 * shown.mean()).map("{:.2f}".format) + spread + " %").rename("text").reset_index()
+    shown = summarise(chains[chains["strength"].isin(_TABULATED)], ["curve", "strength"], "macro_recall")
+    spread = (100 * shown["std"]).map(" ± {:.2f}".format, na_action="ignore").fillna("")
+    texts = shown.assign(text=(100 * shown["mean"]).map("{:.2f}".format) + spread + " %")
     wide = texts.pivot_table(index="curve", columns="strength", values="text", aggfunc="first")
-    n = chains.groupby("curve", sort=False).agg(n=("run_id", "nunique"))
+    n = count_replicates(chains, ["curve"]).set_index("curve")
     return n.join(wide.rename(columns=lambda level: f"{column} {level:g}")).reset_index()
 
 
@@ -131,10 +132,8 @@ def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, colum
         near.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
         if pd.notna(row["ci_low"]):
             near.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
-    n = style.describe_n(chains.groupby("curve")["run_id"].nunique())
-    key = (
-        f"points: a seed ({n})   bars: ± sample standard deviation   dotted: denoising helps from here (95 % interval)"
-    )
+    n = style.describe_n(count_replicates(chains, ["curve"]))
+    key = f"points: a run ({n})   bars: ± sample standard deviation   dotted: denoising helps from here (95 % interval)"
     style.add_legend(figure, [whole], key)
     return figure
 
@@ -145,8 +144,8 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
     figure, all_axes = style.make_panels(len(classes), 5, (2.4, 2.9), margin, title, share=True)
     for name, axes in zip(classes, all_axes, strict=True):
         for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
-            by = one.groupby("strength")[_RECALL + name]
-            means, stds = by.mean(), by.std().fillna(0)
+            summary = summarise(one, ["strength"], _RECALL + name).set_index("strength").sort_index()
+            means, stds = summary["mean"], summary["std"].fillna(0)
             look = {**style.choose_line_style(index), "marker": ""}
             axes.plot(means.index, means, label=str(curve), linewidth=1.4, **look)
             axes.fill_between(means.index, means - stds, means + stds, color=look["color"], alpha=0.15, linewidth=0)
@@ -155,21 +154,24 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         axes.set(xlabel=f"noise {column}", ylabel="recall", ylim=(0, 1.02))
         axes.label_outer()
-    style.add_legend(figure, all_axes, "means over the seeds    bands: ± sample standard deviation")
+    over = "folds" if style.has_folds(chains) else "seeds"
+    style.add_legend(figure, all_axes, f"means over the {over}    bands: ± sample standard deviation")
     return figure
 
 
 def plot_quality(chains: pd.DataFrame, title: str, column: str) -> Figure:
     """PSNR and SSIM over the noise, of noisy, filtered and denoised images; where several classifiers saw the same
     images, of one of them."""
-    made = chains.assign(curve=_describe_images(chains)).drop_duplicates(["curve", "seed", "strength"])
+    made = chains.assign(curve=_describe_images(chains)).drop_duplicates(
+        ["curve", *(name for name in REPLICATED if name in chains), "strength"]
+    )
     # An image without noise equals the clean one: its PSNR is infinite, and not drawn.
     made = made.replace({"psnr": np.inf}, np.nan)
     figure = style.make_figure(10, 4.6 + 0.22 * made["curve"].nunique(), title)
     left, right = figure.subplots(1, 2)
     _plot_curves(left, made, "psnr", column, "PSNR (dB)")
     _plot_curves(right, made, "ssim", column, "SSIM (1 = equal)")
-    style.add_legend(figure, [left, right], "points: a seed    bars: ± sample standard deviation")
+    style.add_legend(figure, [left, right], "points: a run    bars: ± sample standard deviation")
     return figure
 
 

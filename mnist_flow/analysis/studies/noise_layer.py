@@ -44,7 +44,9 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     if stddev.nunique() == 1:
         # One noise is no axis; the curves show how the runs end.
         del drawing.figures[""]
-    predictions = count_predictions(list_panels(table).merge(fetch_confusions(table), on="run_id"))
+    panels = list_panels(table)
+    predictions = count_predictions(panels.merge(fetch_confusions(table), on="run_id"))
+    predictions = predictions.merge(panels.drop(columns="panel"), on="run_id")
     summary = summarise_predictions(predictions)
     title = style.build_title("What the networks answer on the test set", table)
     drawing.figures["predictions"] = plot_predictions(predictions, summary, title)
@@ -91,17 +93,17 @@ def plot_predictions(predictions: pd.DataFrame, summary: pd.DataFrame, title: st
 
 def describe_predictions(summary: pd.DataFrame) -> str:
     """What the runs of one panel predict, for its title."""
-    n, stuck = summary["n"].max(), summary["only_answer"].sum()
+    n, stuck = style.describe_n(summary), summary["only_answer"].sum()
     if not stuck:
-        return f"n = {n}"
+        return n
     classes = summary.loc[summary["only_answer"] > 0, "digit"]
-    return f"n = {n}, {stuck} of them answer{'s' if stuck == 1 else ''} only {' or '.join(map(str, classes))}"
+    return f"{n}, {stuck} of them answer{'s' if stuck == 1 else ''} only {' or '.join(map(str, classes))}"
 
 
 def _plot_histogram(axes: Axes, predictions: pd.DataFrame, summary: pd.DataFrame) -> None:
     classes = list(summary["digit"])
     places, name = range(len(classes)), name_class(classes)
-    axes.bar(places, summary["mean"], color=style.COLORS[4], label="mean of the runs")
+    axes.bar(places, summary["mean"], color=style.COLORS[4], label=f"mean of the {style.name_replicates(predictions)}")
     axes.plot(
         *(predictions["digit"].map(classes.index), predictions["fraction"], "o"),
         color=style.COLORS[0],

@@ -112,8 +112,8 @@ def plot_shift(table: pd.DataFrame, published: pd.DataFrame, directions: Sequenc
     for direction, top, bottom in zip(columns, grid[0], grid[-1], strict=True):
         top.set_title(direction.replace("_", " and "))
         bottom.set_xlabel("pixels" if direction in _STRAIGHT else "pixels along each axis")
-    n = table.groupby(["model", *CONDITION])["accuracy"].count()
-    handles = [style.make_handle(index, model, n[model]) for index, model in enumerate(models)]
+    n = summarise(table, ["model", *CONDITION], "accuracy")
+    handles = [style.make_handle(index, model, n[n["model"] == model]) for index, model in enumerate(models)]
     if len(stars):
         label = f"published ({', '.join(stars['row'].unique())})"
         handles.append(Line2D([], [], marker="*", markersize=13, color="white", markeredgecolor="black", label=label))

@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, fetch_measured
-from mnist_flow.analysis.statistics import summarise
+from mnist_flow.analysis.statistics import count_replicates, summarise
 from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.train import FOLD
 from mnist_flow.metrics.synthesis import ALL, TEST_IMAGES, WAYS
 
 _MEASURES = {
@@ -54,7 +55,7 @@ def summarise_methods(tables: pd.DataFrame, by_digit: bool = False) -> pd.DataFr
     """
     keys = ["model", "way", "step", "digit"]
     rows = tables[(tables["digit"] != ALL) == by_digit]
-    long = rows.melt(keys, [*_MEASURES, "confidence"], "measure", "value")
+    long = rows.melt([*keys, *({FOLD} & set(rows))], [*_MEASURES, "confidence"], "measure", "value")
     return summarise(long, [*keys, "measure"], "value")
 
 
@@ -82,8 +83,8 @@ def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
     panels[0].xaxis.set_major_formatter(style.format_percent)
     panels[0].set_yticks(range(len(places)), [WAYS[way] + _SHARPENED[step] for way, step in places], fontsize=8)
     panels[0].set_ylim(len(places) - 0.5, -0.5)
-    n = made.groupby("model")["run_id"].nunique()
-    handles = [style.make_handle(index, model, n[[model]], "none") for index, model in enumerate(models)]
+    n = count_replicates(made, ["model"])
+    handles = [style.make_handle(index, model, n[n["model"] == model], "none") for index, model in enumerate(models)]
     handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="real test images, mean"))
     figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
     return figure

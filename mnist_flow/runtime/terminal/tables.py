@@ -79,7 +79,7 @@ def _describe_seconds(seconds: float) -> str:
 
 
 def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str) -> None:
-    """Print the twenty best groups of a sweep: mean ± sample standard deviation over the seeds.
+    """Print the twenty best groups of a sweep: mean ± sample standard deviation over the seeds, or the folds.
 
     Args:
         replicates: one row per group, from `jobs.tables.build_replicates`; nothing is printed if no job finished.
@@ -89,7 +89,7 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
     if f"{objective}_mean" not in replicates:
         return
     table = replicates.sort_values(f"{objective}_mean", ascending=objective.endswith("loss"))
-    shown = table[[*varying, "n"]].copy()
+    shown = table[[*varying, *(name for name in ("n", "replicates") if name in table)]].copy()
     of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
     for name in dict.fromkeys((objective, of_test)):
         shown[name] = [
@@ -97,7 +97,8 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
             for mean, std in zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
         ]
     more = f"the best 20 of {len(shown)}, " if len(shown) > 20 else ""
-    title = f"{more}best {objective} first: mean ± sample standard deviation over n seeds"
+    over = "n seeds" if "replicates" not in table else "n folds, of each the mean of its seeds"
+    title = f"{more}best {objective} first: mean ± sample standard deviation over {over}"
     print_table(shown.head(20), title)
 
 
