@@ -39,6 +39,7 @@ SLOW = ("model=mlp", "model.hidden_units=[8]", "optimizer.learning_rate=1e-5", "
 BASES: dict[str, tuple[str, ...]] = {
     "mlp": ("model=mlp", "model.hidden_units=[8,6]", "reg=1e-3", "optimizer.momentum=0.5"),
     "plain": ("model=mlp", "model.hidden_units=[8]"),
+    "folds": ("model=mlp", "model.hidden_units=[8]", "data.folds=4", "data.fold=0"),
     # The digits in a file as MNIST is.
     "file": ("data=mnist", "data.path=digits.npz", "data.holdout_size=300", "model=mlp", "model.hidden_units=[8]"),
     "adam": ("model=mlp", "model.hidden_units=[8]", "optimizer=adam"),
@@ -105,6 +106,8 @@ TABLE = [
     Row("mlp", "data.validation=test", TRAINING | {"data"}),
     Row("mlp", "data.holdout_size=200", TRAINING | {"data"}),
     Row("mlp", "data.split_seed=1", TRAINING | {"data"}),
+    Row("mlp", "data.folds=4; data.fold=0", TRAINING | {"data"}),
+    Row("folds", "data.fold=1", TRAINING | {"data"}),
     Row("mlp", "data.scale=0.5", TRAINING | {"data"}),
     Row("file", "data.path=copy.npz", {"data"}),
     Row("plain", "data.name=mnist; data=mnist; data.path=digits.npz; data.holdout_size=300", {"data", *TITLED}),
