@@ -44,6 +44,8 @@ _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 
 # Library that launches jobs → option of hydra/launcher, and extra of this project that installs it.
 _LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "submitit": ("slurm", "slurm")}
+# Start of the message of the ValueError that Hydra raises for model=null.
+_NO_OPTION = "Config group override must be a string or a list"
 # Start of the message of the ConnectionError that Ray raises where the cluster that it is to join is not there.
 _NO_CLUSTER = "Could not find any running Ray instance"
 
@@ -105,7 +107,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         return 128 + ending.signal_number, "KILLED"
     except (Exception, Aborted) as raised:
         error = raised.__cause__ if isinstance(raised, Aborted) else raised
-        status = 2 if isinstance(error, _BAD_INPUT) or _NO_CLUSTER in str(error) else 1
+        status = 2 if _is_bad_input(error) else 1
         known = status == 2 or isinstance(error, RunError)
         if not known and (hiding := _find_hiding_file()):
             _print_error(f"{hiding} is imported in place of the package of that name; rename it")
@@ -116,6 +118,20 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
             _print_error(_describe(error, config_name))
         return status, "FAILED"
     return 0, "FAILED"
+
+
+def _is_bad_input(error: BaseException | None) -> bool:
+    text = str(error)
+    return isinstance(error, _BAD_INPUT) or _NO_CLUSTER in text or _NO_OPTION in text or bool(_find_no_folder(error))
+
+
+def _find_no_folder(error: BaseException | None) -> str | None:
+    """The override of a folder of Hydra's that it could not make, if that is the error."""
+    # In a sweep the launcher breaks down because of it.
+    error = error.__cause__ if isinstance(error, RunError) else error
+    failed = str(error.filename) if isinstance(error, OSError) and error.filename else ""
+    typed = [one for one in sys.argv[1:] if one.startswith(("hydra.run.dir=", "hydra.sweep.dir="))]
+    return next((one for one in typed if failed and one.partition("=")[2].startswith(failed)), None)
 
 
 def _find_hiding_file() -> Path | None:
@@ -211,8 +227,13 @@ def _describe(error: BaseException | None, config_name: str) -> str:
     if _NO_CLUSTER in text:
         remedies = "RAY_ADDRESS=HOST:PORT, or hydra.launcher.ray.init.address=local"
         return f"hydra/launcher=ray: no cluster is found; set {remedies}"
+    if folder := _find_no_folder(error):
+        return f"{folder}: is no folder, and can't be made one; choose another"
     if isinstance(error, (UserError, RunError)):
         return text
+    if _NO_OPTION in text:
+        typed = [one for one in sys.argv[1:] if one.endswith("=null") and "." not in one]
+        return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
         return _describe_unknown_key(unknown[1] or unknown[2], config_name)
     # Hydra lists the options for group=NAME, but not for group=[NAME].

@@ -215,6 +215,22 @@ def test_a_launcher_that_is_not_installed_is_one_line_and_no_run(tmp_path, run_c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=null"], "model=null: a config group is filled by one of its options; leave it out for the default"),
+        (["hydra.run.dir=file"], "hydra.run.dir=file: is no folder, and can't be made one; choose another"),
+        (["-m", "reg=0", "hydra.sweep.dir=file/a"], "hydra.sweep.dir=file/a: is no folder, and can't be made one; "),
+    ],
+)
+def test_what_hydra_itself_can_not_do_is_one_line(tmp_path, run_command, arguments, message):
+    (tmp_path / "file").write_text("")
+    done = run_command(tmp_path, *TRAIN, *QUICK, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in done.stderr
+
+
 def test_multirun_may_stand_behind_overrides(tmp_path, run_command):
     done = run_command(tmp_path, *TRAIN, *QUICK, "-m", "reg=-1,-2")
     assert done.stderr == "error: reg=-1: must be greater than or equal to 0\n"
