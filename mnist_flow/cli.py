@@ -34,6 +34,7 @@ from mnist_flow.config.overrides import type_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import Aborted, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.runtime.own_code import locate_mistake
 from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise
 from mnist_flow.runtime.streams import protect_streams
 from mnist_flow.runtime.suggestions import did_you_mean
@@ -106,7 +107,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         _print_error(ENDING_SIGNALS[ending.signal_number])
         return 128 + ending.signal_number, "KILLED"
     except (Exception, Aborted) as raised:
-        error = raised.__cause__ if isinstance(raised, Aborted) else raised
+        error = raised.__cause__ if isinstance(raised, Aborted) else _tell_own_mistake(raised)
         status = 2 if _is_bad_input(error) else 1
         known = status == 2 or isinstance(error, RunError)
         if not known and (hiding := _find_hiding_file()):
@@ -197,11 +198,25 @@ def job() -> Iterator[None]:
     try:
         with at_work(), ending_signals_raise():
             yield
-    except (*_BAD_INPUT, RunError) as error:
+    except Exception as raised:
+        error = _tell_own_mistake(raised)
+        if not isinstance(error, (*_BAD_INPUT, RunError)):
+            raise
         # In a sweep Hydra says which job failed and goes on with the others.
         if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise
+            if error is raised:
+                raise
+            raise error from raised
         raise Aborted from error
+
+
+def _tell_own_mistake(error: BaseException) -> BaseException:
+    """Turn an error that code of the user's own raised into one that a line tells; others stay as they are."""
+    if isinstance(error, (*_BAD_INPUT, RunError)) or (told := locate_mistake(error)) is None:
+        return error
+    own = RunError(f"{told} ({_FULL_ERROR}=1 shows the traceback)")
+    own.__cause__ = error
+    return own
 
 
 def _end_open_sweep(session: Session, status: str) -> None:

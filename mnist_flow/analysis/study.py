@@ -21,6 +21,7 @@ from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.own_code import refuse_result
 from mnist_flow.runtime.terminal import print_table
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,10 @@ def run_study(cfg: DictConfig) -> StudyResult:
     tracking.close_dead_runs()
     own_run = tracking.adopt_project_run("analysis")
     runs = fetch_study_runs(config)
-    drawing: Drawing = find_module(study).draw(runs, study)
+    draw = find_module(study).draw
+    drawing = draw(runs, study)
+    if not isinstance(drawing, Drawing):
+        raise refuse_result(draw, drawing, "a mnist_flow.analysis.drawing.Drawing")
     selection = build_selection(runs.table)
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})

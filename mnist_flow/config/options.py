@@ -8,17 +8,19 @@ holds `Config`, the schema of the file, beside the function that does what it sa
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import create_model
 
 from mnist_flow.config.section import OptionSection, Section
 from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.own_code import import_quietly, locate_mistake, note_named, shorten_path
 from mnist_flow.runtime.suggestions import did_you_mean
 
 
@@ -29,40 +31,63 @@ class Option:
     Args:
         package: holds the options of this project, a module each.
         key: the key of the option's file that names its module.
+        needs: what a module of the user's own must hold beside its `Config`; "a or b": either.
         several: the field is a mapping from the names of options to what each says.
     """
 
     package: str
     key: str = "name"
+    needs: tuple[str, ...] = ()
     several: bool = False
 
 
-def find_option(package: str, name: str, module: str | None = None) -> ModuleType:
+def find_option(package: str, name: str, module: str | None = None, needs: Sequence[str] = ()) -> ModuleType:
     """Import the module of an option.
 
     Args:
         package: of this project's own options.
         name: of the option.
         module: a full name of a module instead.
+        needs: what such a module must hold beside its `Config`, see `Option`.
 
     Raises:
-        ConfigError: there is no such module, or it holds no `Config`.
+        ConfigError: there is no such module, it can't be imported, or it lacks what it needs.
     """
-    path = module or f"{package}.{name}"
-    try:
-        found = path.rpartition(".")[2].isidentifier() and find_spec(path) is not None
-    except ModuleNotFoundError:
-        found = False
-    if found:
-        option = import_module(path)
-        if isinstance(getattr(option, "Config", None), type) and issubclass(option.Config, OptionSection):
-            return option
-        if module is not None:
-            raise ConfigError(f"module={module}: holds no class Config, a mnist_flow.config.OptionSection")
     if module is not None:
-        raise ConfigError(f"module={module}: no such module; it must be importable from here, say with PYTHONPATH=.")
+        return _import_own(module, needs)
+    path = f"{package}.{name}"
+    if name.isidentifier() and find_spec(path) is not None:
+        option = import_module(path)
+        if _holds_config(option):
+            return option
     known = list_options(package)
     raise ConfigError(f"{name}: must be one of {' '.join(known)}{did_you_mean(name, known)}")
+
+
+def _import_own(name: str, needs: Sequence[str]) -> ModuleType:
+    """Import a module that a config names, and tell what is wrong with it, with its file and line."""
+    note_named(name)
+    absent = f"module={name}: no such module; it must be importable from here, say with PYTHONPATH=."
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(absent)
+    try:
+        option = import_quietly(name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigError(absent) from error
+        told = locate_mistake(error) or f"{type(error).__name__}: {error}"
+        raise ConfigError(f"module={name}: can't be imported: {told}") from error
+    if not _holds_config(option):
+        raise ConfigError(f"module={name}: holds no class Config, a mnist_flow.config.OptionSection")
+    for need in needs:
+        if not any(hasattr(option, choice) for choice in need.split(" or ")):
+            file = shorten_path(str(option.__file__))
+            raise ConfigError(f"module={name}: {file} holds no {need}; see CONTRIBUTING.md, How to add a …")
+    return option
+
+
+def _holds_config(option: ModuleType) -> bool:
+    return isinstance(getattr(option, "Config", None), type) and issubclass(option.Config, OptionSection)
 
 
 def find_module(config: OptionSection) -> ModuleType:
@@ -96,11 +121,14 @@ def specialise(schema: type[Section], plain: Any) -> type[Section]:
         if option is None or not isinstance(chosen, dict):
             continue
         if option.several:
-            members = {name: _find_config(f"{field}.{name}", option, name, one) for name, one in chosen.items()}
+            members = {
+                name: _find_config(f"{field}.{name}.", option, OptionSection, name, one) for name, one in chosen.items()
+            }
             base: Any = info.annotation
             fields[field] = _extend(base, tuple(members.items()))
         elif isinstance(chosen.get(option.key), str):
-            fields[field] = _find_config(f"{field}.{option.key}", option, chosen[option.key], chosen)
+            wanted = next(one for one in (info.annotation, *get_args(info.annotation)) if isinstance(one, type))
+            fields[field] = _find_config(f"{field}.", option, wanted, chosen[option.key], chosen)
     return _extend(schema, tuple(fields.items())) if fields else schema
 
 
@@ -112,11 +140,15 @@ def _extend(schema: type[Section], types: tuple[tuple[str, type[Section]], ...])
     return extended
 
 
-def _find_config(path: str, option: Option, name: str, chosen: Any) -> type[OptionSection]:
+def _find_config(prefix: str, option: Option, wanted: type, name: str, chosen: Any) -> type[OptionSection]:
+    """The schema of a chosen option, whose keys begin with `prefix`; a user's own must be a subclass of `wanted`."""
     module = chosen.get("module") if isinstance(chosen, dict) else None
     try:
-        config: type[OptionSection] = find_option(option.package, name, module).Config
+        config: type[OptionSection] = find_option(option.package, name, module, option.needs).Config
+        if not issubclass(config, wanted):
+            base = f"{wanted.__module__}.{wanted.__name__}"
+            raise ConfigError(f"module={module}: its class Config must inherit {base}")
     except ConfigError as error:
-        key = path if module is None else path.rpartition(".")[0] + "."
-        raise ConfigError(f"{path}={error}" if module is None else f"{key}{error}") from error
+        key = prefix.removesuffix(".") if option.several else f"{prefix}{option.key}"
+        raise ConfigError(f"{key}={error}" if module is None else f"{prefix}{error}") from error
     return config

@@ -41,7 +41,7 @@ INCIDENTAL = (
     "training.checkpoint_dir",
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
-_LATER = ("training.class_weights", "data.folds", "data.fold")
+_LATER = ("training.class_weights", "data.folds", "data.fold", "loss")
 FOLD = "data.fold"
 # Params in which the runs of a group differ.
 REPLICATED = ("seed", FOLD)
@@ -51,6 +51,9 @@ Task = Literal["classification", "reconstruction", "generation"]
 
 class DataSection(OptionSection):
     """What all data sets have."""
+
+    # Whether the class names come with the images: then they are part of the data's digest.
+    names_vary: ClassVar[bool] = False
 
     name: Name
     path: FilePath
@@ -133,6 +136,15 @@ class AugmentationSection(OptionSection):
 
     def check_input(self, input_shape: tuple[int, int, int]) -> None:
         """Raise ValueError where images of this height, width and number of channels can't be changed in this way."""
+
+
+class LossSection(OptionSection):
+    """What all losses have that networks may be trained with in place of their task's own."""
+
+    # What networks must be for.
+    tasks: ClassVar[tuple[Task, ...]] = ("classification", "reconstruction")
+
+    name: Name
 
 
 class ScheduleSection(OptionSection):
@@ -221,12 +233,15 @@ class TrainConfig(Section):
     resume: bool
     plan: bool
     published: Published | None
-    data: Annotated[DataSection, Option("mnist_flow.data.sets")]
-    model: Annotated[ModelSection, Option("mnist_flow.models", key="family")]
+    data: Annotated[DataSection, Option("mnist_flow.data.sets", needs=("load",))]
+    model: Annotated[ModelSection, Option("mnist_flow.models", key="family", needs=("build",))]
     optimizer: OptimizerConfig
-    schedule: Annotated[ScheduleSection, Option("mnist_flow.training.schedules")]
-    noise: Annotated[NoiseSection, Option("mnist_flow.data.noise")]
-    augmentation: Annotated[AugmentationSection, Option("mnist_flow.data.augmentation")]
+    schedule: Annotated[
+        ScheduleSection, Option("mnist_flow.training.schedules", needs=("build_schedule or build_plateau",))
+    ]
+    loss: Annotated[LossSection | None, Option("mnist_flow.training.losses", needs=("build_loss",))] = None
+    noise: Annotated[NoiseSection, Option("mnist_flow.data.noise", needs=("add_noise",))]
+    augmentation: Annotated[AugmentationSection, Option("mnist_flow.data.augmentation", needs=("draw_transforms",))]
     training: TrainingConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig
@@ -259,6 +274,16 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def check_combinations(self) -> TrainConfig:
         self._find_task().check_config(self)
+        if self.loss is not None and self.task not in self.loss.tasks:
+            raise ValueError(
+                f"loss={self.loss.name}: is for {' and '.join(self.loss.tasks)}, and model={self.model.name} for "
+                f"{self.task}; leave it out"
+            )
+        if self.loss is not None and self.training.label_smoothing > 0:
+            raise ValueError(
+                f"training.label_smoothing={self.training.label_smoothing}: is of the cross-entropy, and loss="
+                f"{self.loss.name} takes its place; leave one out"
+            )
         if not self.noise.is_redrawn and self.augmentation.name != "none":
             raise ValueError(
                 f"noise.redraw=false: fixes the noise of images that stay the same; leave out augmentation="

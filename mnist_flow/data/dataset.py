@@ -48,7 +48,7 @@ class DatasetInfo:
 
     name: str  # of the option: mnist, digits, …
     source: str  # the file it was read from, or where it came from
-    digest: str  # the first 16 hex digits of the SHA-256 of all its bytes
+    digest: str  # the first 16 hex digits of the SHA-256 of all its bytes, and of class names that come with them
     input_shape: tuple[int, int, int]  # height, width and channels of an image
     class_names: tuple[str, ...]  # of the labels 0, 1, …
 

@@ -16,6 +16,7 @@ from mnist_flow.data.arrays import IntArray
 from mnist_flow.data.cache import RecentValues
 from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Part, Published, RawData, Splits
 from mnist_flow.errors import DataError
+from mnist_flow.runtime.own_code import digest_own_code, refuse_result
 
 # By name, module, options and path, with the time and size of the file, or of all files of the folder.
 DATA_SETS = RecentValues[Published](2)
@@ -197,9 +198,17 @@ def _scale(part: Part, factor: float = 1.0) -> Images:
 
 def _load(name: str, path: str | None, module: str | None, options: Mapping[str, Any]) -> tuple[Hashable, Published]:
     """The key of a data set in `DATA_SETS`, and the data set."""
-    load = find_option("mnist_flow.data.sets", name, module).load
+    option = find_option("mnist_flow.data.sets", name, module, ("load",))
+    load, names_vary = option.load, option.Config.names_vary or digest_own_code(module) is not None
     key = name, module, _identify_file(path), tuple(sorted(options.items()))
-    return key, DATA_SETS.get(key, lambda: _check(name, load(path, **options)))
+
+    def load_checked() -> Published:
+        raw = load(path, **options)
+        if not isinstance(raw, RawData):
+            raise refuse_result(load, raw, "a mnist_flow.data.dataset.RawData")
+        return _check(name, raw, names_vary)
+
+    return key, DATA_SETS.get(key, load_checked)
 
 
 def _identify_file(path: str | None) -> Hashable:
@@ -220,8 +229,8 @@ def _stat(file: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _check(name: str, raw: RawData) -> Published:
-    """Turn raw arrays into a data set.
+def _check(name: str, raw: RawData, names_vary: bool) -> Published:
+    """Turn raw arrays into a data set; where its class names vary they are part of its digest.
 
     Raises:
         DataError: they are not what the data set says of itself.
@@ -230,6 +239,9 @@ def _check(name: str, raw: RawData) -> Published:
     digest = hashlib.sha256()
     for array in (raw.x_train, raw.y_train, raw.x_test, raw.y_test):
         digest.update(np.ascontiguousarray(array).data)
+    # Numbers are what classes are called that have no names.
+    if names_vary and list(raw.class_names) != [str(label) for label in range(len(raw.class_names))]:
+        digest.update("\0".join(raw.class_names).encode())
     return Published(name, raw.source, digest.hexdigest()[:16], raw.input_shape, raw.class_names, train, test)
 
 

@@ -22,6 +22,7 @@ from mnist_flow.evaluation.plan import Evaluation, name_run
 from mnist_flow.evaluation.subject import EvaluationResult, LoadedModel, Subject
 from mnist_flow.runtime.environment import count_cores, digest_code
 from mnist_flow.runtime.native_output import native_stderr_hidden
+from mnist_flow.runtime.own_code import refuse_result
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.tasks import find_task
 from mnist_flow.tasks.task import Shape
@@ -141,7 +142,9 @@ def _measure(context: Context, evaluation: Evaluation, measured: LoadedModel) ->
             tracked.link_model(one.model_id)
         tracked.log_data_set(evaluation.data_set, {"test": evaluation.data_set.test})
         module = find_module(evaluation.config)
-        result: EvaluationResult = module.measure(evaluation.measure, evaluation.config, subject)
+        result = module.measure(evaluation.measure, evaluation.config, subject)
+        if not isinstance(result, EvaluationResult):
+            raise refuse_result(module.measure, result, "a mnist_flow.evaluation.subject.EvaluationResult")
         for table in result.tables.values():
             table.insert(0, "run_id", run.run_id)
         tracked.log_metrics(result.metrics, model_id=run.model_id)

@@ -19,6 +19,7 @@ from mnist_flow.errors import RunError, UserError
 from mnist_flow.evaluation.selection import find_partners
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.environment import digest_code
+from mnist_flow.runtime.own_code import digest_own_code
 from mnist_flow.runtime.processes import name_process
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Evaluation:
     @property
     def fingerprint(self) -> str:
         """What makes two evaluations the same: runs, measure and data, but neither the batch size nor threads."""
+        code = digest_own_code(self.config.module)
         return compute_fingerprint(
             {
                 "run_id": self.run.run_id,
@@ -50,6 +52,7 @@ class Evaluation:
                 **self.config.model_dump(exclude=set(self.partners)),
                 **{key: partner.run_id for key, partner in self.partners.items()},
                 "data.digest": self.data_set.digest,
+                **({} if code is None else {"code": code}),
             }
         )
 
@@ -128,7 +131,7 @@ def _find_source(run: LoggedRun, data: MeasuredDataConfig) -> _Source:
 def _load_data(source: _Source) -> DataSet | UserError:
     """Load a data set, or say why it can't be had: one attempt for all its runs."""
     try:
-        fields = find_option("mnist_flow.data.sets", source.name, source.module).Config.model_fields
+        fields = find_option("mnist_flow.data.sets", source.name, source.module, ("load",)).Config.model_fields
         options = {
             key: TypeAdapter(fields[key].annotation).validate_strings(text)
             for key, text in source.options

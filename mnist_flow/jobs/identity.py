@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mnist_flow.config.section import OptionSection
 from mnist_flow.config.train import INCIDENTAL, REPLICATED, TrainConfig
 from mnist_flow.runtime.environment import count_cores
+from mnist_flow.runtime.own_code import digest_own_code
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ def identify(config: TrainConfig, data_digest: str) -> Identity:
 def describe_identity(config: TrainConfig, data_digest: str) -> dict[str, Any]:
     """Return everything that can change a run's result.
 
-    That is the digest of the data, and the config without paths, tracking, evaluation and speed. Different identities
-    may give equal results, too: a model's name, for example, is part of it.
+    That is the digest of the data, the config without paths, tracking, evaluation and speed, and the digest of the code
+    of each option of the user's own. Different identities may give equal results, too: a model's name, for example, is
+    part of it.
     """
     identity = {key: value for key, value in config.list_params().items() if not key.startswith(INCIDENTAL)}
     identity["training.threads"] = config.training.threads or count_cores()
     identity["data.digest"] = data_digest
+    for name, section in config:
+        if isinstance(section, OptionSection) and (code := digest_own_code(section.module)) is not None:
+            identity[f"{name}.code"] = code
     return identity
 
 

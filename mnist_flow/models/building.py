@@ -7,6 +7,7 @@ from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.models.regularization import add_l2_penalty
 from mnist_flow.runtime.lazy import keras
+from mnist_flow.runtime.own_code import refuse_result
 
 
 def build_model(config: ModelSection, info: DatasetInfo, reg: float = 0.0) -> keras.Model:
@@ -19,9 +20,13 @@ def build_model(config: ModelSection, info: DatasetInfo, reg: float = 0.0) -> ke
             where it has no such key.
 
     Raises:
+        RunError: `build` of a module of the user's own returns no model; the message names file and line.
         ValueError: the network can't take such images, or there is no such layer.
     """
-    model: keras.Model = find_module(config).build(config, info)
+    build = find_module(config).build
+    model = build(config, info)
+    if not isinstance(model, keras.Model):
+        raise refuse_result(build, model, "a keras.Model")
     if reg > 0:
         add_l2_penalty(model, reg, getattr(config, "regularized_layers", "all"))
     return model

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from mnist_flow.config.options import find_module
 from mnist_flow.config.train import DataSection, TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
@@ -27,6 +28,7 @@ from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
+from mnist_flow.runtime.own_code import refuse_result
 from mnist_flow.runtime.terminal import print_line, print_summary
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.checkpoint import CheckpointFolder, check_writable
@@ -145,12 +147,20 @@ def _train_and_measure(
     from mnist_flow.runs.replay import compare_with_original
     from mnist_flow.runs.training import train_network
     from mnist_flow.training.devices import reset_keras
+    from mnist_flow.training.objective import choose_loss
 
     config = context.config
     reset_keras(config.seed, config.training.precision)
     log_inputs(context, run)
     model = build_model(config.model, context.info, config.reg)
-    trained = TrainedModel(model, config.model.name, context.info, context.splits, config.noise, config.evaluation)
+    if not context.task.fits(model, context.info):
+        shapes = [context.task.input_shapes(context.info), context.task.output_shape(context.info)]
+        wanted = f"a keras.Model from {' and '.join(map(str, shapes[0]))} to {shapes[1]}, without the batch"
+        raise refuse_result(find_module(config.model).build, model, wanted)
+    loss = choose_loss(config.loss, context.task.output_shape(context.info))
+    trained = TrainedModel(
+        model, config.model.name, context.info, context.splits, config.noise, config.evaluation, loss
+    )
     result = train_network(context, trained, run, checkpoints, state)
     metrics = log_results(context, trained, result, run)
     if original is not None:
@@ -190,11 +200,12 @@ def _print_result(context: RunContext, metrics: Mapping[str, float], training_ti
 
     config = context.config
     results = {**metrics, **read_results(metrics)}
+    loss = None if config.loss is None else config.loss.name
     n_test, n_quality = len(context.splits.test), config.evaluation.quality_images
     print_summary(
         f"{config.model.name} on {config.data.name}{_describe_protocol(config.data)}",
         {
-            **context.task.describe_result(results, config.noise, n_test, n_quality),
+            **context.task.describe_result(results, config.noise, n_test, n_quality, loss),
             "parameters": f"{metrics['n_parameters']:,.0f}",
             "training time": training_time,
             "run id": run_id,

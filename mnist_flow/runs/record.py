@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from matplotlib import style
 
 from mnist_flow import figures
+from mnist_flow.config.section import OptionSection
 from mnist_flow.models.inspection import list_layers
 from mnist_flow.models.subpixel import moves_pixels
 from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime import environment
 from mnist_flow.runtime.lazy import keras
+from mnist_flow.runtime.own_code import list_own_files
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.devices import describe_devices
 from mnist_flow.training.settings import TrainingResult
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from mnist_flow.tracking import TrackedRun
 
+# What an L2 penalty adds to the name of a loss.
+_L2 = " + L2 penalty"
 _VALIDATION_NAMES = {"holdout": "validation (held out)", "test": "validation (= test set)"}
 
 
@@ -32,6 +36,10 @@ def log_inputs(context: RunContext, run: TrackedRun) -> None:
     texts["environment/packages.txt"] = "\n".join(environment.list_packages()) + "\n"
     if code.get("diff"):
         texts["environment/uncommitted.diff"] = code["diff"]
+    for section in vars(context.config).values():
+        if isinstance(section, OptionSection) and section.module is not None:
+            for name, file in list_own_files(section.module).items():
+                texts[f"environment/own_code/{name}"] = file.read_text(encoding="utf-8", errors="replace")
     run.log_artifacts(
         texts=texts,
         records={
@@ -84,7 +92,7 @@ def _plot_training(context: RunContext, model: keras.Model, result: TrainingResu
         f"{config.model.name} on {config.data.name}",
         _VALIDATION_NAMES[config.data.validation],
         result.selected_epoch,
-        context.task.loss_name,
+        context.task.loss_name if config.loss is None else f"loss ({config.loss.name}{_L2 if config.reg > 0 else ''})",
     )
     title = f"{config.model.name}: {model.count_params():,} parameters"
     diagram = figures.plot_model_diagram(list_layer_rows(model), title)

@@ -125,7 +125,11 @@ def compare_with_original(
     if not differing:
         print_line(f"repeats run {run_id}: all {len(compared)} metrics are identical")
     else:
-        verb = "repeats" if identity.fingerprint == original.fingerprint else "has another config or other data than"
+        verb = (
+            "repeats"
+            if identity.fingerprint == original.fingerprint
+            else "has another config, other data or other code of your own than"
+        )
         print_line(f"{verb} run {run_id}: {len(differing)} of {len(compared)} metrics differ")
         for name in differing:
             print_line(f"  {name}: {then[name]:.6g} then, {metrics[name]:.6g} now")

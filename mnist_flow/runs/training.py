@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.augmentation import choose_transforms
@@ -52,7 +55,7 @@ def train_network(
             splits,
             context.info,
             build_optimization(config, len(splits.train)),
-            build_settings(config),
+            replace(build_settings(config), loss=trained.loss),
             build_changes(config, context.info),
             _Recorder(context, trained, run, checkpoints, progress),
             resume_from=state,
@@ -78,8 +81,14 @@ def build_settings(config: TrainConfig) -> TrainingSettings:
 
 def build_changes(config: TrainConfig, info: DatasetInfo) -> ImageChanges:
     """What a config does to training images of this data set."""
+    corrupt = choose_corruption(config.noise)
     draw_transforms = choose_transforms(config.augmentation, info.input_shape[:2])
-    return ImageChanges(choose_corruption(config.noise), config.noise.is_redrawn, draw_transforms)
+    # Try both now: an error within TensorFlow's threads is hard to read.
+    if corrupt is not None:
+        corrupt(np.full((2, *info.input_shape), 0.5, np.float32), np.random.default_rng(0))
+    if draw_transforms is not None:
+        draw_transforms(2, np.random.default_rng(0))
+    return ImageChanges(corrupt, config.noise.is_redrawn, draw_transforms)
 
 
 def build_optimization(config: TrainConfig, n_images: int) -> Optimization:

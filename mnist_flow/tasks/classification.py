@@ -15,6 +15,7 @@ from mnist_flow.metrics.classification import compute_per_class, evaluate_predic
 from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
+from mnist_flow.training.objective import measure_loss
 
 
 class Classification(Task):
@@ -61,9 +62,13 @@ class Classification(Task):
         score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
         mistakes = f"{score}\nthe {len(wrong)} most confident mistakes: class, prediction and its probability"
         confidence, names = probabilities[wrong, predicted[wrong]], trained.info.class_names
+        test_loss = measures.loss
+        if trained.loss is not None:
+            one_hot = test.one_hot(trained.info.n_classes)
+            test_loss = l2_penalty + measure_loss(trained.loss, one_hot, probabilities, trained.evaluation.batch_size)
         return Report(
             metrics={
-                "test_loss": measures.loss,
+                "test_loss": test_loss,
                 "test_cross_entropy": measures.cross_entropy,
                 "test_l2_penalty": measures.l2_penalty,
                 "test_accuracy": measures.accuracy,
@@ -97,12 +102,15 @@ class Classification(Task):
         )
 
     def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
     ) -> dict[str, str]:
         error = results["test_accuracy_standard_error"]
+        of_loss, without = "", results["test_cross_entropy"]
+        if loss is not None:
+            of_loss, without = f" ({loss})", results["test_loss"] - results["test_l2_penalty"]
         return {
             "test accuracy": f"{results['test_accuracy']:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
-            "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {results['test_cross_entropy']:.5f} without",
+            "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {without:.5f} without{of_loss}",
             "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
         }
 

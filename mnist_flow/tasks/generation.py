@@ -96,7 +96,7 @@ class Generation(Task):
         )
 
     def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
     ) -> dict[str, str]:
         return {
             "test loss": f"{results['test_loss']:.3f} nats an image (n = {n_test:,})",

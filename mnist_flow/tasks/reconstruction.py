@@ -13,6 +13,7 @@ from mnist_flow.metrics.classification import choose_one_of_each
 from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
+from mnist_flow.training.objective import measure_loss
 from mnist_flow.training.streams import corrupt_measured
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class Reconstruction(Task):
         )
         return Report(
             metrics={
-                "test_loss": quality.compute_binary_cross_entropy(clean, denoised),
+                "test_loss": quality.compute_binary_cross_entropy(clean, denoised)
+                if trained.loss is None
+                else measure_loss(trained.loss, clean, denoised, options.batch_size),
                 "test_psnr": quality.compute_psnr(clean[few], denoised[few]),
                 "test_ssim": quality.compute_ssim(clean[few], denoised[few]),
                 **quality.compute_quality(table, column),
@@ -86,12 +89,12 @@ class Reconstruction(Task):
         )
 
     def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
     ) -> dict[str, str]:
         quality = f"{results['test_psnr']:.2f} dB, {results['test_ssim']:.4f} (n = {min(n_quality, n_test):,})"
         return {
             "noise": describe_noise(noise),
-            "test loss": f"{results['test_loss']:.5f} (binary cross-entropy a pixel, n = {n_test:,})",
+            "test loss": f"{results['test_loss']:.5f} ({loss or 'binary cross-entropy'} a pixel, n = {n_test:,})",
             "test PSNR, SSIM": quality,
             "validation loss": f"{results['val_loss']:.5f} (epoch {results['selected_epoch']:.0f})",
         }

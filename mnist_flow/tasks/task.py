@@ -36,6 +36,8 @@ class TrainedModel:
     # That it was trained with.
     noise: NoiseSection
     evaluation: EvaluationConfig
+    # That it was trained with in place of its task's own; None: with that.
+    loss: keras.losses.Loss | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Task(Objective):
     def output_shape(self, info: DatasetInfo) -> Shape:
         """Shape of what a model for this data set gives for one example."""
 
+    def fits(self, model: keras.Model, info: DatasetInfo) -> bool:
+        """Whether a model has the shapes that one for this data set has."""
+        shapes = tuple(tuple(one.shape[1:]) for one in model.inputs), tuple(model.output_shape[1:])
+        return shapes == (self.input_shapes(info), self.output_shape(info))
+
     def check_config(self, config: TrainConfig) -> None:
         """Refuse a config that asks for what networks of this task do not have.
 
@@ -109,7 +116,7 @@ class Task(Objective):
 
     @abstractmethod
     def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int
+        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
     ) -> dict[str, str]:
         """Describe the result of a run for the terminal, a text by its heading.
 
@@ -118,4 +125,5 @@ class Task(Objective):
             noise: that it was trained with.
             n_test: number of test images.
             n_quality: number of test images at most whose quality is measured.
+            loss: the name of the loss that it was trained with in place of the task's own; None: that one.
         """

@@ -89,8 +89,9 @@ def train_model(
     if best is not None:
         learner.set_weights(best.weights)
     seconds = before.fit_seconds + time.perf_counter() - start
-    if (loss := objective.build_loss(settings.label_smoothing)) is not None:
-        # So that who loads the model can evaluate it, or train on.
+    loss = _build_loss(objective, settings)
+    if loss is not None and type(loss).__module__.partition(".")[0] == "keras":
+        # So that who loads the model can evaluate it, or train on. Any other loss would have to be importable there.
         model.compile(learner.optimizer, loss, metrics=objective.build_metrics(), jit_compile=learner.jit_compile)
     return TrainingResult(history, best.epoch if best is not None else len(history), seconds)
 
@@ -118,7 +119,7 @@ def _compile(
     learner = objective.build_learner(model)
     learner.compile(
         optimization.optimizer,
-        objective.build_loss(settings.label_smoothing),
+        _build_loss(objective, settings),
         metrics=objective.build_metrics(),
         # Compiling costs more than it gains on a CPU; on a GPU Keras decides.
         jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
@@ -128,6 +129,10 @@ def _compile(
     validation = objective.build_validation(splits.validation, info.n_classes, changes.corrupt)
     learner.test_step(tf.nest.map_structure(lambda part: part[:1], validation))
     return learner, build_validation(learner, validation, limit_batch_size(model, settings.evaluation_batch_size))
+
+
+def _build_loss(objective: Objective, settings: TrainingSettings) -> keras.losses.Loss | None:
+    return objective.build_loss(settings.label_smoothing) if settings.loss is None else settings.loss
 
 
 def _build_trainer(

@@ -10,6 +10,7 @@ from mnist_flow.config.options import find_module
 from mnist_flow.config.train import ScheduleSection
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.lazy import keras
+from mnist_flow.runtime.own_code import refuse_result
 from mnist_flow.training.monitors import Plateau
 
 
@@ -45,13 +46,21 @@ def build_schedule(
         epochs: of the whole training.
     """
     build = getattr(find_module(config), "build_schedule", None)
-    return None if build is None else build(config, learning_rate, steps_per_epoch, epochs)
+    if build is None:
+        return None
+    schedule = build(config, learning_rate, steps_per_epoch, epochs)
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        raise refuse_result(build, schedule, "a keras.optimizers.schedules.LearningRateSchedule")
+    return schedule
 
 
 def build_plateau(config: ScheduleSection) -> Plateau | None:
     """Build what lowers the learning rate when the monitored metric stalls; None where the schedule does not."""
     build = getattr(find_module(config), "build_plateau", None)
-    return None if build is None else build(config)
+    plateau = None if build is None else build(config)
+    if build is not None and not isinstance(plateau, Plateau):
+        raise refuse_result(build, plateau, "a mnist_flow.training.monitors.Plateau")
+    return plateau
 
 
 def build_optimizer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mnist_flow.data.augmentation import DrawTransforms
 from mnist_flow.data.noise import Corrupt
+from mnist_flow.runtime.lazy import keras
 
 if TYPE_CHECKING:
     from mnist_flow.training.state import TrainingState
@@ -23,6 +24,8 @@ class TrainingSettings:
     batch_size: int
     # Keys the order of the images, noise, augmentation and dropout.
     seed: int
+    # In place of the objective's own; None: that one.
+    loss: keras.losses.Loss | None = None
     # Fraction of a classifier's target that is spread over all classes.
     label_smoothing: float = 0.0
     # balanced: classes count alike in the loss of the training images; None: images do.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from fitting import train_config
 from mnist_flow.config.options import find_option, list_options
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
+from mnist_flow.jobs.identity import describe_identity, identify
+from mnist_flow.runtime.own_code import digest_own_code
 from support import QUICK
 
 NOISE = """
@@ -23,6 +29,8 @@ def add_noise(images, level, rng):
     return images * 0 + level
 """
 AUGMENTATION = """
+import re
+
 import numpy as np
 from mnist_flow.config.train import AugmentationSection
 
@@ -97,3 +105,34 @@ def test_an_unknown_name_is_told_with_the_choices():
         ConfigError, match=r"^gausian: must be one of gaussian none salt_and_pepper; did you mean 'gaussian'\?$"
     ):
         find_option("mnist_flow.data.noise", "gausian")
+
+
+@pytest.mark.parametrize(
+    ("group", "code", "message"),
+    [
+        ("noise", "import nothing_like_it", r"own.py:1: ModuleNotFoundError: No module named 'nothing_like_it'$"),
+        ("noise", "\nx = = 1", r"^noise.module=\w+: can't be imported: .*own.py:2: SyntaxError: invalid syntax$"),
+        ("noise", NOISE.replace("add_noise", "add"), r"^noise.module=\w+: .*own.py holds no add_noise; see CONTR"),
+        ("augmentation", AUGMENTATION.replace("draw_", "make_"), r"own.py holds no draw_transforms; see"),
+        ("schedule", SCHEDULE.replace("build_", "make_"), r"own.py holds no build_schedule or build_plateau; see"),
+        (
+            "noise",
+            AUGMENTATION.replace("draw_transforms", "add_noise"),
+            r"its class Config must inherit mnist_flow.config.train.NoiseSection$",
+        ),
+    ],
+)
+def test_a_module_that_can_not_do_what_it_is_for_is_told_with_file_and_line(own, group, code, message, request):
+    name = f"{re.sub('[^a-z]', '_', request.node.name[-30:])}_own"
+    with pytest.raises(ConfigError, match=message):
+        validate_config(own(group, name, code), TrainConfig)
+
+
+def test_the_code_of_an_own_option_is_part_of_a_runs_identity(own, tmp_path):
+    config = validate_config(own("noise", "grey_again", NOISE, height=0.5, redraw=True), TrainConfig)
+    before = identify(config, "")
+    assert describe_identity(config, "")["noise.code"] == digest_own_code("grey_again")
+    assert identify(config, "") == before
+    (tmp_path / "grey_again.py").write_text(NOISE.replace("+ level", "- level"))
+    digest_own_code.cache_clear()
+    assert identify(config, "").fingerprint != before.fingerprint

@@ -112,6 +112,16 @@ def test_floats_from_0_to_1_become_bytes(tmp_path):
     np.testing.assert_array_equal(data.train.images, exact.train.images)
 
 
+def test_class_names_are_part_of_the_data_where_they_come_with_it(tmp_path):
+    arrays = make_arrays()
+    plain = load(save(tmp_path / "plain.npz", **arrays)).digest
+    named = [
+        load(save(tmp_path / f"{names}.npz", **arrays, class_names=list(names))).digest for names in ("abc", "abd")
+    ]
+    assert len({plain, *named}) == 3
+    assert load(save(tmp_path / "numbers.npz", **arrays, class_names=list("012"))).digest == plain
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_folder_of_idx_files(tmp_path, packed):
     arrays = make_arrays()

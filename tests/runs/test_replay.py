@@ -65,7 +65,7 @@ def test_a_group_that_is_chosen_is_the_projects_own_and_differences_are_told(ori
     assert "optimizer.momentum" not in params
     assert (params["reg"], params["seed"], params["noise.name"]) == ("0.0001", "3", "gaussian")
     assert run.data.tags["mnist_flow.rerun_agrees"] == "differs"
-    assert f"has another config or other data than run {first.info.run_id}: " in done.stdout
+    assert f"has another config, other data or other code of your own than run {first.info.run_id}: " in done.stdout
     metrics = run.data.metrics
     assert f"  loss: {first.data.metrics['loss']:.6g} then, {metrics['loss']:.6g} now" in done.stdout
 

@@ -9,6 +9,7 @@ import numpy as np
 from mnist_flow.config.options import find_module
 from mnist_flow.config.train import NoiseSection
 from mnist_flow.data.arrays import FloatArray
+from mnist_flow.runtime.own_code import refuse_result
 
 # images, generator → images
 Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
@@ -26,9 +27,15 @@ def choose_corruption(config: NoiseSection) -> Corrupt | None:
         return None
     add: AddNoise = find_module(config).add_noise
     level, lowest = config.levels
-    if lowest is None:
-        return lambda images, rng: add(images, level, rng)
-    return lambda images, rng: add(images, rng.uniform(lowest, level, len(images)).astype(np.float32), rng)
+
+    def corrupt(images: FloatArray, rng: np.random.Generator) -> FloatArray:
+        chosen = level if lowest is None else rng.uniform(lowest, level, len(images)).astype(np.float32)
+        noisy = add(images, chosen, rng)
+        if np.shape(noisy) != images.shape:
+            raise refuse_result(add, noisy, f"images of the shape {images.shape}")
+        return np.asarray(noisy, np.float32)
+
+    return corrupt
 
 
 def describe_noise(config: NoiseSection) -> str:

@@ -28,6 +28,8 @@ _FORMS = (
 class Config(DataSection):
     """Images at a path, grey or in colour, of 2 to 1,000 classes."""
 
+    names_vary = True
+
     test_fraction: OpenFraction
     test_seed: Seed
 
