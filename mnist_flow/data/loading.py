@@ -200,7 +200,7 @@ def _load(name: str, path: str | None, module: str | None, options: Mapping[str,
     """The key of a data set in `DATA_SETS`, and the data set."""
     option = find_option("mnist_flow.data.sets", name, module, ("load",))
     load, names_vary = option.load, option.Config.names_vary or digest_own_code(module) is not None
-    key = name, module, _identify_file(path), tuple(sorted(options.items()))
+    key = name, module, identify_file(path), tuple(sorted(options.items()))
 
     def load_checked() -> Published:
         raw = load(path, **options)
@@ -211,7 +211,7 @@ def _load(name: str, path: str | None, module: str | None, options: Mapping[str,
     return key, DATA_SETS.get(key, load_checked)
 
 
-def _identify_file(path: str | None) -> Hashable:
+def identify_file(path: str | None) -> Hashable:
     """What tells a file or a folder from others and from itself after a change; the path alone where there is none."""
     if path is None:
         return None

@@ -46,10 +46,10 @@ def read_pictures(folder: Path) -> dict[str, np.ndarray]:
 def _list_pictures(folder: Path) -> list[tuple[Path, str]]:
     """Files and their classes, sorted."""
     found: list[tuple[Path, str]] = []
-    for inside in _list_visible(folder):
+    for inside in list_visible(folder):
         if not inside.is_dir():
             raise DataError(f"{inside}: lies beside the folders of the classes; move it into one of them, or away")
-        files = _list_visible(inside)
+        files = list_visible(inside)
         if not files:
             raise DataError(f"{inside}: no pictures of this class; add some, or remove the folder")
         stems: dict[str, Path] = {}
@@ -65,7 +65,8 @@ def _list_pictures(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _list_visible(folder: Path) -> list[Path]:
+def list_visible(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without hidden files and those that systems write beside pictures."""
     return sorted(
         path for path in folder.iterdir() if not path.name.startswith(".") and path.name.lower() not in _SYSTEM_FILES
     )

@@ -202,4 +202,5 @@ def _list_params(evaluation: Evaluation) -> dict[str, Any]:
     prefix, partners = f"measure.{evaluation.measure}.", evaluation.partners
     own = {key: value for key, value in evaluation.run.params.items() if not key.startswith(INCIDENTAL)}
     settings = flatten(evaluation.config.model_dump(exclude=set(partners)), prefix=prefix)
+    settings |= {f"{prefix}{key}": value for key, value in evaluation.read.items()}
     return own | settings | {f"{prefix}{key}.run_id": partner.run_id for key, partner in partners.items()}

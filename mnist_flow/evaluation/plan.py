@@ -42,6 +42,12 @@ class Evaluation:
     earlier: PastRun | None = None
 
     @property
+    def read(self) -> Mapping[str, Any]:
+        """What stands for the config in the fingerprint of a measure that reads files; empty: the config itself."""
+        describe_read = getattr(find_module(self.config), "describe_read", None)
+        return {} if describe_read is None else describe_read(self.config)
+
+    @property
     def fingerprint(self) -> str:
         """What makes two evaluations the same: runs, measure and data, but neither the batch size nor threads."""
         code = digest_own_code(self.config.module)
@@ -49,7 +55,7 @@ class Evaluation:
             {
                 "run_id": self.run.run_id,
                 "measure": self.measure,
-                **self.config.model_dump(exclude=set(self.partners)),
+                **(self.read or self.config.model_dump(exclude=set(self.partners))),
                 **{key: partner.run_id for key, partner in self.partners.items()},
                 "data.digest": self.data_set.digest,
                 **({} if code is None else {"code": code}),

@@ -25,6 +25,8 @@ Predict = Callable[[FloatArray], FloatArray]
 
 # Value of the column `direction` for images that stay where they are.
 UNMOVED = "none"
+# Value of the column `condition` for the test set itself, beside its corrupted copies.
+UNCHANGED = "(test set)"
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,10 @@ def test_flatten_resolves_references():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["measure=[]"], "measure: nothing is chosen; choose from denoising feature_maps gaussian latent rotation"),
+        (
+            ["measure=[]"],
+            "measure: nothing is chosen; choose from denoising feature_maps files gaussian latent rotation",
+        ),
         (["measure.shift.max_pixels=0"], "measure.shift.max_pixels=0: must be greater than or equal to 1"),
         (["measure.shift.directions=[north]"], "measure.shift.directions[0]=north: must be 'right', 'left'"),
         (["measure.shift.fills=[wrap,wrap]"], "measure.shift.fills=['wrap', 'wrap']: holds a value twice"),

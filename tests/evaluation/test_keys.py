@@ -68,6 +68,19 @@ def models() -> dict[str, keras.Model]:
     return {"classifier": build_classifier(), "autoencoder": build_autoencoder(2), "other": build_autoencoder(5)}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def copies(tmp_path_factory):
+    """Two folders of corrupted copies of the test set, in the working directory."""
+    folder = tmp_path_factory.mktemp("copies")
+    for name, images in (("copies", DATA.test.images / 2), ("others", 1 - DATA.test.images[:, ::-1])):
+        (folder / name).mkdir()
+        np.save(folder / name / "dim_images.npy", images)
+        np.save(folder / name / "dim_labels.npy", DATA.test.labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield
+
+
 def test_every_key_has_a_row():
     cfg = read_config(f"measure=[{','.join(MEASURES)}]")
     keys = {key.removeprefix("measure.") for key in flatten(cfg.model_dump())}
@@ -79,6 +92,7 @@ def test_every_key_has_a_row():
 
 BASE = {
     "denoising": ["levels=[0.1,0.6]", "draws=1", "quality_images=3", "shown_levels=[0.3]"],
+    "files": ["path=copies"],
     "gaussian": ["stddevs=[0.1,0.6]", "draws=1"],
     "latent": ["k=3", "neighbours_from=20"],
     "salt_and_pepper": ["levels=[0.1,0.6]", "draws=1"],
@@ -106,6 +120,8 @@ MEASURE_ROWS = {
     "denoising.shown_levels": ("[0.3,0.4]", {"samples/denoised.png", "samples/denoised.npz"}),
     "feature_maps.digits": ("[3]", {"metrics", "table", "samples/feature_maps.npz"}),
     "feature_maps.layers": ("[conv]", {"metrics", "table", "samples/feature_maps.npz"}),
+    # The network, which nobody trained, answers one class.
+    "files.path": ("others", {"table", "samples/conditions.png"}),
     "gaussian.stddevs": ("[0.1,0.5]", {"metrics", "table"}),
     "gaussian.draws": ("2", {"metrics", "table"}),
     "gaussian.seed": ("1", {"metrics", "table"}),

@@ -14,6 +14,8 @@ A module here, or one of a user's own that the key `module` of an option in conf
     Chooses the columns of the command's table from what was measured, text → number. Without it, all metrics.
 `check(name, config, info)` (optional)
     Raises ConfigError where the config asks for what images as the `DatasetInfo` has them don't have.
+`describe_read(config)` (optional)
+    What stands for the config of a measure that reads files in an evaluation's identity: a digest of their content.
 
 `name` is the name of the option. A table is the artifact `tables/{name}.json`; its columns before `n`, the number of
 images, say under which condition a row was measured.
