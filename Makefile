@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= digits
+DEMO_OVERRIDES = data=$(DATA) model=mlp_64_64 tracking.experiment_name=demo hydra/launcher=local_pool
 # The digits are few: smaller batches and more epochs.
-DEMO_OVERRIDES = data=$(DATA) tracking.experiment_name=demo hydra/launcher=local_pool
 ifeq ($(DATA),digits)
 DEMO_OVERRIDES += epochs=20 batch_size=32
+else
+DEMO_OVERRIDES += epochs=3
 endif
 
 ifneq ($(words $(VENV)),1)
@@ -48,12 +50,17 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look at it (DATA=mnist for the real thing)
-	@$(BIN)/python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4 $(DEMO_OVERRIDES)
+	@echo "Does an L2 penalty help a small network on $(DATA)? Six penalties (reg), each with four seeds:"
+	@$(BIN)/python -m mnist_flow.train -m reg=0,1e-4,1e-3,1e-2,3e-2,1e-1 seed=0,1,2,3 $(DEMO_OVERRIDES)
 	@$(BIN)/python -m mnist_flow.analyze study=regularization tracking.experiment_name=demo output_dir=figures/demo
 	@echo
-	@echo "Trained three networks on $(DATA) that differ in their L2 penalty, and compared them: figures/demo/regularization-demo.png"
+	@echo "The picture: figures/demo/regularization-demo.png"
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$$PWD/mlflow.db}"
 	@echo "Look at them: $(BIN)/python -m mlflow ui     and open http://127.0.0.1:5000"
+	@echo "Try next:"
+	@echo "  $(BIN)/python -m mnist_flow.evaluate measure=shift tracking.experiment_name=demo    # on shifted images, without training"
+	@echo "  $(BIN)/python -m mnist_flow.analyze study=shift tracking.experiment_name=demo       # and their picture"
+	@echo "  $(BIN)/python -m mnist_flow.train -m model=mlp_64_64,cnn_20_40 data=$(DATA) seed=0,1 tracking.experiment_name=mine    # a sweep of your own"
 
 test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"

@@ -109,7 +109,8 @@ def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
     saved = [file for file in files if file.suffix == ".csv"]
     for (what, table), file in zip(drawing.tables.items(), saved, strict=True):
         chosen = _OF_SELECTION if "val_accuracy" in table else ()
-        print_table(table.head(_MAX_ROWS), file.stem, chosen if what == "selection" else of_accuracy)
+        bars = "mean" if what == "" and "mean" in table else None
+        print_table(table.head(_MAX_ROWS), file.stem, chosen if what == "selection" else of_accuracy, bars)
         if len(table) > _MAX_ROWS:
             print(f"{len(table) - _MAX_ROWS} more rows in {file}")
     print("written: " + " ".join(str(file) for file in files))

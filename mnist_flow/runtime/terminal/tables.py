@@ -7,12 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.bar import Bar
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_BAR_WIDTH = 24  # characters
 
 
 def print_line(text: str) -> None:
@@ -116,22 +119,29 @@ def print_evaluations(summary: pd.DataFrame) -> None:
     print_table(shown, f"evaluations{more}")
 
 
-def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = ()) -> None:
+def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), bars: str | None = None) -> None:
     """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
 
     Args:
         table: what to print; its index is not shown.
         title: the line above the table.
         percent: columns of fractions, which are shown in percent.
+        bars: a column of numbers that a terminal shows as bars, too, from the smallest number to the largest.
     """
     print(title)
     drawn = Table()
     numbers = set(table.select_dtypes("number"))
+    columns: list[list[RenderableType]] = []
     for name in table:
         drawn.add_column(Text(str(name)), justify="right" if name in numbers else "left")
-    for row in table.itertuples(index=False):
-        cells = zip(table, row, strict=True)
-        drawn.add_row(*(Text(_format_cell(cell, name in percent)) for name, cell in cells))
+        columns.append([Text(_format_cell(cell, name in percent)) for cell in table[name]])
+    if bars is not None and Console().is_terminal and table[bars].nunique() > 1:
+        lowest, highest = table[bars].min(), table[bars].max()
+        drawn.add_column(Text(" to ".join(_format_cell(float(end), bars in percent) for end in (lowest, highest))))
+        lengths = (table[bars] - lowest).fillna(0)
+        columns.append([Bar(highest - lowest, 0, length, width=_BAR_WIDTH) for length in lengths])
+    for row in zip(*columns, strict=True):
+        drawn.add_row(*row)
     _print_wide(drawn)
 
 

@@ -146,3 +146,21 @@ def test_numbers_of_a_table(read_lines):
     assert title == "results"
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
     assert rows == [["a", "10000", "98.123 %", "1234.57"], ["b", "2", "", "1e-06"]]
+
+
+BARS = pd.DataFrame({"reg": [0.0, 0.1, 1.0, 2.0], "mean": [0.9, 0.7, 0.5, math.nan]})
+
+
+def test_a_terminal_shows_bars_from_the_smallest_to_the_largest(terminal, read_lines):
+    print_table(BARS, "results", percent=["mean"], bars="mean")
+    _, _, header, _, *lines = read_lines()
+    assert header.strip("┃").split("┃")[-1].strip() == "50 % to 90 %"
+    bars = [line.strip("│").split("│")[-1].strip() for line in lines if line.startswith("│")]
+    assert bars == ["█" * 24, "█" * 12, "", ""]
+
+
+def test_a_file_and_equal_numbers_have_no_bars(terminal, monkeypatch, read_lines):
+    print_table(BARS.assign(mean=0.5), "results", bars="mean")
+    monkeypatch.delenv("TTY_COMPATIBLE")
+    print_table(BARS, "results", bars="mean")
+    assert "█" not in "".join(read_lines())
