@@ -148,13 +148,13 @@ def test_numbers_of_a_table(read_lines):
     assert rows == [["a", "10000", "98.123 %", "1234.57"], ["b", "2", "", "1e-06"]]
 
 
-BARS = pd.DataFrame({"reg": [0.0, 0.1, 1.0, 2.0], "mean": [0.9, 0.7, 0.5, math.nan]})
+BARS = pd.DataFrame({"reg": [0.0, 0.1, 1.0, 2.0], "mean": [0.75, 0.5, 0.25, math.nan]})
 
 
 def test_a_terminal_shows_bars_from_the_smallest_to_the_largest(terminal, read_lines):
     print_table(BARS, "results", percent=["mean"], bars="mean")
     _, _, header, _, *lines = read_lines()
-    assert header.strip("┃").split("┃")[-1].strip() == "50 % to 90 %"
+    assert header.strip("┃").split("┃")[-1].strip() == "25 % to 75 %"
     bars = [line.strip("│").split("│")[-1].strip() for line in lines if line.startswith("│")]
     assert bars == ["█" * 24, "█" * 12, "", ""]
 
