@@ -1,14 +1,32 @@
-"""The sweeper of grids. It stands here because Hydra looks for sweepers in the namespace package hydra_plugins only."""
+"""The sweepers of grids and of searches.
+
+They stand here because Hydra looks for plugins in the namespace package hydra_plugins only.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+class OwnSweepersFirst(SearchPathPlugin):
+    """Lets conf/hydra/sweeper/optuna.yaml be what it is where hydra-optuna-sweeper is installed.
+
+    That plugin puts a config of the same name into Hydra's store, which Hydra would take for the schema of ours.
+    Plugins of this kind are called when all plugins have been imported, and before any config is composed.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Take the other plugin's config out of Hydra's store; the search path stays as it is."""
+        ConfigStore.instance().repo.get("hydra", {}).get("sweeper", {}).pop("optuna.yaml", None)
 
 
 class ResumingSweeper(Sweeper):
@@ -53,3 +71,14 @@ class ResumingSweeper(Sweeper):
             batch = overrides[start : start + size]
             returns += self.launcher.launch(batch, initial_job_idx=first_number + start)
         return returns
+
+
+class SearchSweeper(ResumingSweeper):
+    """Launches jobs that ask the open search for their trials; see `mnist_flow.sweeps.search`.
+
+    Args:
+        settings: of conf/hydra/sweeper/optuna.yaml, which the search reads from the config.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()

@@ -25,6 +25,19 @@ class DivergedError(RunError):
     """The loss became NaN or infinite."""
 
 
+class PrunedError(RunError):
+    """A search has ended a run early, because its result would not be among the best.
+
+    Args:
+        epoch: number of epochs that were finished.
+        reason: why, in words.
+    """
+
+    def __init__(self, epoch: int, reason: str) -> None:
+        super().__init__(f"pruned after epoch {epoch}: {reason}")
+        self.epoch = epoch
+
+
 class BusyError(RunError):
     """Another process trains the same config."""
 

@@ -15,9 +15,10 @@ from mnist_flow import cli
 @cli.command("config")
 def main(cfg: DictConfig) -> float:
     from mnist_flow.runs.orchestrator import run_experiment
+    from mnist_flow.sweeps.search.worker import is_search_job, run_trial
 
     with cli.job():
-        return run_experiment(cfg)
+        return run_trial() if is_search_job() else run_experiment(cfg)
 
 
 if __name__ == "__main__":

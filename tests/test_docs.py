@@ -58,7 +58,10 @@ def list_jobs(overrides: list[str]) -> list[list[str]]:
     """Few jobs of the sweep that have each choice of each key at least once."""
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else None
+        values = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else None
+        if override.is_sweep_override() and values is None:
+            # An interval, of a search.
+            values = [str(override.value().start)]
         choices.append([f"{override.key_or_group}={value}" for value in values] if values else [override.input_line])
     count = max(map(len, choices), default=1)
     return [[values[number % len(values)] for values in choices] for number in range(count)]

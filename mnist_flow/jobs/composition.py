@@ -50,15 +50,15 @@ def compose_jobs(config: DictConfig) -> list[Job]:
     """
     loader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
-    composer = _Composer(config, loader, parser)
+    composer = Composer(config, loader, parser)
     jobs = []
-    for overrides in _list_grids(config, loader, parser):
+    for overrides in list_grids(config, loader, parser):
         for chosen in multiply_grid(parser.parse_overrides(overrides)):
             jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
     return jobs
 
 
-def _list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[list[str]]:
+def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[list[str]]:
     """List the overrides of each grid: what was typed, and what the preset says beside it.
 
     A sweep over presets has a grid for each, since Hydra composes the whole sweep's config without any of them.
@@ -99,7 +99,9 @@ def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:
         elif override.is_discrete_sweep():
             choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
-            raise HydraException(f"{override.input_line}: a grid needs a list of values, not an interval")
+            raise HydraException(
+                f"{override.input_line}: a grid needs a list of values; intervals are for hydra/sweeper=optuna"
+            )
     return [list(chosen) for chosen in itertools.product(*choices.values())]
 
 
@@ -156,7 +158,7 @@ def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> 
     return cfg
 
 
-class _Composer:
+class Composer:
     """Composes the configs of many jobs, each equal to what Hydra composes from the job's overrides.
 
     Hydra takes 15 ms or more for each config. Most jobs of a grid choose the same option of every config group and
@@ -180,7 +182,7 @@ class _Composer:
         Raises:
             HydraException: Hydra refuses an override.
         """
-        chosen = tuple(text for text in overrides if self._chooses_option(text))
+        chosen = tuple(text for text in overrides if self.chooses_option(text))
         values = [self._parse(text) for text in overrides if text not in chosen]
         if any(value.is_add() or value.is_delete() for value in values):
             return _compose(self._config, self._loader, overrides)
@@ -200,7 +202,7 @@ class _Composer:
             self._parsed[text] = self._parser.parse_override(text)
         return self._parsed[text]
 
-    def _chooses_option(self, text: str) -> bool:
+    def chooses_option(self, text: str) -> bool:
         """Whether an override chooses an option of a config group, and does not set values in the group's config."""
         override = self._parse(text)
         names_group = override.key_or_group.partition("/")[0] in self._groups or override.package is not None

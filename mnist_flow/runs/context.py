@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.dataset import DatasetInfo, Splits
 from mnist_flow.jobs.composition import Job
+from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.tasks import Task, find_task
 
@@ -31,6 +32,7 @@ class RunContext:
     splits: Splits
     # Hydra's own config; None where the run was not started by Hydra.
     hydra: HydraConf | None
+    observer: RunObserver = field(default_factory=RunObserver)
 
     @property
     def config(self) -> TrainConfig:
@@ -77,6 +79,7 @@ class RunContext:
             tracking.RECIPE_TAG: self.job.identity.recipe,
             tracking.CODE_TAG: digest_code(),
             tracking.DATA_TAG: self.info.digest,
+            **self.observer.tags,
         }
 
     def describe_invocation(self) -> dict[str, str]:

@@ -19,12 +19,13 @@ from mnist_flow.config.options import find_module
 from mnist_flow.config.train import DataSection, TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
-from mnist_flow.errors import ConfigError, RunError, UndeliveredError
+from mnist_flow.errors import ConfigError, PrunedError, RunError, UndeliveredError
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import show_plan
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.models import build_model
 from mnist_flow.runs.context import RunContext
+from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
@@ -41,18 +42,20 @@ if TYPE_CHECKING:
 _PROTOCOLS = {"holdout": "", "test": " (validated on the test set, as the reports did)"}
 
 
-def run_experiment(cfg: DictConfig) -> float:
+def run_experiment(cfg: DictConfig, observer: RunObserver | None = None) -> float:
     """Train, measure and track one network, unless a finished run of the same config and data is there already.
 
     Args:
         cfg: the config that Hydra composed from conf/config.yaml. In a sweep whose sweeper chooses its jobs as it goes,
             `replicates` are trained one after another.
+        observer: is told of the runs while they are made, and may end them.
 
     Returns:
         The metric that `evaluation.objective` names, the mean over the replicates; NaN where `plan` starts nothing.
 
     Raises:
         UserError: bad config, data or tracking server; no run is left in MLflow.
+        PrunedError: the observer ended a run.
         RunError: the training diverged, and the run is marked FAILED; or the run's record could not be delivered.
     """
     settle_variables()
@@ -81,7 +84,9 @@ def run_experiment(cfg: DictConfig) -> float:
     objectives = []
     for job in jobs:
         composed = OmegaConf.create({**cfg, "seed": job.config.seed, "replicates": 1})
-        objectives.append(_run_job(RunContext(composed, job, info, splits, hydra)))
+        objectives.append(_run_job(RunContext(composed, job, info, splits, hydra, observer or RunObserver())))
+        if observer is not None:
+            observer.on_result(len(objectives), objectives[-1], is_last=job is jobs[-1])
     return float(np.mean(objectives))
 
 
@@ -102,6 +107,7 @@ def _run_job(context: RunContext) -> float:
     looked_at = time.time()
     earlier = find_earlier(context, experiment_id)
     if earlier.state == "finished" and earlier.run is not None:
+        context.observer.on_found(earlier.run.run_id)
         return _report_finished(context, earlier.run)
     with native_stderr_hidden():
         from mnist_flow.training.devices import configure_tensorflow
@@ -122,11 +128,12 @@ def _run_job(context: RunContext) -> float:
         )
         try:
             with started as run:
+                context.observer.on_start(run.run_id)
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
                 objective = _train_and_measure(context, run, checkpoints, state, original)
-        except UndeliveredError:
-            # The record is kept, and whole.
+        except (UndeliveredError, PrunedError):
+            # The record is kept, and whole; and nobody goes on with a run that was pruned.
             if checkpoints is not None:
                 checkpoints.remove()
             raise

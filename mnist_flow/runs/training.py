@@ -37,6 +37,7 @@ def train_network(
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+        PrunedError: the observer of the run ended it.
         RunError: the state is that of another network or optimizer.
     """
     config, splits = context.config, context.splits
@@ -46,6 +47,7 @@ def train_network(
     for epoch, metrics in enumerate(state.history if state is not None else [], start=1):
         # The process may have died between its checkpoint and the server.
         run.log_epoch(epoch, metrics)
+        context.observer.on_epoch(epoch, metrics)
     # A sweep has one display for all its jobs.
     shown = nullcontext() if context.in_sweep else TrainingProgress(config.epochs, len(splits.train), first_epoch)
     with shown as progress:
@@ -126,6 +128,7 @@ class _Recorder(TrainingListener):
         if self._progress is not None:
             self._progress.on_epoch(epoch, metrics)
         self._run.log_epoch(epoch, metrics)
+        self._context.observer.on_epoch(epoch, metrics)
         if epoch % self._context.config.evaluation.samples_every == 0:
             samples = self._context.task.plot_samples(self._trained, epoch)
             if samples is not None:

@@ -29,7 +29,7 @@ class SweepCallback(Callback):
         from mnist_flow.jobs.lookup import show_plan
         from mnist_flow.runtime.influences import settle_variables
         from mnist_flow.sweeps.pool import start_fork_server
-        from mnist_flow.sweeps.request import read_request
+        from mnist_flow.sweeps.request import is_search, read_request
 
         with _aborting():
             settle_variables()
@@ -40,6 +40,11 @@ class SweepCallback(Callback):
             if request.n_pool_processes:
                 start_fork_server(request.n_pool_processes)
             # Imported after the checks, because a wrong config is told at once, and while the fork server imports.
+            if is_search(config):
+                from mnist_flow.sweeps.search.opening import open_search
+
+                get_session().sweep = open_search(config)
+                return
             from mnist_flow.sweeps.opening import open_sweep
 
             get_session().sweep = open_sweep(config, request)

@@ -41,7 +41,7 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
         BusyError: another process runs the same sweep.
     """
     jobs, base = request.jobs, request.base
-    experiment_id = _prepare_experiment(base)
+    experiment_id = prepare_experiment(base)
     planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None
@@ -66,7 +66,7 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     return Sweep(jobs, base, parent, planned, partial(count_workers, config))
 
 
-def _prepare_experiment(base: TrainConfig) -> str:
+def prepare_experiment(base: TrainConfig) -> str:
     """Connect to the tracking server, deliver kept records, and close runs whose processes died.
 
     Returns:
@@ -117,9 +117,15 @@ def hand_over(config: DictConfig, jobs: Sequence[Job], parent: TrackedRun) -> No
         # Replicates are jobs of their own by now.
         *(["replicates=1"] if jobs else []),
     ]
-    if config.hydra.launcher._target_.endswith(_REMOTE_LAUNCHER):
-        given = {name: os.environ[name] for name in _CARRIED_VARIABLES if name in os.environ}
-        config.hydra.overrides.hydra += carry_variables({**given, **tracking.list_variables()})
+    config.hydra.overrides.hydra += carry_variables(list_carried(config))
+
+
+def list_carried(config: DictConfig) -> dict[str, str]:
+    """List the environment variables of this process that a remote launcher's jobs do not have by themselves."""
+    if not config.hydra.launcher._target_.endswith(_REMOTE_LAUNCHER):
+        return {}
+    given = {name: os.environ[name] for name in _CARRIED_VARIABLES if name in os.environ}
+    return {**given, **tracking.list_variables()}
 
 
 def carry_variables(variables: Mapping[str, str]) -> list[str]:

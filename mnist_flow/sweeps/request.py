@@ -31,6 +31,11 @@ class SweepRequest:
     n_pool_processes: int
 
 
+def is_search(config: DictConfig) -> bool:
+    """Whether a sweep is a search (`sweeps.search`), which reads and checks its space itself."""
+    return bool(config.hydra.sweeper._target_.endswith("SearchSweeper"))
+
+
 def read_request(config: DictConfig) -> SweepRequest:
     """Compose and check every job of the sweep that this config is for.
 
@@ -44,11 +49,11 @@ def read_request(config: DictConfig) -> SweepRequest:
     base = jobs[0].config if jobs else compose_base(config)
     launcher = config.hydra.launcher._target_
     check_jobs(jobs, launcher)
-    if base.plan and not is_grid:
+    if base.plan and not is_grid and not is_search(config):
         raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
     if launcher.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
-    n_workers = count_workers(config, len(jobs))
+    n_workers = count_workers(config, config.hydra.sweeper.n_trials if is_search(config) else len(jobs))
     forks = (
         launcher.endswith("JoblibLauncher")
         # joblib runs a pool of one process in the main process.

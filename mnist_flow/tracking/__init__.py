@@ -19,7 +19,9 @@ from mnist_flow.tracking.lifecycle import is_project_run as is_project_run
 from mnist_flow.tracking.lifecycle import log_files as log_files
 from mnist_flow.tracking.lifecycle import log_summary as log_summary
 from mnist_flow.tracking.lifecycle import start_run as start_run
+from mnist_flow.tracking.names import CHOICES_TAG as CHOICES_TAG
 from mnist_flow.tracking.names import CODE_TAG as CODE_TAG
+from mnist_flow.tracking.names import CONFIRMS_TAG as CONFIRMS_TAG
 from mnist_flow.tracking.names import DATA_TAG as DATA_TAG
 from mnist_flow.tracking.names import EXPERIMENT_ID_VARIABLE as EXPERIMENT_ID_VARIABLE
 from mnist_flow.tracking.names import FINGERPRINT_TAG as FINGERPRINT_TAG
@@ -28,9 +30,11 @@ from mnist_flow.tracking.names import KIND_TAG as KIND_TAG
 from mnist_flow.tracking.names import MEASURE_TAG as MEASURE_TAG
 from mnist_flow.tracking.names import MEASURED_RUN_TAG as MEASURED_RUN_TAG
 from mnist_flow.tracking.names import PARENT_RUN_ID_VARIABLE as PARENT_RUN_ID_VARIABLE
+from mnist_flow.tracking.names import PRUNED_TAG as PRUNED_TAG
 from mnist_flow.tracking.names import RECIPE_TAG as RECIPE_TAG
 from mnist_flow.tracking.names import RERUN_AGREES_TAG as RERUN_AGREES_TAG
 from mnist_flow.tracking.names import RERUN_OF_TAG as RERUN_OF_TAG
+from mnist_flow.tracking.names import TRIAL_TAG as TRIAL_TAG
 from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
@@ -49,6 +53,9 @@ from mnist_flow.tracking.relocation import Move as Move
 from mnist_flow.tracking.relocation import relocate as relocate
 from mnist_flow.tracking.run import DeliveryOptions as DeliveryOptions
 from mnist_flow.tracking.run import TrackedRun as TrackedRun
+from mnist_flow.tracking.searches import PastTrialRun as PastTrialRun
+from mnist_flow.tracking.searches import fetch_adopted_trials as fetch_adopted_trials
+from mnist_flow.tracking.searches import fetch_trial_runs as fetch_trial_runs
 from mnist_flow.tracking.server import build_run_link as build_run_link
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure

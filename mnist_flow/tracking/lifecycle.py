@@ -16,7 +16,7 @@ import pandas as pd
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking.context.registry import resolve_tags
 
-from mnist_flow.errors import BusyError, TrackingError
+from mnist_flow.errors import BusyError, PrunedError, TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import describe_process, name_process
 from mnist_flow.tracking import names
@@ -46,7 +46,7 @@ def start_run(
     system_metrics: bool = False,
     options: DeliveryOptions | None = None,
 ) -> Iterator[TrackedRun]:
-    """A run whose end is true: FINISHED, FAILED with the traceback as an artifact, or KILLED.
+    """A run whose end is true: FINISHED, FAILED with the traceback as an artifact, or KILLED; pruned ones have a tag.
 
     Adopts the run that `mlflow run` created, where there is one, see `take_project_run`.
 
@@ -86,6 +86,11 @@ def start_run(
     try:
         with _log_system_metrics(run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
             yield run
+    except PrunedError as pruned:
+        # KILLED, so that nothing that looks for finished runs takes it for one.
+        run.set_tags({names.PRUNED_TAG: str(pruned.epoch)})
+        _end_quietly(run, "KILLED", options.patience)
+        raise
     except Exception as error:
         _end_quietly(run, "FAILED", options.patience, traceback.format_exc())
         log.error("run %s is marked FAILED; its artifact traceback.txt says where", run_id)

@@ -21,6 +21,13 @@ DATA_TAG = "mnist_flow.data"
 # The process that the run belongs to, see processes.describe_process, and when it was last heard of, in Unix seconds.
 PROCESS_TAG = "mnist_flow.process"
 HEARTBEAT_TAG = "mnist_flow.heartbeat"
+# Of a run that a search ended early: how many epochs it had finished.
+PRUNED_TAG = "mnist_flow.pruned"
+# Of a run of a search: the number of its trial, what was chosen for it (JSON), and, of a run that confirms one of the
+# best with a fresh seed, `true`. A parent has TRIAL_TAG.N for a trial N whose runs were finished before.
+TRIAL_TAG = "mnist_flow.trial"
+CHOICES_TAG = "mnist_flow.choices"
+CONFIRMS_TAG = "mnist_flow.confirms"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"

@@ -138,7 +138,7 @@ def test_a_grid_is_the_one_of_hydras_own_sweeper(hydra, overrides):
 
 
 def test_an_interval_is_no_grid(compose_sweep):
-    with pytest.raises(HydraException, match=r"reg=interval\(0,1\): a grid needs a list of values, not an interval"):
+    with pytest.raises(HydraException, match=r"reg=interval\(0,1\): a grid needs a list of values; intervals are for"):
         compose_jobs(compose_sweep("reg=interval(0,1)"))
 
 

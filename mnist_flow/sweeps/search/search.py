@@ -1,0 +1,216 @@
+"""A search that is open: it launches jobs that ask for trials, and ends its parent run truthfully."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hydra.core.utils import JobReturn
+
+from mnist_flow import tracking
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.runtime.terminal import print_line, print_table
+from mnist_flow.sweeps.outcomes import name_tables
+from mnist_flow.sweeps.pool import stop_fork_server
+from mnist_flow.sweeps.search.confirmation import Confirmation
+from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection
+from mnist_flow.sweeps.search.messages import TrialServer
+from mnist_flow.sweeps.search.outcome import (
+    build_importances,
+    build_space_table,
+    build_trials,
+    choose_best,
+    write_preset,
+)
+from mnist_flow.sweeps.search.settings import SearchSettings
+from mnist_flow.sweeps.search.study import TrialRecord
+from mnist_flow.sweeps.sweep import Launch
+from mnist_flow.tracking import TrackedRun
+
+log = logging.getLogger(__name__)
+
+# Seconds between two writings of the table of trials while the search goes on.
+_TABLE_SECONDS = 10.0
+# Trials whose process was lost may still be about to say so when the launcher has returned, in seconds.
+_SETTLING = 1.0
+# Launches one after the other in which no trial was begun, after which a search gives up.
+_MAX_IDLE = 3
+
+
+@dataclass
+class Search:
+    """A search that is open."""
+
+    base: TrainConfig
+    settings: SearchSettings
+    parent: TrackedRun
+    coordinator: Coordinator
+    confirmation: Confirmation
+    server: TrialServer | None = None
+    direction: str = "maximize"
+    best: TrialRecord | None = None
+    _tables_at: float = field(default_factory=time.monotonic)
+
+    def run(self, launch: Launch) -> list[JobReturn]:
+        """Launch jobs until no trial is left; then train the best again with fresh seeds, where that is asked for.
+
+        Raises:
+            RunError: the launcher broke down, too many trials failed one after the other, or none was completed.
+        """
+        coordinator = self.coordinator
+        if coordinator.deadline == float("inf") and self.settings.timeout is not None:
+            coordinator.deadline = time.monotonic() + self.settings.timeout
+        returns: list[JobReturn] = []
+        self._launch_while(launch, coordinator, returns)
+        if coordinator.has_given_up:
+            last = [record for record in coordinator.records if record.state == "failed"][-1]
+            raise RunError(
+                f"{MAX_FAILURES} trials failed one after the other, the last: {last.reason}; the others are kept, and "
+                "the same command goes on with further trials"
+            )
+        if self.best is None:
+            self.best = next(iter(choose_best(coordinator.records, self.direction)), None)
+        if self.best is None:
+            raise RunError(
+                f"none of {len(coordinator.records)} trials was completed; see sweep/trials of the parent run"
+            )
+        if self.settings.confirm:
+            best = choose_best(coordinator.records, self.direction, self.settings.confirm)
+            chosen = self.confirmation.prepare(best)
+            self._launch_while(launch, chosen, returns)
+            self.best = self.confirmation.choose(self.direction) or self.best
+        return returns
+
+    def connect(self) -> Any:
+        """Make the answerer of a new connection: for a trial, or for the confirmation of one."""
+        return self.confirmation.connect() if self.confirmation.is_open else TrialConnection(self.coordinator)
+
+    def hear_end(self, record: TrialRecord, kept: bool) -> None:
+        """Log and print that a trial has ended."""
+        objective, ended = self.base.objective, [one for one in self.coordinator.records if one.state != "running"]
+        if kept:
+            memory = {
+                "state": record.state,
+                "choices": dict(record.choices),
+                "values": record.values,
+                "run_ids": record.run_ids,
+            }
+            self.parent.set_tags({f"{tracking.TRIAL_TAG}.{record.number}": json.dumps(memory)})
+        best = next(iter(choose_best(self.coordinator.records, self.direction)), None)
+        if best is not None and best.value is not None:
+            # One point a trial, so that its curve in MLflow shows the search.
+            self.parent.log_metrics({f"best_{objective}": best.value}, step=len(ended))
+            if best is not self.best:
+                self.best = best
+                self.parent.log_artifacts(texts={"sweep/best.yaml": self._write_best()})
+        told = " ".join(f"{key}={_shorten(value)}" for key, value in record.choices.items())
+        value = f"  {objective} {record.value:.4f}" if record.value is not None else ""
+        reason = f"  ({record.reason})" if record.reason else ""
+        print_line(
+            f"trial {record.number}: {told}  {record.state}{value}{reason}  [{len(ended)}/{self.coordinator.n_trials}]"
+        )
+        if time.monotonic() - self._tables_at > _TABLE_SECONDS:
+            self._tables_at = time.monotonic()
+            self.parent.log_artifacts(tables=name_tables(trials=self._build_trials()))
+
+    def end(self, status: str) -> None:
+        """Log the tables and end the parent run: FINISHED, FAILED or KILLED.
+
+        Raises:
+            UndeliveredError: the tracking server does not answer; the message says where the record is kept.
+        """
+        if self.server is not None:
+            self.server.close()
+        if status == "KILLED":
+            stop_fork_server()
+        patience = self.base.tracking.patience if status == "FINISHED" else 0
+        try:
+            closed, _ = tracking.close_abandoned_children(self.parent, patience, self.base.tracking.stale_after)
+            if closed:
+                log.warning("runs of the search that were cut off and are marked KILLED: %d", closed)
+        except TrackingError as error:
+            log.warning("runs that were cut off may still be RUNNING: %s", error)
+        with self.coordinator.lock:
+            self._log_outcome(print_it=status == "FINISHED")
+        self.parent.end(status, patience)
+
+    def _launch_while(self, launch: Launch, source: Any, returns: list[JobReturn]) -> None:
+        """Launch as many jobs as there are trials left, until none is left; each job asks for one."""
+        idle = 0
+        while before := source.count_left():
+            n_lost, trouble = len(source.lost), "the jobs ended without asking for a trial"
+            try:
+                returns += launch([[] for _ in range(before)], len(returns))
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                log.warning("the launcher broke down (%s), and is started again", type(error).__name__)
+            if not source.count_left():
+                return
+            # A process that is gone may have been one of those that ask.
+            time.sleep(_SETTLING)
+            idle = idle + 1 if (source.count_left(), len(source.lost)) == (before, n_lost) else 0
+            if idle == _MAX_IDLE:
+                raise RunError(f"the launcher broke down {idle} times ({trouble}); the same command goes on")
+            source.forgive_bystanders()
+
+    def _build_trials(self) -> Any:
+        return build_trials(self.coordinator.records, self.coordinator.space, self.base.objective)
+
+    def _write_best(self) -> str:
+        assert self.best is not None
+        comment = f"Trial {self.best.number} of run {self.parent.run_id}: {self.base.objective} {self.best.value:.6g}."
+        return write_preset(self.coordinator.space, self.best.choices, comment)
+
+    def _log_outcome(self, print_it: bool) -> None:
+        coordinator, objective = self.coordinator, self.base.objective
+        states = [record.state for record in coordinator.records]
+        metrics: dict[str, float] = {"trials": len(states)}
+        metrics |= {f"trials_{state}": states.count(state) for state in ("complete", "pruned", "failed")}
+        tables = {"trials": self._build_trials(), "space": build_space_table(coordinator.space)}
+        importances = build_importances(coordinator.study)
+        if importances is not None:
+            tables["importances"] = importances
+        confirmed = self.confirmation.build_table()
+        if confirmed is not None:
+            tables["confirmation"] = confirmed
+        self.parent.log_artifacts(tables=name_tables(**{name: table for name, table in tables.items() if len(table)}))
+        if self.best is not None:
+            self.parent.log_artifacts(texts={"sweep/best.yaml": self._write_best()})
+            metrics |= {f"chosen_{name}": value for name, value in self._fetch_chosen().items()}
+        # A search that is resumed adds its numbers to those of the first time.
+        self.parent.log_metrics(metrics, step=self.parent.count_logged("trials"))
+        if print_it and self.best is not None:
+            best = choose_best(coordinator.records, self.direction, 10)
+            table = build_trials(best, coordinator.space, objective)
+            shown = table[["trial", *coordinator.space.dimensions, objective]]
+            print_table(shown.map(_shorten), f"best {objective} first")
+            if confirmed is not None:
+                print_table(confirmed.drop(columns="run_ids").map(_shorten), "the best again, with fresh seeds")
+            where = f"run {self.parent.run_id} at {tracking.get_uri()}"
+            print_line(f"chosen: trial {self.best.number}; sweep/best.yaml of the parent, {where}, is its preset")
+
+    def _fetch_chosen(self) -> Mapping[str, float]:
+        """Means of the chosen trial's results, the test set's among them, which nobody has looked at before."""
+        assert self.best is not None
+        run_ids: Sequence[str] = self.confirmation.list_run_ids(self.best) or self.best.run_ids
+        try:
+            runs = [tracking.fetch_run(run_id) for run_id in run_ids]
+        except TrackingError:
+            return {}
+        results = [run.metrics for run in runs if run.state == "finished"]
+        names = ("test_accuracy", "test_loss", self.base.objective)
+        return {
+            name: float(np.mean([one[name] for one in results]))
+            for name in names
+            if all(name in one for one in results) and results
+        }
+
+
+def _shorten(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -1,0 +1,173 @@
+"""Optuna's study: its sampler and pruner, and its trials as MLflow remembers them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+
+from mnist_flow.errors import ConfigError
+from mnist_flow.jobs.tables import read_results
+from mnist_flow.sweeps.search.settings import SearchSettings
+from mnist_flow.sweeps.search.space import Space
+from mnist_flow.tracking import PastTrialRun
+
+Direction = Literal["minimize", "maximize"]
+State = Literal["running", "complete", "pruned", "failed"]
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_SAMPLERS = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "qmc": "QMCSampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "nsgaii": "NSGAIISampler",
+}
+_PRUNERS = {
+    "none": "NopPruner",
+    "median": "MedianPruner",
+    "hyperband": "HyperbandPruner",
+    "wilcoxon": "WilcoxonPruner",
+}
+
+
+@dataclass
+class TrialRecord:
+    """A trial of a search."""
+
+    # Counts from 0; runs have it as a tag.
+    number: int
+    # By the keys of the space.
+    choices: Mapping[str, Any]
+    state: State = "running"
+    # The objective, the mean over the replicates; of a pruned trial, the last that was reported.
+    value: float | None = None
+    # The objective of each replicate, and their runs.
+    values: list[float] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+    # What was reported to the pruner, by epoch or by replicate, from 1.
+    reports: dict[int, float] = field(default_factory=dict)
+    # Why it was pruned or failed.
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def build_study(settings: SearchSettings, space: Space, direction: Direction, n_known: int) -> optuna.Study:
+    """Make an empty study in memory.
+
+    Args:
+        settings: of the search.
+        space: that the sampler must be able to take.
+        direction: minimize or maximize.
+        n_known: number of trials that are known already; the sampler draws others than it drew for them.
+
+    Raises:
+        ConfigError: the sampler or the pruner does not take its options or the space.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    if settings.sampler == "cmaes":
+        for key, distribution in space.dimensions.items():
+            if isinstance(distribution, CategoricalDistribution):
+                raise ConfigError(
+                    f"hydra.sweeper.sampler=cmaes: searches numbers only, and {key} has choices; "
+                    "hydra.sweeper.sampler=tpe takes both"
+                )
+    # Each trial tells the pruner one value an epoch or a seed; the same trial may tell it again after its process died.
+    warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
+    seed = {"seed": settings.seed + n_known, **(settings.sampler_options or {})}
+    return optuna.create_study(
+        direction=direction,
+        sampler=_construct(optuna.samplers, _SAMPLERS[settings.sampler], "sampler", settings.sampler, seed),
+        pruner=_construct(
+            optuna.pruners, _PRUNERS[settings.pruner], "pruner", settings.pruner, settings.pruner_options or {}
+        ),
+    )
+
+
+def _construct(module: Any, name: str, role: str, choice: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return getattr(module, name)(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"hydra.sweeper.{role}={choice}: Optuna's {name} refuses its options ({error})") from error
+
+
+def add_trial(study: optuna.Study, space: Space, record: TrialRecord) -> None:
+    """Tell a study of a trial that has ended."""
+    study.add_trial(
+        optuna.create_trial(
+            state=_STATES[record.state],
+            value=record.value if record.state != "failed" else None,
+            params=dict(record.choices),
+            distributions={key: space.dimensions[key] for key in record.choices},
+            intermediate_values=record.reports,
+        )
+    )
+
+
+def rebuild_trials(
+    runs: Sequence[PastTrialRun],
+    adopted: Mapping[int, Mapping[str, Any]],
+    curves: Mapping[str, Mapping[int, float]],
+    objective: str,
+    n_replicates: int,
+) -> list[TrialRecord]:
+    """Rebuild the trials of a search from what the tracking server has.
+
+    Args:
+        runs: of the trials, oldest first; the last of each seed counts, unless an earlier one is finished.
+        adopted: by trial number, the state, choices, values and run_ids of trials that can't be told by their runs:
+            those whose runs were finished before, and those that were pruned between two seeds.
+        curves: the objective by epoch, for runs whose pruner looks at epochs.
+        objective: name of the metric.
+        n_replicates: number of seeds of a trial.
+
+    Returns:
+        In the order of their numbers. A trial that has not ended is `running`: its runs were cut off, or still run.
+    """
+    by_number: dict[int, dict[int, PastTrialRun]] = {}
+    for run in runs:
+        seeds = by_number.setdefault(run.trial, {})
+        if run.seed not in seeds or seeds[run.seed].state != "finished":
+            seeds[run.seed] = run
+    records = {number: _rebuild(number, seeds, curves, objective, n_replicates) for number, seeds in by_number.items()}
+    for number, kept in adopted.items():
+        values = [float(value) for value in kept["values"]]
+        mean = sum(values) / len(values)
+        reports = dict(enumerate(values, start=1)) if n_replicates > 1 else {}
+        records[number] = TrialRecord(number, kept["choices"], kept["state"], mean, values, kept["run_ids"], reports)
+    return [records[number] for number in sorted(records)]
+
+
+def _rebuild(
+    number: int,
+    seeds: Mapping[int, PastTrialRun],
+    curves: Mapping[str, Mapping[int, float]],
+    objective: str,
+    n_replicates: int,
+) -> TrialRecord:
+    ordered = [seeds[seed] for seed in sorted(seeds)]
+    record = TrialRecord(
+        number,
+        ordered[0].choices,
+        run_ids=[run.run_id for run in ordered],
+        seconds=sum(run.seconds for run in ordered),
+        values=[read_results(run.metrics)[objective] for run in ordered if run.state == "finished"],
+    )
+    last = ordered[-1]
+    record.reports = dict(enumerate(record.values, start=1)) if n_replicates > 1 else dict(curves.get(last.run_id, {}))
+    states = {run.state for run in ordered}
+    if "failed" in states:
+        record.state, record.reason = "failed", "failed before"
+    elif "pruned" in states:
+        record.state = "pruned"
+        record.value = record.reports[max(record.reports)] if record.reports else None
+    elif states == {"finished"} and len(ordered) == n_replicates:
+        record.state, record.value = "complete", sum(record.values) / len(record.values)
+    return record

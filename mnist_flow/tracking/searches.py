@@ -1,0 +1,79 @@
+"""What the server knows of a search: the runs of its trials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import mlflow
+
+from mnist_flow.tracking import names
+from mnist_flow.tracking.past import lives, search
+from mnist_flow.tracking.server import clear_errors
+
+
+@dataclass(frozen=True)
+class PastTrialRun:
+    """A run of a trial: one seed of what a search has chosen."""
+
+    run_id: str
+    trial: int
+    # What was chosen, by the keys of the search's space.
+    choices: Mapping[str, Any]
+    # lost: KILLED, or RUNNING though its process is gone.
+    state: Literal["finished", "pruned", "failed", "alive", "lost"]
+    seed: int
+    metrics: Mapping[str, float]
+    # From its start to its end.
+    seconds: float
+
+
+def fetch_trial_runs(experiment_id: str, parent_run_id: str, stale_after: float) -> list[PastTrialRun]:
+    """The runs of a search's trials, oldest first, without those that confirm the best.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    found = search(
+        experiment_id,
+        f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and tags.`{names.TRIAL_TAG}` LIKE '%'",
+        ["attributes.start_time ASC"],
+    )
+    runs = []
+    for run in found:
+        tags, info = run.data.tags, run.info
+        if names.CONFIRMS_TAG in tags:
+            continue
+        state: Literal["finished", "pruned", "failed", "alive", "lost"] = "lost"
+        if info.status == "RUNNING":
+            state = "alive" if lives(run, stale_after) else "lost"
+        elif names.PRUNED_TAG in tags:
+            state = "pruned"
+        elif info.status in ("FINISHED", "FAILED"):
+            state = "finished" if info.status == "FINISHED" else "failed"
+        runs.append(
+            PastTrialRun(
+                info.run_id,
+                int(tags[names.TRIAL_TAG]),
+                json.loads(tags[names.CHOICES_TAG]),
+                state,
+                int(run.data.params.get("seed", 0)),
+                run.data.metrics,
+                ((info.end_time or info.start_time) - info.start_time) / 1000,
+            )
+        )
+    return runs
+
+
+def fetch_adopted_trials(parent_run_id: str) -> dict[int, dict[str, Any]]:
+    """By number, what a search's parent run remembers of trials whose runs were finished before.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    prefix = f"{names.TRIAL_TAG}."
+    with clear_errors():
+        tags = mlflow.MlflowClient().get_run(parent_run_id).data.tags
+    return {int(tag.removeprefix(prefix)): json.loads(text) for tag, text in tags.items() if tag.startswith(prefix)}

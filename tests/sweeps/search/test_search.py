@@ -1,0 +1,126 @@
+"""A search typed once, and again with more trials: its runs, its parent, and what is resumed."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from mnist_flow import tracking
+from support import QUICK
+
+SEARCH = ("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna", *QUICK, "tracking.experiment_name=x")
+SPACE = (
+    "optimizer.learning_rate=tag(log,interval(1e-6,1))",
+    "optimizer=sgd,adam",
+    "optimizer.momentum=interval(0,0.9)",
+)
+PRUNED = ("hydra.sweeper.pruner=median", "hydra.sweeper.pruner_options={n_startup_trials: 1}")
+
+
+def fetch(folder, kind):
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("x")
+    return list(client.search_runs([experiment.experiment_id], f"tags.`mnist_flow.kind` = '{kind}'"))
+
+
+def load(folder, run, name):
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    return client.download_artifacts(run.info.run_id, f"sweep/{name}")
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, run_command):
+    folder = tmp_path_factory.mktemp("searched")
+    return folder, run_command(folder, *SEARCH, *SPACE, *PRUNED, "hydra.sweeper.n_trials=3")
+
+
+@pytest.fixture
+def again(searched, tmp_path):
+    """A copy of the folder, whose store knows that."""
+    folder = tmp_path / "again"
+    shutil.copytree(searched[0], folder)
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    tracking.relocate(None, None, apply=True)
+    mlflow.set_tracking_uri(None)
+    return folder
+
+
+def test_a_search_trains_its_trials_and_says_what_it_chose(searched):
+    folder, done = searched
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "3 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 3 new"
+    assert sum(line.startswith("trial ") for line in lines) == 3
+    runs = fetch(folder, "train")
+    (parent,) = fetch(folder, "sweep")
+    assert parent.info.status == "FINISHED"
+    assert sorted(run.data.tags["mnist_flow.trial"] for run in runs) == ["0", "1", "2"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {parent.info.run_id}
+    trials = pd.read_csv(load(folder, parent, "trials.csv"))
+    assert list(trials["trial"]) == [0, 1, 2]
+    by_trial = {int(run.data.tags["mnist_flow.trial"]): run for run in runs}
+    for row in trials.itertuples():
+        run = by_trial[row.trial]
+        assert row.run_ids == run.info.run_id
+        assert run.data.params["optimizer.name"] == row.optimizer
+        if row.state == "pruned":
+            assert run.info.status == "KILLED"
+            assert run.data.tags["mnist_flow.pruned"] == str(int(row.last_step))
+        elif row.state == "complete":
+            assert run.info.status == "FINISHED"
+    complete = trials[trials["state"] == "complete"]
+    assert set(trials["state"]) == {"complete", "pruned"}
+    assert parent.data.metrics["best_val_accuracy"] == pytest.approx(complete["val_accuracy"].max())
+
+
+def test_the_best_is_a_preset(searched):
+    folder, _ = searched
+    (parent,) = fetch(folder, "sweep")
+    trials = pd.read_csv(load(folder, parent, "trials.csv"))
+    best = trials.loc[trials["val_accuracy"].where(trials["state"] == "complete").idxmax()]
+    with pathlib.Path(load(folder, parent, "best.yaml")).open(encoding="utf-8") as file:
+        text = file.read()
+    preset = yaml.safe_load(text)
+    assert text.startswith("# @package _global_\n")
+    assert {"override /optimizer": best["optimizer"]} in preset["defaults"]
+    assert preset["optimizer"]["learning_rate"] == pytest.approx(best["optimizer.learning_rate"])
+    assert preset["epochs"] == 2
+    assert "tracking" not in preset
+
+
+def test_the_same_search_with_more_trials_goes_on_and_confirms_the_best(again, run_command):
+    wanted = ("hydra.sweeper.n_trials=4", "hydra.sweeper.confirm=1", "hydra.sweeper.confirm_seeds=2")
+    done = run_command(again, *SEARCH, *SPACE, *PRUNED, *wanted)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].endswith("0 resumed, 1 new")
+    (parent,) = fetch(again, "sweep")
+    runs = fetch(again, "train")
+    confirming = [run for run in runs if "mnist_flow.confirms" in run.data.tags]
+    assert sorted(run.data.params["seed"] for run in confirming) == ["1", "2"]
+    assert len(runs) == 4 + 2
+    (row,) = pd.read_csv(load(again, parent, "confirmation.csv")).itertuples()
+    assert row.n == 2
+    tests = [run.data.metrics["test_accuracy"] for run in confirming]
+    assert parent.data.metrics["chosen_test_accuracy"] == pytest.approx(sum(tests) / 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["reg=1e-5"], "error: hydra/sweeper=optuna: nothing is to be searched"),
+        (["reg=interval(0,1)", "evaluation.objective=test_loss"], "the test set is for what has been chosen"),
+        (["reg=interval(0,1)", "hydra.sweeper.pruner=wilcoxon"], "compares seeds; set replicates=5"),
+        (["reg=interval(0,1)", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: Input should be greater"),
+    ],
+)
+def test_bad_input_is_a_line_before_anything_is_begun(tmp_path, run_command, overrides, message):
+    done = run_command(tmp_path, *SEARCH, *overrides)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "mlflow.db").exists()

@@ -1,0 +1,94 @@
+"""A study rebuilt from runs, in literal values."""
+
+from __future__ import annotations
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from mnist_flow.errors import ConfigError
+from mnist_flow.sweeps.search.settings import SearchSettings
+from mnist_flow.sweeps.search.space import Space
+from mnist_flow.sweeps.search.study import add_trial, build_study, rebuild_trials
+from mnist_flow.tracking import PastTrialRun
+
+SPACE = Space((), (), {"reg": FloatDistribution(0.0, 1.0), "units": CategoricalDistribution(["a", "b"])}, frozenset())
+
+
+def make_settings(**changes):
+    plain = {
+        "n_trials": 5,
+        "timeout": None,
+        "sampler": "tpe",
+        "sampler_options": None,
+        "pruner": "none",
+        "pruner_options": None,
+        "seed": 0,
+        "confirm": 0,
+        "confirm_seeds": 3,
+        "params": None,
+    }
+    return SearchSettings.model_validate({**plain, **changes})
+
+
+def make_run(number, state, seed=0, **metrics):
+    choices = {"reg": number / 10, "units": "a"}
+    return PastTrialRun(f"run {number} {seed}", number, choices, state, seed, metrics, seconds=1.5)
+
+
+def test_trials_are_what_their_runs_are():
+    runs = [
+        make_run(0, "finished", val_accuracy=0.9),
+        make_run(1, "pruned", val_accuracy=0.3),
+        make_run(2, "failed"),
+        make_run(3, "lost"),
+        make_run(4, "lost"),
+        make_run(4, "finished", val_accuracy=0.8),
+    ]
+    curves = {"run 1 0": {1: 0.2, 2: 0.3}}
+    records = rebuild_trials(runs, {}, curves, "val_accuracy", n_replicates=1)
+    assert [record.state for record in records] == ["complete", "pruned", "failed", "running", "complete"]
+    assert [record.value for record in records] == [0.9, 0.3, None, None, 0.8]
+    assert records[1].reports == {1: 0.2, 2: 0.3}
+    study = build_study(make_settings(), SPACE, "maximize", n_known=5)
+    for record in records:
+        if record.state != "running":
+            add_trial(study, SPACE, record)
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE]
+    assert [trial.state for trial in study.trials] == states
+    assert study.best_trial.params == {"reg": 0.0, "units": "a"}
+    assert study.best_value == 0.9
+    assert study.trials[1].intermediate_values == {1: 0.2, 2: 0.3}
+
+
+def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last():
+    two = [make_run(0, "finished", seed, val_loss=value) for seed, value in ((7, 0.2), (8, 0.4))]
+    (record,) = rebuild_trials(two, {}, {}, "val_loss", n_replicates=2)
+    assert (record.state, record.value, record.reports) == ("complete", pytest.approx(0.3), {1: 0.2, 2: 0.4})
+    (record,) = rebuild_trials(two, {}, {}, "val_loss", n_replicates=3)
+    assert record.state == "running"
+
+
+def test_what_the_parent_remembers_counts():
+    kept = {3: {"state": "complete", "choices": {"reg": 0.5}, "values": [0.7], "run_ids": ["elsewhere"]}}
+    records = rebuild_trials([make_run(1, "finished", val_accuracy=0.9)], kept, {}, "val_accuracy", n_replicates=1)
+    assert [(record.number, record.value, record.run_ids) for record in records] == [
+        (1, 0.9, ["run 1 0"]),
+        (3, 0.7, ["elsewhere"]),
+    ]
+
+
+def test_a_study_that_goes_on_draws_other_trials_than_it_drew_before():
+    def draw(n_known):
+        study = build_study(make_settings(sampler="random"), SPACE, "maximize", n_known)
+        return [study.ask().suggest_float("reg", 0.0, 1.0) for _ in range(3)]
+
+    assert draw(0) == draw(0)
+    assert not set(draw(0)) & set(draw(3))
+
+
+def test_a_sampler_that_cant_take_the_space_is_told_in_a_line():
+    with pytest.raises(ConfigError, match="sampler=cmaes: searches numbers only, and units has choices"):
+        build_study(make_settings(sampler="cmaes"), SPACE, "maximize", 0)
+    with pytest.raises(ConfigError, match=r"pruner=median: Optuna's MedianPruner refuses its options \(.*n_startup\b"):
+        build_study(make_settings(pruner="median", pruner_options={"n_startup": 3}), SPACE, "maximize", 0)
