@@ -104,12 +104,17 @@ class Classification(Task):
     def describe_result(
         self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
     ) -> dict[str, str]:
-        error = results["test_accuracy_standard_error"]
+        accuracy, error = results["test_accuracy"], results["test_accuracy_standard_error"]
+        # Runs of older versions have none.
+        balanced = results.get("test_balanced_accuracy", accuracy)
+        told = f"{balanced:.2%} (mean recall of the classes, whose sizes differ)"
         of_loss, without = "", results["test_cross_entropy"]
         if loss is not None:
             of_loss, without = f" ({loss})", results["test_loss"] - results["test_l2_penalty"]
         return {
-            "test accuracy": f"{results['test_accuracy']:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
+            "test accuracy": f"{accuracy:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
+            # Where classes are of nearly the same size it says the same as the accuracy.
+            **({"balanced accuracy": told} if abs(balanced - accuracy) > error else {}),
             "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {without:.5f} without{of_loss}",
             "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
         }

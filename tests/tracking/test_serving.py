@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import time
 
+import mlflow
 import numpy as np
 import pytest
 import requests
 
-from mnist_flow.data.loading import load_data_set
 from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK, command_environment
 
 
+@pytest.fixture
+def data(request, tmp_path) -> str:
+    """The override that names the data: digits, letters, or arrays of a file."""
+    name, n_classes, shape = request.param
+    if shape is None:
+        return f"data={name}"
+    rng, labels = np.random.default_rng(0), np.arange(60) % n_classes
+    x = rng.integers(0, 100, (60, *shape), dtype=np.uint8) + (labels * 10).astype(np.uint8)[:, None, None, None]
+    classes = [f"kind {label}" for label in range(n_classes)]
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=labels, x_test=x, y_test=labels, class_names=classes)
+    return f"data=files data.path='{tmp_path / 'data.npz'}' data.holdout_size=0.2"
+
+
 @pytest.mark.slow
 @pytest.mark.launchers
-def test_a_served_model_classifies_ten_images(store, compose_config, tmp_path):
-    run_experiment(compose_config(*QUICK))
+@pytest.mark.parametrize(
+    "data",
+    [("digits", 10, None), ("letters", 26, None), ("colour", 10, (32, 32, 3)), ("two", 2, (28, 28, 1))],
+    ids=lambda one: one[0],
+    indirect=True,
+)
+def test_a_served_model_gives_the_probabilities_of_each_class(store, compose_config, tmp_path, data):
+    run_experiment(compose_config(*QUICK, *data.split(" ")))
     (run,) = store.search_runs([store.get_experiment_by_name("mnist_flow").experiment_id])
-    probabilities = np.load(store.download_artifacts(run.info.run_id, "predictions/test.npz"))["probabilities"][:10]
+    predicted = np.load(store.download_artifacts(run.info.run_id, "predictions/test.npz"))
+    names = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/confusion_matrix/confusion_matrix.json"))
+    assert len(names["class_names"]) == predicted["probabilities"].shape[1]
+    example = mlflow.models.Model.load(f"runs:/{run.info.run_id}/model").load_input_example()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -37,11 +60,12 @@ def test_a_served_model_classifies_ten_images(store, compose_config, tmp_path):
         ) as server,
     ):
         try:
-            images = load_data_set("digits").test.images[:10]
-            answer = post(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()}, server)
+            # The first images of the test set.
+            body = {"inputs": np.asarray(example).tolist()}
+            answer = post(f"http://127.0.0.1:{port}/invocations", body, server)
         finally:
             server.terminate()
-    np.testing.assert_allclose(answer.json()["predictions"], probabilities, atol=1e-6)
+    np.testing.assert_allclose(answer.json()["predictions"], predicted["probabilities"][: len(example)], atol=1e-6)
 
 
 def post(url: str, body: dict, server: subprocess.Popen) -> requests.Response:

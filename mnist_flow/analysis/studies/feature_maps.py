@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, describe_unmeasured
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray
+from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
 from mnist_flow.models.activations import Activation, summarise_activations
 
@@ -29,11 +30,13 @@ _MAPS_A_ROW = 16
 _MAX_BARS = 128
 # Bars are numbered up to this number of them.
 _MAX_NUMBERED = 20
+# Bars of an output layer have the names of the classes up to this number of them, of which so many letters are written.
+_MAX_NAMED, _NAME_LETTERS = 48, 16
 # Pixels.
 _MAX_STRIP = 256
 # Inches.
 _WIDTH, _CELL, _SINGLE, _BARS, _HEADING, _MARGIN = 10.2, 0.6, 1.4, 0.9, 0.42, 0.3
-_STRIP_ROW = 0.04
+_STRIP_ROW, _NAME_WIDTH = 0.04, 0.18
 
 
 class Config(StudySection):
@@ -52,6 +55,7 @@ class _Block:
     high: float
     width: float  # inches
     height: float
+    names: Sequence[str] = ()  # of the bars; empty: their numbers
 
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
@@ -77,17 +81,20 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     # Older evaluations have logged no names.
     names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
     for number, label in enumerate(arrays["labels"]):
-        what = f"{about}:\nwhat each layer gives for the first test image of a {names[label]}"
+        what = f"{about}:\nwhat each layer gives for the first test image of {name_class(names)} {names[label]}"
         pictures["" if len(arrays["labels"]) == 1 else str(label)] = plot_feature_maps(
             arrays["images"][number],
             [one._replace(output=one.output[number]) for one in activations],
             style.build_title(what, shown),
+            [str(name) for name in names],
         )
     table = summarise_activations(activations).assign(images=len(arrays["labels"]))
     return Drawing(tables={"": table}, pictures=pictures)
 
 
-def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], title: str) -> Figure:
+def plot_feature_maps(
+    image: FloatArray, activations: Sequence[Activation], title: str, class_names: Sequence[str] = ()
+) -> Figure:
     """From input to output a block a layer: maps side by side, dense layers as bars, long ones as a strip of pixels.
 
     The colours of a block go from its least value, or zero, to its largest, by the square root, so that weak maps can
@@ -97,12 +104,19 @@ def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], titl
         image: float32 (height, width, channels), what was put in.
         activations: of this one image: outputs (height, width, maps) or (units,).
         title: of the figure.
+        class_names: written below the bars of the last layer, if it has one for each class and they are at most 48.
     """
     blocks = [_build_block("images: Input", image, is_colour=image.shape[2] == 3)]
     blocks += [_build_block(_name(one), one.output) for one in activations]
+    names = [name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…" for name in class_names]
+    is_answer = blocks[-1].output.shape == (len(names),) and len(names) <= _MAX_NAMED
+    if is_answer:
+        blocks[-1] = replace(blocks[-1], names=names, width=max(blocks[-1].width, _NAME_WIDTH * len(names)))
     title = f"{title}\ncolours: by the square root, from a layer's least value, or 0, to its largest"
     title_height = 0.2 * (title.count("\n") + 1)
-    height = title_height + sum(_HEADING + block.height for block in blocks) + _MARGIN
+    # Longer names than digits stand upright.
+    below = 0.08 * max(map(len, names)) if is_answer and not _are_short(names) else 0.0
+    height = title_height + sum(_HEADING + block.height for block in blocks) + _MARGIN + below
     figure = Figure(figsize=(_WIDTH, height))
     figure.text(0.5, 1 - 0.08 / height, title, ha="center", va="top", fontsize=10)
     top = title_height
@@ -115,6 +129,11 @@ def plot_feature_maps(image: FloatArray, activations: Sequence[Activation], titl
         _plot_block(axes, block)
         top += block.height
     return figure
+
+
+def _are_short(names: Sequence[str]) -> bool:
+    """Whether names fit side by side below their bars."""
+    return max(map(len, names)) <= 2
 
 
 def _name(activation: Activation) -> str:
@@ -165,7 +184,10 @@ def _plot_block(axes: Axes, block: _Block) -> None:
         units = np.arange(len(block.output))
         axes.bar(units, block.output, color=style.COLORS[0], width=0.8)
         axes.set_xlim(-0.6, len(units) - 0.4)
-        axes.set_xticks(units if len(units) <= _MAX_NUMBERED else [])
+        if block.names:
+            axes.set_xticks(units, block.names, rotation=0 if _are_short(block.names) else 90)
+        else:
+            axes.set_xticks(units if len(units) <= _MAX_NUMBERED else [])
         axes.set_yticks([])
         axes.axhline(0, color="0.4", linewidth=0.6)
         axes.tick_params(labelsize=8, length=2, pad=1)

@@ -43,6 +43,8 @@ PARTNER_TASKS = {"judge": "classification", "sharpener": "reconstruction"}
 
 # Images in a row of a figure, the nearest ones included.
 _COLUMNS = 12
+# Rows of it: a picture of many more classes could not be looked at.
+_SHOWN_CLASSES = 47
 # Keys the random numbers that choose the real images; those of a method are keyed by its place in `_METHODS`.
 _TEST_IMAGES_KEY = 2**16
 
@@ -283,7 +285,8 @@ def _show(
     """Draw the first samples of each label, each step and the nearest training image of the last; with the arrays."""
     each = _COLUMNS // (len(samples.steps) + 1)
     intended = np.full(len(samples.steps[0]), -1) if samples.intended is None else samples.intended
-    rows = [np.flatnonzero(intended == label)[:each] for label in np.unique(intended)]
+    labels = np.unique(intended)
+    rows = [np.flatnonzero(intended == label)[:each] for label in labels[:_SHOWN_CLASSES]]
     if samples.intended is None:
         rows = [np.arange(start, start + each) for start in range(0, min(len(intended), 3 * each), each)]
     shown = np.concatenate(rows)
@@ -294,7 +297,8 @@ def _show(
         "judged": np.stack([probabilities[shown].argmax(axis=1) for probabilities, _, _ in steps]),
         "nearest_distance": np.stack([distances[shown] for _, distances, _ in steps]),
     }
-    title, nearest = f"{WAYS[samples.method]}: {source}", arrays["nearest"][-1]
+    more = f", the first {_SHOWN_CLASSES} of {len(labels)} classes" if len(labels) > _SHOWN_CLASSES else ""
+    title, nearest = f"{WAYS[samples.method]}: {source}{more}", arrays["nearest"][-1]
     figure = plot_beside_nearest(
         arrays["made"], nearest, arrays["intended"], arrays["judged"], class_names, title, each
     )

@@ -103,7 +103,7 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(analyze, tmp_path, 
     runs = tracking.fetch_runs([tracking.find_experiment("classifiers")])
     (run_id,) = [run.run_id for run in runs if run.params["seed"] == "1"]
     assert [title.splitlines()[:2] for title in drawn] == [
-        [f"classifiers, seed 1, run {run_id}:", f"what each layer gives for the first test image of a {digit}"]
+        [f"classifiers, seed 1, run {run_id}:", f"what each layer gives for the first test image of digit {digit}"]
         for digit in (7, 3)
     ]
     seven, three = drawn.values()
@@ -114,3 +114,12 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(analyze, tmp_path, 
     table = pd.read_csv(tmp_path / "feature_maps-classifiers.csv")
     assert table["layer"].tolist() == layers
     assert set(table["images"]) == {2}
+
+
+@pytest.mark.parametrize(("names", "rotation"), [("abc", 0), (("cat", "dog", "a very long name of a class"), 90)])
+def test_the_bars_of_the_answer_have_the_names_of_the_classes(names, rotation):
+    answer = Activation("probabilities", "Dense", np.array([0.1, 0.2, 0.7], np.float32))
+    figure = plot_feature_maps(np.zeros((4, 4, 1), np.float32), [answer], "title", names)
+    labels = figure.axes[-1].get_xticklabels()
+    assert [label.get_text()[:15] for label in labels] == [name[:15] for name in names]
+    assert {label.get_rotation() for label in labels} == {rotation}
