@@ -90,9 +90,9 @@ def test_the_study_draws_the_measured_run_of_the_lowest_seed(analyze, tmp_path, 
     drawn = {}
     plot_all = feature_maps.plot_feature_maps
 
-    def keep(image, activations, title):
+    def keep(image, activations, title, class_names):
         drawn[title] = activations
-        return plot_all(image, activations, title)
+        return plot_all(image, activations, title, class_names)
 
     monkeypatch.setattr(feature_maps, "plot_feature_maps", keep)
     result = analyze("study=feature_maps", "tracking.experiment_name=classifiers")
