@@ -29,13 +29,14 @@ class PrunedError(RunError):
     """A search has ended a run early, because its result would not be among the best.
 
     Args:
-        epoch: number of epochs that were finished.
+        epoch: number of epochs that were finished; between two replicates, number of replicates.
         reason: why, in words.
     """
 
     def __init__(self, epoch: int, reason: str) -> None:
-        super().__init__(f"pruned after epoch {epoch}: {reason}")
+        super().__init__(f"pruned: {reason}")
         self.epoch = epoch
+        self.reason = reason
 
 
 class BusyError(RunError):

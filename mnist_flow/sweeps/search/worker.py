@@ -66,7 +66,7 @@ def _run_assignment(connection: Connection) -> float:
                 # Another process trains the same config, and its result will be found.
                 time.sleep(_POLL_SECONDS)
     except PrunedError as pruned:
-        _ask(connection, "pruned", str(pruned))
+        _ask(connection, "pruned", pruned.reason)
         return math.nan
     except (UserError, RunError) as error:
         _ask(connection, "failed", str(error))
