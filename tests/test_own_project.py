@@ -129,3 +129,44 @@ class Config(LossSection):
 def build_loss(config):
     return lambda y_true, y_pred: keras.ops.relu(config.width - keras.ops.sum(y_true * y_pred, axis=-1))
 """
+
+
+LAYER = """
+
+class Scale(layers.Layer):
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
+
+    def call(self, x):
+        return limit(x * self.factor)
+
+
+def limit(x):
+    return ops.minimum(x, 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_a_layer_of_ones_own_is_measured_and_loads_where_its_code_is_not(copied, run_command):
+    network = copied / "lab/residual.py"
+    code = network.read_text(encoding="utf-8")
+    code = code.replace("import Input, Model, layers", "import Input, Model, layers, ops")
+    code = code.replace("GlobalAveragePooling2D()(x)", "GlobalAveragePooling2D()(Scale()(x))")
+    network.write_text(code + LAYER, encoding="utf-8")
+    done = run_command(copied, *TRAIN, *SMALL)
+    assert done.returncode == 0, done.stderr
+    measured = run_command(copied, "-m", "mnist_flow.evaluate", "measure=rotation", "measure.rotation.degrees=[0]")
+    assert measured.returncode == 0, measured.stderr
+    shutil.rmtree(copied / "lab")
+    (run,) = fetch_runs(copied, "mnist_flow")
+    (same,) = fetch_runs(copied, "mnist_flow", "evaluation")
+    (model_id,) = [one.model_id for one in run.outputs.model_outputs]
+    load = (
+        "import mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlflow.db'); "
+        f"model = mlflow.pyfunc.load_model('models:/{model_id}'); "
+        "print(model.predict(np.zeros((2, 28, 28, 1), 'float32')).shape)"
+    )
+    loaded = run_command(copied, "-c", load)
+    assert loaded.stdout.splitlines()[-1] == "(2, 10)", loaded.stderr
+    assert same.data.metrics["rotation_worst_accuracy_at_0_degrees"] == run.data.metrics["test_accuracy"]

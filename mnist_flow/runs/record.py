@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import style
 
@@ -13,7 +13,7 @@ from mnist_flow.models.subpixel import moves_pixels
 from mnist_flow.runs.context import RunContext
 from mnist_flow.runtime import environment
 from mnist_flow.runtime.lazy import keras
-from mnist_flow.runtime.own_code import list_own_files
+from mnist_flow.runtime.own_code import list_own_files, list_own_objects
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.devices import describe_devices
 from mnist_flow.training.settings import TrainingResult
@@ -72,8 +72,17 @@ def log_results(
         tables=report.tables,
     )
     if context.config.tracking.log_model:
-        run.log_model(trained.model, report.input_example, report.output_example)
+        own = _list_own_parts(trained.model, context.config.model.module)
+        run.log_model(trained.model, report.input_example, report.output_example, own)
     return metrics
+
+
+def _list_own_parts(model: keras.Model, module: str | None) -> dict[str, Any]:
+    """The classes and functions of the user's own that a model consists of, such as its layers' classes, by name."""
+    if module is None:
+        return {}
+    described = model.to_json()
+    return {name: part for name, part in list_own_objects(module).items() if f'"{name}"' in described}
 
 
 def _describe_training(model: keras.Model, result: TrainingResult) -> dict[str, float]:

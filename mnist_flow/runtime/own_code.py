@@ -72,6 +72,18 @@ def import_quietly(module: str) -> ModuleType:
     return import_module(module)
 
 
+def list_own_objects(module: str) -> dict[str, Any]:
+    """List the classes and functions that the imported files of `list_own_files` define, by their names."""
+    modules = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in list_own_files(module)]
+    return {
+        name: value
+        for imported in modules
+        if imported in sys.modules
+        for name, value in vars(sys.modules[imported]).items()
+        if callable(value) and getattr(value, "__module__", None) == imported
+    }
+
+
 @lru_cache
 def digest_own_code(module: str | None) -> str | None:
     """Return the first 16 hex digits of the SHA-256 of a module's files, as `list_own_files` lists them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import mlflow
 import mlflow.data
 from mlflow.data.code_dataset_source import CodeDatasetSource
@@ -196,15 +198,24 @@ class TrackedRun:
         self._put(kind="inputs", datasets={}, models=[model_id])
 
     def log_model(
-        self, model: keras.Model, input_example: FloatArray | Mapping[str, FloatArray], output_example: FloatArray
+        self,
+        model: keras.Model,
+        input_example: FloatArray | Mapping[str, FloatArray],
+        output_example: FloatArray,
+        own_parts: Mapping[str, Any],
     ) -> None:
         """Log a model as `model`, with signature, input example and the pinned packages that it needs to be served.
 
-        The input example of a model with several inputs holds them by name.
+        Args:
+            model: trained.
+            input_example: float32 (n, …), of a model with several inputs by their names.
+            output_example: float32 (n, …), what the model answers.
+            own_parts: classes and functions that the model consists of and Keras does not know, by name. They are kept
+                with the model, so that it can be loaded and served where the code is not.
         """
         import mlflow.tensorflow
 
-        with _room_for(self.run_id):
+        with _room_for(self.run_id), _pickled_by_value(own_parts):
             folder = self._delivery.make_folder()
             mlflow.tensorflow.save_model(
                 model,
@@ -212,6 +223,7 @@ class TrackedRun:
                 input_example=input_example,
                 signature=mlflow.models.infer_signature(input_example, output_example),
                 pip_requirements=[f"{package}=={version(package)}" for package in _MODEL_PACKAGES],
+                custom_objects=dict(own_parts) or None,
             )
         final = [points[0] for points in self._points.values() if 0 in points]
         self._put(kind="model", folder=f"{folder.name}/model", metrics=final, params=self._params)
@@ -234,6 +246,19 @@ class TrackedRun:
 
     def _put(self, **operation: Any) -> None:
         self._delivery.put(Operation(operation))
+
+
+@contextmanager
+def _pickled_by_value(parts: Mapping[str, Any]) -> Iterator[None]:
+    """Within the block cloudpickle writes these classes and functions themselves, and not where they were found."""
+    modules = [sys.modules[name] for name in {part.__module__ for part in parts.values()}]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 @contextmanager

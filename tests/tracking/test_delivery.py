@@ -134,7 +134,7 @@ def log_everything(run, network):
         run.log_epoch(epoch, {"loss": 1 / epoch})
     run.log_metrics({"test_loss": 0.25})
     run.log_artifacts(tables={"tables/t.json": pd.DataFrame({"a": [1]})})
-    run.log_model(network, images, network.predict(images, verbose=0))
+    run.log_model(network, images, network.predict(images, verbose=0), own_parts={})
 
 
 def log_everything_without(server, run, network):
