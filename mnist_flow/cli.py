@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import packages_distributions
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,6 +53,9 @@ _NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
+# Hydra's options that a value follows.
+_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
+
 # Libraries write to the terminal, which belongs to the progress bar; a user who wants to read that sets the variables.
 _QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -80,7 +84,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     protect_streams()
-    _put_multirun_first()
+    _put_options_first()
     _share_config_store()
     _share_with_group()
     with open_session() as session:
@@ -159,10 +163,22 @@ def _share_with_group() -> None:
         os.umask(os.umask(0) & ~stat.S_IWGRP)
 
 
-def _put_multirun_first() -> None:
-    """Let -m stand anywhere on the command line: argparse takes no overrides after an option that follows some."""
-    flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
-    sys.argv[1:] = flags + [argument for argument in sys.argv[1:] if argument not in flags]
+def _put_options_first() -> None:
+    """Let -m and --config-dir stand anywhere on the command line, also between and behind overrides.
+
+    Argparse takes no overrides after an option that follows some.
+    """
+    options: list[str] = []
+    others: list[str] = []
+    arguments = iter(sys.argv[1:])
+    for argument in arguments:
+        if argument in _WITH_VALUE:
+            options += [argument, *islice(arguments, 1)]
+        elif argument in ("-m", "--multirun") or argument.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            options.append(argument)
+        else:
+            others.append(argument)
+    sys.argv[1:] = options + others
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[..., Any]]:

@@ -136,8 +136,8 @@ def test_a_measure_of_ones_own_is_a_module_and_an_option(swept, measured, own_me
         (["tracking.uri=http://127.0.0.1:9"], "does not answer"),
         (
             ["measure=shfit"],
-            "did you mean 'shift'? Choices: denoising feature_maps files gaussian latent rotation salt_and_pepper shift "
-            "synthesis",
+            "did you mean 'shift'? Choices: denoising feature_maps files gaussian latent rotation salt_and_pepper "
+            "shift synthesis",
         ),
         (["measure=shift", "measure.gaussian.draws=2"], "no such key with the groups that are chosen"),
         (["measure=[]"], "measure: nothing is chosen; choose from denoising feature_maps files gaussian"),

@@ -236,6 +236,15 @@ def test_multirun_may_stand_behind_overrides(tmp_path, run_command):
     assert done.stderr == "error: reg=-1: must be greater than or equal to 0\n"
 
 
+@pytest.mark.parametrize("option", [["--config-dir", "own"], ["-cd", "own"], ["--config-dir=own"]])
+def test_a_config_dir_may_stand_among_overrides_and_its_preset_may_name_a_launcher(tmp_path, run_command, option):
+    preset = tmp_path / "own/experiment/mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("# @package _global_\ndefaults: [override /hydra/launcher: local_pool]\nreg: -1\n")
+    done = run_command(tmp_path, *TRAIN, *QUICK, *option, "-m", "experiment=mine", "seed=0,1")
+    assert done.stderr == "error: reg=-1: must be greater than or equal to 0\n"
+
+
 def test_a_store_that_cannot_be_is_one_line(tmp_path, run_command):
     done = run_command(tmp_path, *TRAIN, *QUICK, MLFLOW_TRACKING_URI="sqlite:////nowhere/mlflow.db")
     assert done.returncode == 2
