@@ -21,8 +21,6 @@ from mnist_flow.tracking.server import clear_errors, describe_command, get_uri, 
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
-# MLflow's page opens such an experiment with its runs and models; others with traces of language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def get_or_create_experiment(name: str) -> str:
@@ -137,8 +135,7 @@ def _create(name: str) -> str:
     is_misread = is_file and to_place(root) != str(root)
     with clear_errors(), _creating_store():
         try:
-            place = to_place(root / uuid.uuid4().hex) if is_misread else None
-            experiment_id = mlflow.create_experiment(name, place, tags=_KIND)
+            experiment_id = mlflow.create_experiment(name, to_place(root / uuid.uuid4().hex) if is_misread else None)
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise

@@ -95,11 +95,6 @@ def test_an_experiment_is_created_once(store):
     assert {one.name for one in store.search_experiments()} == {"Default", "x"}
 
 
-def test_mlflows_page_is_told_that_an_experiment_trains_models(store):
-    experiment = store.get_experiment(tracking.get_or_create_experiment("new"))
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-
-
 def test_a_deleted_experiment_is_told_with_the_remedy(store):
     store.delete_experiment(store.create_experiment("gone"))
     with pytest.raises(TrackingError, match=r"tracking\.experiment_name=gone: this experiment is deleted; restore it"):
