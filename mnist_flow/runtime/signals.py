@@ -60,3 +60,35 @@ def ending_signals_raise() -> Iterator[None]:
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let the first signal that would break off the block wait for its end; a second one is not held.
+
+    For what must not be left half done, such as a run that the server has made and whose name is not known here yet.
+    Outside the main thread, where Python runs no signal handlers, nothing is held.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if waiting:
+            restore()
+            os.kill(os.getpid(), number)
+        waiting.append(number)
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    heard = [one for one in (signal.SIGINT, *ENDING_SIGNALS) if callable(signal.getsignal(one))]
+    previous = {number: signal.signal(number, hold) for number in heard}
+    try:
+        yield
+    finally:
+        restore()
+        if waiting:
+            os.kill(os.getpid(), waiting[0])

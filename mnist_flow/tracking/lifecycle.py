@@ -7,7 +7,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mnist_flow.errors import BusyError, PrunedError, TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import describe_process, name_process
+from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
 from mnist_flow.tracking.past import fetch_past_runs
 from mnist_flow.tracking.places import check_place
@@ -76,12 +77,12 @@ def start_run(
         else:
             # A sweep's jobs wait for a server that was there when the sweep began.
             patience = options.patience if parent_run_id else 0
-            run_id = wait_for(lambda: _create(experiment_id, run_name, begun, alone_since, stale_after), patience)
+            run_id = _create_or_end(lambda: _create(experiment_id, run_name, begun, alone_since, stale_after), patience)
     try:
         run = TrackedRun(run_id, experiment_id, options, taken_up=bool(take_up or adopted))
-    except Exception:
+    except BaseException as error:
         with suppress(Exception):
-            mlflow.MlflowClient().set_terminated(run_id, "FAILED")
+            mlflow.MlflowClient().set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     try:
         with _log_system_metrics(run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
@@ -101,6 +102,24 @@ def start_run(
         raise
     else:
         run.end("FINISHED")
+
+
+def _create_or_end(create: Callable[[], str], patience: float) -> str:
+    """The id of a run that `create` makes; a signal that arrives meanwhile does not leave it open."""
+    created: list[str] = []
+
+    def create_whole() -> str:
+        with signals_held():
+            created.append(create())
+        return created[-1]
+
+    try:
+        return wait_for(create_whole, patience)
+    except BaseException:
+        if created:
+            with suppress(Exception):
+                mlflow.MlflowClient().set_terminated(created[-1], "KILLED")
+        raise
 
 
 @contextmanager

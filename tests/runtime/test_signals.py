@@ -10,7 +10,7 @@ import time
 import pytest
 
 from mnist_flow.errors import Terminated
-from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise
+from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise, signals_held
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +88,27 @@ def test_nothing_changes_in_another_thread():
     thread.start()
     thread.join()
     assert handlers == [signal.SIG_DFL]
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_waits_for_the_end_of_what_must_not_be_broken_off_and_a_second_one_does_not(number, raised):
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    reached = []
+
+    def work(*, sent: int):
+        with ending_signals_raise(), signals_held():
+            for _ in range(sent):
+                os.kill(os.getpid(), number)
+            reached.append("the end of the block")
+        reached.append("after the block")
+
+    try:
+        with pytest.raises(raised):
+            work(sent=1)
+        assert reached == ["the end of the block"]
+        with pytest.raises(raised):
+            work(sent=2)
+        assert reached == ["the end of the block"]
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
