@@ -254,7 +254,7 @@ class Notebook:
         for artifacts in kinds.values():
             self.artifacts.update(artifacts)
 
-    def log_model(self, model: Any, input_example: Any, output_example: Any) -> None:
+    def log_model(self, model: Any, input_example: Any, output_example: Any, own_parts: Any) -> None:
         self.told["weights"] = model.get_weights()
         self.told["model"] = True
 
