@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
@@ -49,6 +50,24 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     if all_done and not _awaits_end(experiment_id, fingerprint, base):
         print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
         return None
+    # Logged at once, so that what is missing can be told while the sweep goes on.
+    parent = open_parent(config, base, experiment_id, fingerprint, {"grid": build_grid(jobs)} if jobs else {})
+    hand_over(config, jobs, parent)
+    return Sweep(jobs, base, parent, planned, partial(count_workers, config))
+
+
+def open_parent(
+    config: DictConfig, base: TrainConfig, experiment_id: str, fingerprint: str | None, tables: dict[str, pd.DataFrame]
+) -> TrackedRun:
+    """Open the parent run of a sweep or a search, and log what was typed and what it consists of.
+
+    Args:
+        config: Hydra's, of the command.
+        base: the config of any job.
+        experiment_id: where the run goes.
+        fingerprint: of the set of jobs; None where they are not known beforehand.
+        tables: by name; they are logged in sweep/.
+    """
     parent = tracking.open_sweep(
         experiment_id,
         fingerprint,
@@ -57,13 +76,9 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
     )
-    parent.log_artifacts(
-        texts={"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)},
-        # Logged at once, so that what is missing can be told while the sweep goes on.
-        tables=name_tables(grid=build_grid(jobs)) if jobs else {},
-    )
-    hand_over(config, jobs, parent)
-    return Sweep(jobs, base, parent, planned, partial(count_workers, config))
+    texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)}
+    parent.log_artifacts(texts=texts, tables=name_tables(**tables))
+    return parent
 
 
 def prepare_experiment(base: TrainConfig) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -16,11 +15,10 @@ from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
-from mnist_flow.jobs.composition import Composer, list_grids, list_replicates, read_overrides
+from mnist_flow.jobs.composition import Composer, list_grids, list_replicates
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
-from mnist_flow.sweeps.opening import carry_variables, list_carried, prepare_experiment
-from mnist_flow.sweeps.outcomes import name_tables
+from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
@@ -52,18 +50,7 @@ def open_search(config: DictConfig) -> Search:
     direction: Direction = "minimize" if base.objective.endswith("loss") else "maximize"
     build_study(settings, space, direction, n_known=0)  # What it refuses is told before a run is open.
     experiment_id = prepare_experiment(base)
-    parent = tracking.open_sweep(
-        experiment_id,
-        fingerprint,
-        read_overrides(config.hydra.overrides.task),
-        resume=base.resume,
-        stale_after=base.tracking.stale_after,
-        options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
-    )
-    parent.log_artifacts(
-        texts={"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)},
-        tables=name_tables(space=build_space_table(space)),
-    )
+    parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     records = _fetch_trials(parent, base, settings) if base.resume else []
     _print_counts(records, settings.n_trials)
 
