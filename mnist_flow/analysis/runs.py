@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Real
 
+import numpy as np
 import pandas as pd
 
 from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
@@ -54,7 +55,7 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
     """
     varying = [name for name in list_params(table) if name not in {"model.name", *apart_from} and _varies(table, name)]
     extra = table[varying].apply(
-        lambda row: "".join(f", {key}={row[key]}" for key in varying if pd.notna(row[key])), axis=1
+        lambda row: "".join(f", {key}={describe_value(row[key])}" for key in varying if pd.notna(row[key])), axis=1
     )
     return table["model.name"] + (extra if varying else "")
 
@@ -77,6 +78,13 @@ def label_panels(table: pd.DataFrame) -> pd.Series:
 def list_panels(table: pd.DataFrame) -> pd.DataFrame:
     """The columns run_id, panel, see `label_panels`, and perhaps data.fold, to be merged with what was fetched."""
     return table[["run_id", *({FOLD} & set(table))]].assign(panel=label_panels(table))
+
+
+def describe_value(value: object) -> str:
+    """A param as it is typed: `5`, which a column with missing values holds as 5.0; `none` where it is missing."""
+    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        return "none" if math.isnan(value) else f"{value:.12g}"
+    return str(value)
 
 
 def is_same_value(cell: object, value: object) -> bool:

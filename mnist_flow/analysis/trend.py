@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Transform, offset_copy
 
 from mnist_flow.analysis import scales, style
+from mnist_flow.analysis.runs import describe_value
 from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,8 @@ def plot_trend(
     bottom = lower or value_axes[-1]
     bottom.set_xlabel(x_label)
     if categories:
-        bottom.set_xticks(range(len(categories)), categories, rotation=20 if len("".join(categories)) > 60 else 0)
+        names = [describe_value(category) for category in categories]
+        bottom.set_xticks(range(len(names)), names, rotation=20 if len("".join(names)) > 60 else 0)
         bottom.set_xlim(-0.5, len(categories) - 0.5)
     else:
         scales.set_scale(bottom, [*runs["x"], *published["x"].astype(float)], logarithmic)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from mnist_flow.config.options import Option, list_options
+from mnist_flow.config.options import Option, find_module, list_options
 from mnist_flow.config.section import Count, ExperimentName, FilePath, OptionSection, Section
 from mnist_flow.config.tracking import EvaluateTrackingConfig
+from mnist_flow.config.train import Task
+from mnist_flow.runtime.own_code import locate_name
 
 _MEASURES = "mnist_flow.evaluation.measures"
 _RunId = Annotated[str, Field(pattern=r"^\w+$")]
@@ -45,7 +47,22 @@ class MeasureConfig(Section):
             for key, values in section:
                 if isinstance(values, list) and any(value in values[:place] for place, value in enumerate(values)):
                     raise ValueError(f"measure.{name}.{key}={values}: holds a value twice")
+            _check_tasks(section)
         return self
+
+
+def _check_tasks(section: OptionSection) -> None:
+    """Refuse a measure of the user's own for tasks that there are not, or one that doesn't say its partners' tasks."""
+    module, known = find_module(section), get_args(Task)
+    partners = {key for key, value in section if isinstance(value, _PartnerKeys)}
+    tasks, of_partners = module.TASKS, getattr(module, "PARTNER_TASKS", {})
+    if not isinstance(tasks, tuple | list) or not tasks or not set(tasks) <= set(known):
+        raise ValueError(f"{locate_name(module, 'TASKS')}={tasks!r}: must be a tuple of some of {' '.join(known)}")
+    if not isinstance(of_partners, dict) or not set(of_partners.values()) <= set(known) or partners - set(of_partners):
+        raise ValueError(
+            f"{locate_name(module, 'PARTNER_TASKS')}={of_partners!r}: must give each of "
+            f"{' '.join(sorted(partners))} one of {' '.join(known)}"
+        )
 
 
 class MeasuredDataConfig(Section):

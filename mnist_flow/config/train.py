@@ -6,7 +6,7 @@ What the options of a group say beyond what all of them have stands beside the c
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -97,6 +97,12 @@ class ModelSection(OptionSection):
     name: Name
     # The module that builds the model.
     family: Name
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Refuse a schema of the user's own for a task that there is not."""
+        if cls.task not in get_args(Task):
+            raise ValueError(f"task={cls.task!r}: must be one of {' '.join(get_args(Task))}")
 
     def check_input(self, input_shape: tuple[int, int, int]) -> None:
         """Raise ValueError where the model can't take images of this height, width and number of channels."""

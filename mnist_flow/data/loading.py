@@ -15,8 +15,8 @@ from mnist_flow.config.options import find_option
 from mnist_flow.data.arrays import IntArray
 from mnist_flow.data.cache import RecentValues
 from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Part, Published, RawData, Splits
-from mnist_flow.errors import DataError
-from mnist_flow.runtime.own_code import digest_own_code, refuse_result
+from mnist_flow.errors import DataError, RunError, UserError
+from mnist_flow.runtime.own_code import digest_own_code, locate_mistake, refuse_result
 
 # By name, module, options and path, with the time and size of the file, or of all files of the folder.
 DATA_SETS = RecentValues[Published](2)
@@ -203,9 +203,16 @@ def _load(name: str, path: str | None, module: str | None, options: Mapping[str,
     key = name, module, identify_file(path), tuple(sorted(options.items()))
 
     def load_checked() -> Published:
-        raw = load(path, **options)
+        try:
+            raw = load(path, **options)
+        except (UserError, RunError):
+            raise
+        except Exception as error:
+            if (told := locate_mistake(error)) is None:
+                raise
+            raise DataError(f"data.module={module}: {told}") from error
         if not isinstance(raw, RawData):
-            raise refuse_result(load, raw, "a mnist_flow.data.dataset.RawData")
+            raise DataError(str(refuse_result(load, raw, "a mnist_flow.data.dataset.RawData")))
         return _check(name, raw, names_vary)
 
     return key, DATA_SETS.get(key, load_checked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_flow.config.evaluate import EvaluateConfig, OptionalPartnerConfig, PartnerConfig
 from mnist_flow.config.presets import describe_remedy
 from mnist_flow.config.section import OptionSection
+from mnist_flow.config.train import FOLD
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.jobs.tables import read_results
 
@@ -113,9 +114,14 @@ def _find_partner(key: str, config: Any) -> ChoosePartner:
                 f"{key}.choose=same_seed: experiment '{config.experiment_name}' has no run of seed "
                 f"{run.params['seed']}, but of {seeds}; {key}.choose=best takes the best of them"
             )
-        return min(candidates, key=rank_run)
+        fold = _find_fold(run)
+        return min(candidates, key=lambda one: (_find_fold(one) != fold, rank_run(one)))
 
     return choose_same_seed
+
+
+def _find_fold(run: LoggedRun) -> tuple[str | None, str | None]:
+    return run.params.get(FOLD), run.params.get("data.folds")
 
 
 def _describe_filter(chosen: str | None) -> str:

@@ -140,6 +140,14 @@ def refuse_result(function: Callable[..., Any], result: object, wanted: str) -> 
     return RunError(f"{place}{name} returned {kind}; it must return {wanted}")
 
 
+def locate_name(module: ModuleType, name: str) -> str:
+    """Tell where a module binds a name, as in `lab/net.py:12: TASKS`; without a line where it is not found."""
+    file = str(module.__file__)
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    bound = (f":{number}" for number, line in enumerate(lines, start=1) if re.match(rf"{name}\b", line))
+    return f"{shorten_path(file)}{next(bound, '')}: {name}"
+
+
 def shorten_path(file: str) -> str:
     """A path as it is typed in the working directory, where it lies there."""
     path = Path(file)

@@ -31,6 +31,8 @@ def make_table(**columns: list) -> pd.DataFrame:
         ({"model.name": ["mlp_100", "lenet5"]}, ["mlp_100", "lenet5"]),
         ({"model.name": ["a", "b"], "epochs": [10, 20]}, ["a, epochs=10", "b, epochs=20"]),
         ({"optimizer.momentum": [0.9, np.nan]}, ["mlp, optimizer.momentum=0.9", "mlp"]),
+        # Runs with folds beside runs without, which the table holds as 5.0 and NaN.
+        ({"data.folds": [5.0, np.nan]}, ["mlp, data.folds=5", "mlp"]),
         ({"noise.name": ["none", "gaussian"]}, ["mlp, noise.name=none", "mlp, noise.name=gaussian"]),
         # What the preset of the model determines is in its name.
         ({"model.name": ["a", "b"], "model.pooling": ["max", "average"]}, ["a", "b"]),
@@ -55,13 +57,13 @@ def test_labels_leave_out_results_and_what_does_not_change_them(name):
 
 def test_labels_leave_out_what_the_caller_names():
     table = make_table()
-    assert label_settings(table, apart_from=("seed",)).tolist() == ["mlp, reg=0.0", "mlp, reg=0.1"]
+    assert label_settings(table, apart_from=("seed",)).tolist() == ["mlp, reg=0", "mlp, reg=0.1"]
     assert label_settings(table, apart_from=("reg",)).tolist() == ["mlp, seed=0", "mlp, seed=1"]
 
 
 # analysis takes them for replicates.
 @pytest.mark.parametrize(
-    ("name", "values"), [("model.hidden_units", ["[100]", "[200]"]), ("model.dropout", [0.0, 0.5])]
+    ("name", "values"), [("model.hidden_units", ["[100]", "[200]"]), ("model.dropout", [0.25, 0.5])]
 )
 def test_labels_tell_overridden_models_apart(name, values):
     labels = label_settings(make_table(**{name: values}), apart_from=("reg", "seed"))

@@ -32,7 +32,7 @@ def test_the_best_on_held_out_images_is_chosen():
     runs = make_runs((0.0, [(0.97, 0.96), (0.97, 0.98)]), (0.1, [(0.96, 0.98), (0.96, 0.98)]))
     (row,) = build_selection(runs).to_dict("records")
     assert list(row)[:7] == ["experiment", "setting", "settings", "complete", "n", "val_accuracy", "mean"]
-    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0.0", 2, 2, 2)
+    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0", 2, 2, 2)
     assert (row["val_accuracy"], row["mean"]) == (pytest.approx(0.97), pytest.approx(0.97))
     assert row["std"] == pytest.approx(0.01 * 2**0.5)
     assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0.1", pytest.approx(0.98))
@@ -42,14 +42,14 @@ def test_a_setting_that_lacks_seeds_is_not_chosen():
     luck = [(0.99, 0.99)]
     runs = make_runs((0.0, [(0.97, 0.97)] * 3), (0.1, [(0.96, 0.98)] * 3), (0.2, luck))
     (row,) = build_selection(runs).to_dict("records")
-    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0.0", 3, 2, 3)
+    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0", 3, 2, 3)
     assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0.1", pytest.approx(0.98))
 
 
 def test_runs_without_validation_accuracy_do_not_count():
     runs = make_runs((0.0, [(0.97, 0.97)] * 2), (0.1, [(0.96, 0.98)] * 2), (0.2, [(0.99, 0.99), (math.nan, 0.99)]))
     (row,) = build_selection(runs).to_dict("records")
-    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0.0", 3, 2, 2)
+    assert (row["setting"], row["settings"], row["complete"], row["n"]) == ("mlp_100, reg=0", 3, 2, 2)
 
 
 def test_without_any_validation_accuracy_nothing_is_chosen():
@@ -76,5 +76,5 @@ def test_autoencoders_are_chosen_by_the_smallest_validation_loss():
         pytest.approx(0.2),
         pytest.approx(0.3),
     )
-    assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0.0", pytest.approx(0.15))
+    assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0", pytest.approx(0.15))
     assert "val_accuracy" not in row

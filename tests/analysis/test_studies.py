@@ -252,7 +252,7 @@ def test_noise_layer_shows_what_a_collapsed_run_answers(draw):
     drawing, _ = draw("study=noise_layer", render=True)
     assert set(drawing.figures) == {"", "predictions", "curves_accuracy", "curves_loss"}
     *_, last = [axes for axes in drawing.figures["predictions"].axes if axes.get_title()]
-    assert last.get_title() == "noise_layer: noise.stddev=10.0\nn = 2, 2 of them answer only 8"
+    assert last.get_title() == "noise_layer: noise.stddev=10\nn = 2, 2 of them answer only 8"
     assert [bar.get_height() for bar in last.patches[:10]] == [0.0] * 8 + [1.0, 0.0]
     table = drawing.tables["predictions"]
     assert table.loc[table["only_answer"] > 0, "digit"].tolist() == [8]

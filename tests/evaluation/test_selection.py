@@ -67,8 +67,10 @@ def experiments(monkeypatch):
     monkeypatch.setattr(tracking, "get_uri", lambda: "store")
 
 
-def choose(config, key, seed=0):
-    return find_partners(config)[key](make_run("measured", seed)).name
+def choose(config, key, seed=0, **params):
+    measured = make_run("measured", seed)
+    measured.params.update(params)
+    return find_partners(config)[key](measured).name
 
 
 def test_the_best_partner_and_the_best_of_the_same_seed(experiments):
@@ -79,6 +81,18 @@ def test_the_best_partner_and_the_best_of_the_same_seed(experiments):
     assert choose(same_seed, "denoiser", seed=10) == "first"
     with pytest.raises(RunError, match=r"experiment 'them' has no run of seed 3, but of 2 9 10; denoiser\.choose=best"):
         choose(same_seed, "denoiser", seed=3)
+
+
+def test_of_several_partners_of_the_same_seed_the_one_of_the_same_fold_is_taken(experiments, monkeypatch):
+    runs = [make_run(f"fold {fold}", val_loss=0.1 * fold) for fold in range(3)]
+    for fold, run in enumerate(runs):
+        run.params.update({"data.folds": "3", "data.fold": str(fold)})
+    monkeypatch.setattr(tracking, "fetch_logged_runs", lambda experiment, chosen: (runs, []))
+    config = Config(denoiser=partner(PartnerConfig, choose="same_seed"))
+    assert choose(config, "denoiser", **{"data.folds": "3", "data.fold": "1"}) == "fold 1"
+    # Fold 1 of 5 holds other images.
+    assert choose(config, "denoiser", **{"data.folds": "5", "data.fold": "1"}) == "fold 0"
+    assert choose(config, "denoiser") == "fold 0"
 
 
 def test_an_optional_partner_takes_part_only_if_it_is_named(experiments):

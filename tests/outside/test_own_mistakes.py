@@ -75,11 +75,44 @@ def test_a_mistake_is_told_with_its_file_and_line(kind, trained, run_command):
         f"error: {module}=lab.{kind}: can't be imported: lab/{kind}.py:{line}: SyntaxError: invalid syntax",
     )
     assert run("def other():\n    pass")[0] == 2
+    # Data are loaded before a run begins.
+    of_data = kind == "data"
+    told_before, told_after = (
+        ("data.module=lab.data: ", "") if of_data else ("", " (HYDRA_FULL_ERROR=1 shows the traceback)")
+    )
     status, told = run(f"def {function}:\n    raise KeyError('units')")
     assert (status, told) == (
-        1,
-        f"error: lab/{kind}.py:{line}: KeyError: 'units' (HYDRA_FULL_ERROR=1 shows the traceback)",
+        2 if of_data else 1,
+        f"error: {told_before}lab/{kind}.py:{line}: KeyError: 'units'{told_after}",
     )
     status, told = run(f"def {function}:\n    return 'text'")
-    assert status == 1
+    assert status == (2 if of_data else 1)
     assert f"lab/{kind}.py:{line - 1}: {function.partition('(')[0]} returned str; it must return " in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "told"),
+    [
+        ("measure", "TASKS = ('sorting',)", "lab/measure.py:2: TASKS=('sorting',): must be a tuple of some of classi"),
+        (
+            "model",
+            "task = 'sorting'",
+            "lab/model.py:3: ValueError: task='sorting': must be one of classification recon",
+        ),
+    ],
+)
+def test_a_task_that_there_is_not_is_told_before_anything_starts(kind, wrong, told, trained, run_command):
+    parent, function, _, (command, *overrides) = KINDS[kind]
+    option, file = trained / f"conf/{kind}/mine.yaml", trained / f"lab/{kind}.py"
+    option.parent.mkdir(parents=True, exist_ok=True)
+    option.write_text(f"{FILES[kind]}module: lab.{kind}\n" + ("" if kind == "measure" else "name: mine\n"))
+    file.parent.mkdir(exist_ok=True)
+    place, base = parent.rpartition(".")[::2]
+    inside = ("", wrong) if kind == "measure" else (wrong, "")
+    file.write_text(
+        f"from mnist_flow.{place} import {base}\n{inside[1]}\nclass Config({base}):\n    {inside[0] or 'pass'}\n"
+        f"def {function}:\n    pass\n"
+    )
+    done = run_command(trained, "-m", f"mnist_flow.{command}", "--config-dir", "conf", *overrides)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert told in done.stderr

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import check_name, label_settings, list_params
+from mnist_flow.analysis.runs import check_name, describe_value, label_settings, list_params
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
@@ -48,13 +48,13 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         setting = _label_lines(table, study.x)
     else:
         check_name("by", study.by, list_params(table))
-        setting, condition = table[study.by].map(lambda value: f"{study.by}={value}"), "setting"
-        reference = None if reference is None else f"{study.by}={reference}"
+        setting, condition = table[study.by].map(lambda value: f"{study.by}={describe_value(value)}"), "setting"
+        reference = None if reference is None else f"{study.by}={describe_value(reference)}"
     published = select_published(runs.published, metric, study.x)
     trend = build_trend(table.assign(setting=setting, x=x), metric, published, reference, condition)
     shown = trend.reference
     if study.by is None:
-        shown = f"{study.x}={shown if isinstance(shown, str) else format(shown, 'g')}"
+        shown = f"{study.x}={describe_value(shown)}"
     figure = plot_trend(
         trend,
         build_title(study.title or f"{describe_metric(metric)} over {study.x}", table),
