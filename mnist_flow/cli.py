@@ -120,7 +120,9 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         if full_error or not known:
             traceback.print_exc()
         if known:
-            _print_error(_describe(error, config_name))
+            # The notes say where it was found, such as the entry of a file of jobs.
+            notes = "; ".join(getattr(error, "__notes__", []))
+            _print_error(_describe(error, config_name) + (f" ({notes})" if notes else ""))
         return status, "FAILED"
     return 0, "FAILED"
 

@@ -238,6 +238,9 @@ class TrainConfig(Section):
     replicates: Count
     resume: bool
     plan: bool
+    # Read from what is typed when a sweep begins; its jobs have neither.
+    zip: list[str] | list[list[str]] | None = None
+    jobs: FilePath = None
     published: Published | None
     data: Annotated[DataSection, Option("mnist_flow.data.sets", needs=("load",))]
     model: Annotated[ModelSection, Option("mnist_flow.models", key="family", needs=("build",))]
@@ -254,7 +257,7 @@ class TrainConfig(Section):
 
     def list_params(self) -> dict[str, Any]:
         """Flat config paths, as MLflow's params have them."""
-        params = flatten(self.model_dump(exclude={"published"}))
+        params = flatten(self.model_dump(exclude={"published", "zip", "jobs"}))
         # Folds take the place of a hold-out, whose size changes nothing then.
         unused = {"data.holdout_size"} if self.data.folds is not None else set()
         return {

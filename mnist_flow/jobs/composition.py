@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +13,15 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from mnist_flow.config.overrides import write_override
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info
-from mnist_flow.errors import ConfigError
+from mnist_flow.errors import ConfigError, UserError
+from mnist_flow.jobs.grids import list_grids, multiply_grid, name_key, read_overrides
 from mnist_flow.jobs.identity import Identity, identify
 
 
@@ -52,57 +52,15 @@ def compose_jobs(config: DictConfig) -> list[Job]:
     parser = OverridesParser.create(config_loader=loader)
     composer = Composer(config, loader, parser)
     jobs = []
-    for overrides in list_grids(config, loader, parser):
-        for chosen in multiply_grid(parser.parse_overrides(overrides)):
-            jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
+    for grid in list_grids(config, loader, parser):
+        try:
+            for chosen in multiply_grid(parser.parse_overrides(grid.overrides)):
+                jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
+        except (UserError, HydraException) as error:
+            if grid.origin is not None:
+                error.add_note(grid.origin)
+            raise
     return jobs
-
-
-def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[list[str]]:
-    """List the overrides of each grid: what was typed, and what the preset says beside it.
-
-    A sweep over presets has a grid for each, since Hydra composes the whole sweep's config without any of them.
-    """
-    typed = read_overrides(config.hydra.overrides.task)
-    # An override that was typed replaces the values that a preset has for the same key.
-    names = {_name_key(text) for text in typed}
-
-    def complete(own: DictConfig, rest: list[str]) -> list[str]:
-        params = own.hydra.sweeper.get("params") or {}
-        return [f"{key}={value}" for key, value in params.items() if key not in names] + rest
-
-    presets = [one for one in parser.parse_overrides(typed) if one.key_or_group == "experiment"]
-    if not presets or not presets[-1].is_discrete_sweep():
-        return [complete(config, typed)]
-    rest = [text for text in typed if _name_key(text) != "experiment"]
-    grids = []
-    for chosen in (f"experiment={value}" for value in presets[-1].sweep_string_iterator()):
-        of_hydra = read_overrides(config.hydra.overrides.hydra)
-        own = loader.load_configuration(config.hydra.job.config_name, [*of_hydra, chosen], RunMode.MULTIRUN)
-        grids.append(complete(own, [chosen, *rest]))
-    return grids
-
-
-def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:
-    """List every combination of the overrides' values, the last override varying fastest, as Hydra's own sweeper does.
-
-    The last of several overrides with the same key counts, at the place of the first.
-
-    Raises:
-        HydraException: an override sweeps over an interval, which has no list of values.
-    """
-    choices: dict[str, list[str]] = {}
-    for override in overrides:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            choices[key] = [f"{key}={override.get_value_element_as_str()}"]
-        elif override.is_discrete_sweep():
-            choices[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            raise HydraException(
-                f"{override.input_line}: a grid needs a list of values; intervals are for hydra/sweeper=optuna"
-            )
-    return [list(chosen) for chosen in itertools.product(*choices.values())]
 
 
 def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
@@ -116,6 +74,10 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         ConfigError: the model or the augmentation can't take images of this size.
         DataError: the data, whose digest is part of a job's identity, can't be had.
     """
+    for key in ("zip", "jobs"):
+        if (value := getattr(config, key)) is not None:
+            of_preset = "; a preset has it below hydra.sweeper.params" if key == "zip" else ""
+            raise ConfigError(f"{write_override(key, value)}: is for grids; type it beside -m{of_preset}")
     info = load_info(config.data.name, config.data.path, config.data.module, config.data.list_options())
     try:
         config.model.check_input(info.input_shape)
@@ -124,9 +86,9 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         raise ConfigError(str(error)) from error
     jobs = []
     for seed in range(config.seed, config.seed + config.replicates):
-        kept = [text for text in overrides if _name_key(text) != "replicates"]
+        kept = [text for text in overrides if name_key(text) != "replicates"]
         if config.replicates > 1:
-            kept = [text for text in kept if _name_key(text) != "seed"] + [f"seed={seed}"]
+            kept = [text for text in kept if name_key(text) != "seed"] + [f"seed={seed}"]
         one = config.model_copy(update={"seed": seed, "replicates": 1})
         jobs.append(Job(tuple(kept), one, identify(one, info.digest), one.list_params()))
     return jobs
@@ -139,16 +101,6 @@ def compose_base(config: DictConfig) -> TrainConfig:
         ConfigError: the config is wrong.
     """
     return validate_config(_compose(config, GlobalHydra.instance().config_loader(), []), TrainConfig)
-
-
-def read_overrides(overrides: ListConfig) -> list[str]:
-    """Return overrides as they were typed, because `${hydra.job.num}` in one has a value only within a job."""
-    typed: Any = OmegaConf.to_container(overrides, resolve=False)
-    return [str(text) for text in typed]
-
-
-def _name_key(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> DictConfig:

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
-from mnist_flow.jobs.composition import Job, read_overrides
+from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.grids import read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
@@ -77,6 +78,8 @@ def open_parent(
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
     )
     texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)}
+    if config.jobs is not None:
+        texts["sweep/jobs.yaml"] = Path(config.jobs).read_text(encoding="utf-8")
     parent.log_artifacts(texts=texts, tables=name_tables(**tables))
     return parent
 

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import open_dict
 
-from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import ConfigError, DataError
-from mnist_flow.jobs.composition import compose_base, compose_jobs, list_replicates, multiply_grid
+from mnist_flow.jobs.composition import compose_base, compose_jobs, list_replicates
 from mnist_flow.jobs.identity import identify
-
-
-@pytest.fixture
-def hydra():
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        yield GlobalHydra.instance().config_loader()
-
-
-@pytest.fixture
-def compose_sweep(hydra):
-    """Overrides → what Hydra composes for the whole sweep on the digits."""
-
-    def compose(*overrides):
-        return hydra.load_configuration("config", ["data=digits", *overrides], run_mode=RunMode.MULTIRUN)
-
-    return compose
 
 
 @pytest.fixture
@@ -47,19 +25,6 @@ def compose_by_hydra(hydra):
         return validate_config(cfg, TrainConfig)
 
     return compose
-
-
-@pytest.fixture
-def preset(tmp_path):
-    """Write a preset of an experiment; returns the override with which Hydra finds it."""
-
-    def write(text):
-        folder = tmp_path / "presets"
-        (folder / "experiment").mkdir(parents=True)
-        (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}")
-        return f"hydra.searchpath=[file://{folder}]"
-
-    return write
 
 
 def list_overrides(jobs):
@@ -119,22 +84,6 @@ def test_a_grid_is_multiplied_out_in_order(compose_sweep):
 )
 def test_hydras_ways_to_name_several_values(compose_sweep, override, seeds):
     assert [job.config.seed for job in compose_jobs(compose_sweep(override))] == seeds
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["reg=0,1e-5", "model=mlp_100,lenet5", "epochs=3"],
-        ["seed=0,1", "reg=1,2", "seed=5,6", "+seed=7"],
-        ["seed=range(1,4)", "model=glob(mlp_1*)", "reg=choice(0.1,0.2)"],
-        ["model.hidden_units=[3],[4,5]", "tracking.run_name='a,b',c", "~noise", "++optimizer={momentum:0.9}"],
-        [],
-    ],
-    ids=lambda overrides: " ".join(overrides),
-)
-def test_a_grid_is_the_one_of_hydras_own_sweeper(hydra, overrides):
-    parsed = OverridesParser.create(config_loader=hydra).parse_overrides(overrides)
-    assert multiply_grid(parsed) == BasicSweeper.split_arguments(parsed, None)[0]
 
 
 def test_an_interval_is_no_grid(compose_sweep):

@@ -15,7 +15,8 @@ from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
-from mnist_flow.jobs.composition import Composer, list_grids, list_replicates
+from mnist_flow.jobs.composition import Composer, list_replicates
+from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
@@ -92,8 +93,8 @@ def _read_space(config: DictConfig) -> tuple[Space, Composer]:
     composer = Composer(config, loader, parser)
     grids = list_grids(config, loader, parser)
     if len(grids) > 1:
-        raise ConfigError("experiment: a search has one preset; make a search for each")
-    space = read_space(parser.parse_overrides(grids[0]), composer.chooses_option)
+        raise ConfigError("experiment, jobs: a search has one preset and no list of jobs; make a search for each")
+    space = read_space(parser.parse_overrides(grids[0].overrides), composer.chooses_option)
     space.check(composer.compose)
     return space, composer
 
