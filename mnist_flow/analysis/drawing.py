@@ -26,6 +26,8 @@ class Drawing:
     metric: str | None = None
     # Figures that show images of the data set, saved as PNG only: they are not published with the code.
     pictures: dict[str, Figure] = field(default_factory=dict)
+    # The parent run that all of it is of, and is logged to; None: the parents of all runs of the study.
+    parent_run_id: str | None = None
 
 
 def save_drawing(drawing: Drawing, folder: Path, name: str) -> list[Path]:

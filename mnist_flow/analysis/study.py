@@ -68,12 +68,14 @@ def run_study(cfg: DictConfig) -> StudyResult:
     drawing = draw(runs, study)
     if not isinstance(drawing, Drawing):
         raise refuse_result(draw, drawing, "a mnist_flow.analysis.drawing.Drawing")
-    selection = build_selection(runs.table)
+    # A search has chosen already, and has opened the test set for that one alone.
+    selection = build_selection(runs.table) if drawing.parent_run_id is None else pd.DataFrame()
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})
     name = _choose_name(config, runs)
     files = save_drawing(drawing, Path(config.output_dir), name)
-    _log(files, {*runs.table["parent_run_id"].dropna(), own_run} - {None}, name)
+    parents = runs.table["parent_run_id"].dropna() if drawing.parent_run_id is None else [drawing.parent_run_id]
+    _log(files, {*parents, own_run} - {None}, name)
     _print(runs, drawing, files)
     return StudyResult(files, runs.missing, drawing.tables)
 
@@ -104,7 +106,10 @@ def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
     count = len(runs.table)
     experiments = "', '".join(runs.table["experiment"].unique())
     plural = "s" if "', '" in experiments else ""
-    print(f"{count} run{'s' if count > 1 else ''} of experiment{plural} '{experiments}':")
+    shown = (
+        f"{count} run{'s' if count > 1 else ''}" if drawing.parent_run_id is None else f"run {drawing.parent_run_id}"
+    )
+    print(f"{shown} of experiment{plural} '{experiments}':")
     of_accuracy = _OF_METRIC if drawing.metric is not None and is_accuracy(drawing.metric) else ()
     saved = [file for file in files if file.suffix == ".csv"]
     for (what, table), file in zip(drawing.tables.items(), saved, strict=True):

@@ -206,7 +206,7 @@ class TrainingConfig(Section):
     checkpoint_dir: Annotated[str, Field(min_length=1)] | None
 
 
-# Metrics that a command returns to a sweeper; of those that are no loss, the higher is the better.
+# Metrics that a command returns to a sweeper, see `is_minimised`.
 Objective = Literal[
     "val_accuracy",
     "val_balanced_accuracy",
@@ -217,6 +217,11 @@ Objective = Literal[
     "test_macro_f1",
     "test_loss",
 ]
+
+
+def is_minimised(objective: str) -> bool:
+    """Whether the lower of two values of an objective is the better."""
+    return objective.endswith("loss")
 
 
 class EvaluationConfig(Section):

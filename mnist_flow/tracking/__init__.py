@@ -56,6 +56,7 @@ from mnist_flow.tracking.run import TrackedRun as TrackedRun
 from mnist_flow.tracking.searches import PastTrialRun as PastTrialRun
 from mnist_flow.tracking.searches import fetch_adopted_trials as fetch_adopted_trials
 from mnist_flow.tracking.searches import fetch_trial_runs as fetch_trial_runs
+from mnist_flow.tracking.searches import find_last_search as find_last_search
 from mnist_flow.tracking.server import build_run_link as build_run_link
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure

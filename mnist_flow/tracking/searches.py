@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,18 +26,30 @@ class PastTrialRun:
     state: Literal["finished", "pruned", "failed", "alive", "lost"]
     seed: int
     metrics: Mapping[str, float]
-    # From its start to its end.
-    seconds: float
+    # Unix time in seconds; one that has not ended ends with its start.
+    started: float
+    ended: float
 
 
-def fetch_trial_runs(experiment_id: str, parent_run_id: str, stale_after: float) -> list[PastTrialRun]:
+def find_last_search(experiment_ids: Sequence[str]) -> str | None:
+    """The parent run of the search whose trial was begun last in some experiments; None: there is no search.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    trials = f"tags.`{names.TRIAL_TAG}` LIKE '%' and tags.`{names.PARENT_TAG}` LIKE '%'"
+    found = search(experiment_ids, trials, ["attributes.start_time DESC"], at_most=1)
+    return found[0].data.tags[names.PARENT_TAG] if found else None
+
+
+def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str, stale_after: float) -> list[PastTrialRun]:
     """The runs of a search's trials, oldest first, without those that confirm the best.
 
     Raises:
         TrackingError: the server does not answer.
     """
     found = search(
-        experiment_id,
+        experiment_ids,
         f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and tags.`{names.TRIAL_TAG}` LIKE '%'",
         ["attributes.start_time ASC"],
     )
@@ -61,7 +73,8 @@ def fetch_trial_runs(experiment_id: str, parent_run_id: str, stale_after: float)
                 state,
                 int(run.data.params.get("seed", 0)),
                 run.data.metrics,
-                ((info.end_time or info.start_time) - info.start_time) / 1000,
+                info.start_time / 1000,
+                (info.end_time or info.start_time) / 1000,
             )
         )
     return runs

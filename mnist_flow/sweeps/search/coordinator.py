@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from mnist_flow.errors import UserError
 from mnist_flow.sweeps.search.messages import Assignment
 from mnist_flow.sweeps.search.space import Compose, Space
-from mnist_flow.sweeps.search.study import State, TrialRecord, add_trial
+from mnist_flow.sweeps.search.study import State, TrialRecord, make_trial
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Coordinator:
             if record.state == "running":
                 self.retries.append(record)
             else:
-                add_trial(self.study, self.space, record)
+                self.study.add_trial(make_trial(self.space.dimensions, record))
 
     @property
     def has_given_up(self) -> bool:
@@ -102,7 +102,7 @@ class Coordinator:
         """Hear of a trial's end; `kept`: its state can't be told by its runs."""
         with self.lock:
             record.state, record.reason = state, reason
-            record.value = value
+            record.value, record.ended = value, time.time()
             handle = self._handles.pop(record.number)
             if state == "complete":
                 assert value is not None
@@ -140,7 +140,7 @@ class Coordinator:
         return record
 
     def _choose(self, record: TrialRecord) -> None:
-        record.values, record.run_ids, record.seconds = [], [], time.time()
+        record.values, record.run_ids, record.started = [], [], time.time()
         if record.number in self._handles:
             return
         if record.choices:
@@ -201,5 +201,4 @@ class TrialConnection:
 
     def _end(self, record: TrialRecord, state: State, value: float | None, reason: str = "") -> None:
         self._record = None
-        record.seconds = time.time() - record.seconds
         self._coordinator.end(record, state, value, reason, self._kept)

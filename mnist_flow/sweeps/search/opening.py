@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -12,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
-from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.composition import Composer, list_replicates
@@ -22,12 +21,13 @@ from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
+from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, write_terms
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
 from mnist_flow.sweeps.search.outcome import build_space_table, choose_best
 from mnist_flow.sweeps.search.search import Search
-from mnist_flow.sweeps.search.settings import SearchSettings, check_objective, read_settings
+from mnist_flow.sweeps.search.settings import check_objective, read_settings
 from mnist_flow.sweeps.search.space import Space, read_space
-from mnist_flow.sweeps.search.study import Direction, TrialRecord, build_study, rebuild_trials
+from mnist_flow.sweeps.search.study import Direction, TrialRecord, build_study
 from mnist_flow.tracking import TrackedRun
 
 _LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
@@ -48,11 +48,24 @@ def open_search(config: DictConfig) -> Search:
     check_objective(settings, base)
     if base.plan:
         raise ConfigError("plan=true: a search chooses its trials as it goes; leave it out")
-    direction: Direction = "minimize" if base.objective.endswith("loss") else "maximize"
+    direction: Direction = "minimize" if is_minimised(base.objective) else "maximize"
     build_study(settings, space, direction, n_known=0)  # What it refuses is told before a run is open.
     experiment_id = prepare_experiment(base)
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
-    records = _fetch_trials(parent, base, settings) if base.resume else []
+    terms = Terms(space.dimensions, (base.objective,), base.replicates)
+    parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
+    judges_epochs = settings.pruner in ("median", "hyperband")
+    records = (
+        fetch_trials(
+            parent.experiment_id,
+            parent.run_id,
+            terms,
+            with_curves=judges_epochs,
+            stale_after=base.tracking.stale_after,
+        )
+        if base.resume
+        else []
+    )
     _print_counts(records, settings.n_trials)
 
     def assign(record: TrialRecord) -> Assignment:
@@ -61,7 +74,6 @@ def open_search(config: DictConfig) -> Search:
     def assign_confirmation(record: TrialRecord) -> Assignment:
         return _assign_confirmation(space, composer, record, settings.confirm_seeds)
 
-    judges_epochs = settings.pruner in ("median", "hyperband")
     search = Search(
         base,
         settings,
@@ -118,20 +130,6 @@ def _read_base(space: Space, composer: Composer) -> tuple[TrainConfig, str]:
 
 def _get_first(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
-
-
-def _fetch_trials(parent: TrackedRun, base: TrainConfig, settings: SearchSettings) -> list[TrialRecord]:
-    runs = tracking.fetch_trial_runs(parent.experiment_id, parent.run_id, base.tracking.stale_after)
-    curves: dict[str, Mapping[int, float]] = {}
-    if settings.pruner in ("median", "hyperband") or any(run.state == "pruned" for run in runs):
-        points = tracking.fetch_histories([run.run_id for run in runs], [base.objective])
-        for run_id, curve in points.groupby("run_id"):
-            # Step 0 is the final value.
-            curves[str(run_id)] = {
-                int(step): float(value) for step, value in zip(curve["step"], curve["value"], strict=True) if step
-            }
-    adopted = tracking.fetch_adopted_trials(parent.run_id)
-    return rebuild_trials(runs, adopted, curves, base.objective, base.replicates)
 
 
 def _print_counts(records: list[TrialRecord], n_trials: int) -> None:

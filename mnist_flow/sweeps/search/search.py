@@ -29,7 +29,7 @@ from mnist_flow.sweeps.search.outcome import (
     write_preset,
 )
 from mnist_flow.sweeps.search.settings import SearchSettings
-from mnist_flow.sweeps.search.study import TrialRecord
+from mnist_flow.sweeps.search.study import Direction, TrialRecord
 from mnist_flow.sweeps.sweep import Launch
 from mnist_flow.tracking import TrackedRun
 
@@ -53,7 +53,7 @@ class Search:
     coordinator: Coordinator
     confirmation: Confirmation
     server: TrialServer | None = None
-    direction: str = "maximize"
+    direction: Direction = "maximize"
     best: TrialRecord | None = None
     _tables_at: float = field(default_factory=time.monotonic)
 
@@ -160,7 +160,7 @@ class Search:
             source.forgive_bystanders()
 
     def _build_trials(self) -> Any:
-        return build_trials(self.coordinator.records, self.coordinator.space, self.base.objective)
+        return build_trials(self.coordinator.records, self.coordinator.space.dimensions, self.base.objective)
 
     def _write_best(self) -> str:
         assert self.best is not None
@@ -173,7 +173,7 @@ class Search:
         metrics: dict[str, float] = {"trials": len(states)}
         metrics |= {f"trials_{state}": states.count(state) for state in ("complete", "pruned", "failed")}
         tables = {"trials": self._build_trials(), "space": build_space_table(coordinator.space)}
-        importances = build_importances(coordinator.study)
+        importances = build_importances(coordinator.study.trials, self.direction)
         if importances is not None:
             tables["importances"] = importances
         confirmed = self.confirmation.build_table()
@@ -187,7 +187,7 @@ class Search:
         self.parent.log_metrics(metrics, step=self.parent.count_logged("trials"))
         if print_it and self.best is not None:
             best = choose_best(coordinator.records, self.direction, 10)
-            table = build_trials(best, coordinator.space, objective)
+            table = build_trials(best, coordinator.space.dimensions, objective)
             shown = table[["trial", *coordinator.space.dimensions, objective]]
             print_table(shown.map(_shorten), f"best {objective} first")
             if confirmed is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.tables import read_results
@@ -55,7 +55,15 @@ class TrialRecord:
     reports: dict[int, float] = field(default_factory=dict)
     # Why it was pruned or failed.
     reason: str = ""
-    seconds: float = 0.0
+    # Unix time in seconds, where its runs are its own; they may have been finished before.
+    started: float | None = None
+    ended: float | None = None
+
+
+def calm_optuna() -> None:
+    """Silence Optuna's lines about new studies, and its warnings that a class may change."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def build_study(settings: SearchSettings, space: Space, direction: Direction, n_known: int) -> optuna.Study:
@@ -70,8 +78,7 @@ def build_study(settings: SearchSettings, space: Space, direction: Direction, n_
     Raises:
         ConfigError: the sampler or the pruner does not take its options or the space.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    calm_optuna()
     if settings.sampler == "cmaes":
         for key, distribution in space.dimensions.items():
             if isinstance(distribution, CategoricalDistribution):
@@ -98,16 +105,14 @@ def _construct(module: Any, name: str, role: str, choice: str, options: Mapping[
         raise ConfigError(f"hydra.sweeper.{role}={choice}: Optuna's {name} refuses its options ({error})") from error
 
 
-def add_trial(study: optuna.Study, space: Space, record: TrialRecord) -> None:
-    """Tell a study of a trial that has ended."""
-    study.add_trial(
-        optuna.create_trial(
-            state=_STATES[record.state],
-            value=record.value if record.state != "failed" else None,
-            params=dict(record.choices),
-            distributions={key: space.dimensions[key] for key in record.choices},
-            intermediate_values=record.reports,
-        )
+def make_trial(dimensions: Mapping[str, BaseDistribution], record: TrialRecord) -> FrozenTrial:
+    """Make Optuna's trial of one that has ended, to be added to a study."""
+    return optuna.create_trial(
+        state=_STATES[record.state],
+        value=record.value if record.state != "failed" else None,
+        params=dict(record.choices),
+        distributions={key: dimensions[key] for key in record.choices},
+        intermediate_values=record.reports,
     )
 
 
@@ -142,6 +147,8 @@ def rebuild_trials(
         mean = sum(values) / len(values)
         reports = dict(enumerate(values, start=1)) if n_replicates > 1 else {}
         records[number] = TrialRecord(number, kept["choices"], kept["state"], mean, values, kept["run_ids"], reports)
+        if number in by_number:
+            records[number].started, records[number].ended = _measure_span(by_number[number].values())
     return [records[number] for number in sorted(records)]
 
 
@@ -153,11 +160,13 @@ def _rebuild(
     n_replicates: int,
 ) -> TrialRecord:
     ordered = [seeds[seed] for seed in sorted(seeds)]
+    started, ended = _measure_span(ordered)
     record = TrialRecord(
         number,
         ordered[0].choices,
         run_ids=[run.run_id for run in ordered],
-        seconds=sum(run.seconds for run in ordered),
+        started=started,
+        ended=ended,
         values=[read_results(run.metrics)[objective] for run in ordered if run.state == "finished"],
     )
     last = ordered[-1]
@@ -171,3 +180,9 @@ def _rebuild(
     elif states == {"finished"} and len(ordered) == n_replicates:
         record.state, record.value = "complete", sum(record.values) / len(record.values)
     return record
+
+
+def _measure_span(runs: Iterable[PastTrialRun]) -> tuple[float, float]:
+    """When the first of some runs began, and when the last one ended."""
+    spans = [(run.started, run.ended) for run in runs]
+    return min(started for started, _ in spans), max(ended for _, ended in spans)

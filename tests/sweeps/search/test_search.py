@@ -93,6 +93,29 @@ def test_the_best_is_a_preset(searched):
     assert "tracking" not in preset
 
 
+def test_a_search_is_drawn_and_its_figures_are_logged_to_its_parent(again, run_command):
+    done = run_command(again, "-m", "mnist_flow.analyze", "study=search", "tracking.experiment_name=x")
+    assert done.returncode == 0, done.stderr
+    (parent,) = fetch(again, "sweep")
+    assert f"run {parent.info.run_id} of experiment 'x':" in done.stdout
+    client = mlflow.MlflowClient(f"sqlite:///{again / 'mlflow.db'}")
+    logged = {file.path for file in client.list_artifacts(parent.info.run_id, "analysis/search-x")}
+    # Three trials tell no importances.
+    named = [f"analysis/search-x/search-x_{what}" for what in ("history", "slices", "parallel", "curves")]
+    files = {f"{name}.{ending}" for name in named for ending in ("png", "svg")}
+    assert logged == files | {"analysis/search-x/search-x_trials.csv"}
+
+
+def test_a_run_that_is_no_search_is_not_drawn(again, run_command):
+    run = fetch(again, "train")[0].info.run_id
+    draw = ("-m", "mnist_flow.analyze", "study=search", "tracking.experiment_name=x", f"study.run_id={run}")
+    done = run_command(again, *draw)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"run_id={run}: its artifact sweep/search.json can't be had" in line
+    assert line.endswith("only the parent run of a search has it")
+
+
 def test_the_same_search_with_more_trials_goes_on_and_confirms_the_best(again, run_command):
     wanted = ("hydra.sweeper.n_trials=4", "hydra.sweeper.confirm=1", "hydra.sweeper.confirm_seeds=2")
     done = run_command(again, *SEARCH, *SPACE, *PRUNED, *wanted)

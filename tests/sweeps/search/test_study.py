@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from mnist_flow.errors import ConfigError
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
-from mnist_flow.sweeps.search.study import add_trial, build_study, rebuild_trials
+from mnist_flow.sweeps.search.study import build_study, make_trial, rebuild_trials
 from mnist_flow.tracking import PastTrialRun
 
 SPACE = Space((), (), {"reg": FloatDistribution(0.0, 1.0), "units": CategoricalDistribution(["a", "b"])}, frozenset())
@@ -33,7 +33,9 @@ def make_settings(**changes):
 
 def make_run(number, state, seed=0, **metrics):
     choices = {"reg": number / 10, "units": "a"}
-    return PastTrialRun(f"run {number} {seed}", number, choices, state, seed, metrics, seconds=1.5)
+    return PastTrialRun(
+        f"run {number} {seed}", number, choices, state, seed, metrics, started=10.0 * number, ended=10.0 * number + 1.5
+    )
 
 
 def test_trials_are_what_their_runs_are():
@@ -53,7 +55,7 @@ def test_trials_are_what_their_runs_are():
     study = build_study(make_settings(), SPACE, "maximize", n_known=5)
     for record in records:
         if record.state != "running":
-            add_trial(study, SPACE, record)
+            study.add_trial(make_trial(SPACE.dimensions, record))
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE]
     assert [trial.state for trial in study.trials] == states
     assert study.best_trial.params == {"reg": 0.0, "units": "a"}

@@ -1,0 +1,289 @@
+"""How a search went: the best over trials and time, what each key decides, slices, contours, and learning curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.tri import Triangulation
+
+from mnist_flow.analysis import scales, style
+from mnist_flow.analysis.dimensions import Dimension
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.analysis.searches import SearchTables, fetch_search
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW
+from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.train import is_minimised
+
+_COMPLETE: dict[str, Any] = {"color": style.COLORS[0], "marker": "o", "markersize": 4, "linestyle": "none"}
+_PRUNED: dict[str, Any] = {"color": "0.6", "marker": "x", "markersize": 4, "linestyle": "none"}
+_BEST: dict[str, Any] = {"color": style.COLORS[1], "linewidth": 1.5}
+# Of all figures whose colour is the objective: from bad to good.
+_COLOR_MAP = "viridis"
+_N_LEVELS = 8
+
+
+class Config(StudySection):
+    # Of the parent run of the search; None: the search of the experiments whose trial was begun last.
+    run_id: str | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
+    """A figure for each question that is asked of a search.
+
+    Raises:
+        TrackingError: there is no such search, or none of its trials was completed.
+    """
+    search = fetch_search(runs, study.run_id)
+    of_search = runs.table["run_id"].isin(" ".join(search.trials["run_ids"]).split())
+
+    def title(what: str) -> str:
+        return style.build_title(what, runs.table[of_search])
+
+    (objective,) = search.terms.objectives
+    figures = {
+        "history": plot_history(search, objective, title("Best so far")),
+        "slices": plot_slices(search, objective, title(f"{style.describe_metric(objective)} over each key")),
+        "parallel": plot_parallel(search, objective, title("What was chosen, trial by trial")),
+    }
+    if len(search.importances):
+        figures["importances"] = plot_importances(search.importances, title("What decides"))
+    pair = choose_pair(search, objective)
+    if pair is not None:
+        figures["contour"] = plot_contour(search, objective, pair, title("The two most important numbers"))
+    if len(search.curves):
+        figures["curves"] = plot_curves(search, title("Learning curves"))
+    tables = {"trials": sort_trials(search, objective), "importances": search.importances}
+    shown = {what: table for what, table in tables.items() if len(table)}
+    return Drawing(figures, shown, parent_run_id=search.run_id)
+
+
+def sort_trials(search: SearchTables, objective: str) -> pd.DataFrame:
+    """The complete trials, the best first, and then the others."""
+    ordered = search.trials.sort_values(objective, ascending=is_minimised(objective), kind="stable")
+    return ordered.sort_values("state", key=lambda states: states != "complete", kind="stable", ignore_index=True)
+
+
+def plot_history(search: SearchTables, objective: str, title: str) -> Figure:
+    """The objective of each trial and the best so far, over the number of the trial and over time."""
+    figure = style.make_figure(9.5, 4.2, title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    trials = search.trials
+    for axes, x in ((left, "trial"), (right, "minutes")):
+        _plot_trials(axes, trials, x, objective)
+        complete = trials[trials["state"] == "complete"].dropna(subset=[x]).sort_values(x)
+        values = complete[objective]
+        best = values.cummin() if is_minimised(objective) else values.cummax()
+        ends = pd.concat([complete[x], pd.Series([trials[x].max()])])
+        axes.step(ends, [*best, best.iloc[-1]], where="post", label="best so far", **_BEST)
+        axes.grid(alpha=0.3)
+    left.set(xlabel="trial", ylabel=style.describe_metric(objective))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set(xlabel="minutes in which trials ran", xlim=(0, None))
+    style.add_legend(figure, [left])
+    return figure
+
+
+def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
+    """Each key's importance with its interval, the largest at the top; a panel an objective."""
+    objectives = list(importances["objective"].unique())
+    n_keys = importances["key"].nunique()
+    size = 7.5 if len(objectives) == 1 else 5.0, 0.8 + 0.4 * n_keys
+    figure, all_axes = style.make_panels(len(objectives), 2, size, 1.1, title)
+    for axes, objective in zip(all_axes, objectives, strict=True):
+        shown = importances[importances["objective"] == objective]
+        low, high = (abs(shown["importance"] - shown[end]) for end in ("ci_low", "ci_high"))
+        # The interval of the resamples need not hold the importance itself.
+        below = low.where(shown["ci_low"] < shown["importance"], 0)
+        above = high.where(shown["ci_high"] > shown["importance"], 0)
+        axes.errorbar(shown["importance"], shown["key"], xerr=[below, above], fmt="o", color=style.COLORS[0], capsize=3)
+        axes.invert_yaxis()
+        axes.margins(y=0.15)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel(f"importance for the {style.describe_metric(objective)}", fontsize=9)
+        axes.grid(alpha=0.3, axis="x")
+        axes.tick_params(labelsize=9)
+    figure.supxlabel("PED-ANOVA of the complete trials; bars: 95 % of bootstrap resamples of the trials", fontsize=8)
+    return figure
+
+
+def plot_slices(search: SearchTables, objective: str, title: str) -> Figure:
+    """The objective over each key of the space, a panel a key; later trials are darker."""
+    figure, all_axes = style.make_panels(len(search.dimensions), 4, (3.0, 2.9), 1.1, title)
+    for axes, dimension in zip(all_axes, search.dimensions, strict=True):
+        shown = search.trials.dropna(subset=[dimension.key])
+        _plot_trials(axes, shown.assign(x=dimension.place(shown[dimension.key])), "x", objective, by_number=True)
+        dimension.set_axis(axes)
+        axes.grid(alpha=0.3)
+        axes.tick_params(labelsize=8)
+        axes.xaxis.label.set_fontsize(9)
+    for axes in all_axes[::4]:
+        axes.set_ylabel(style.describe_metric(objective), fontsize=9)
+    style.add_legend(figure, all_axes)
+    return figure
+
+
+def choose_pair(search: SearchTables, objective: str) -> tuple[Dimension, Dimension] | None:
+    """The two most important keys that are numbers and that all complete trials have; None: there are no two."""
+    if search.importances.empty:
+        return None
+    ranked = search.importances.loc[search.importances["objective"] == objective, "key"]
+    complete = search.trials[search.trials["state"] == "complete"]
+    by_key = {one.key: one for one in search.dimensions if not one.choices}
+    numbers = [
+        by_key[key] for key in ranked if key in by_key and complete[key].nunique() > 2 and complete[key].notna().all()
+    ]
+    return (numbers[0], numbers[1]) if len(numbers) > 1 else None
+
+
+def plot_contour(search: SearchTables, objective: str, pair: tuple[Dimension, Dimension], title: str) -> Figure:
+    """The objective over two keys: straight lines between the complete trials, and every trial as a mark."""
+    pruned, complete = (search.trials[search.trials["state"] == state] for state in ("pruned", "complete"))
+    best = sort_trials(search, objective).head(1)
+    figure = style.make_figure(7, 5.4, title)
+    axes = figure.subplots()
+    levels = _choose_levels(complete[objective])
+    options: dict[str, Any] = {"cmap": _choose_colors(objective), "norm": BoundaryNorm(levels, 256)}
+    x, y = (one.place(complete[one.key]) for one in pair)
+    # Neighbours are those that are near by each key's own range.
+    triangles = Triangulation(*(one.normalise(one.place(complete[one.key])) for one in pair)).triangles
+    axes.tricontourf(Triangulation(x, y, triangles), complete[objective], levels=levels, alpha=0.85, **options)
+    marks = axes.scatter(x, y, c=complete[objective], s=22, edgecolors="k", linewidths=0.6, label="complete", **options)
+    if len(pruned):
+        axes.plot(*(one.place(pruned[one.key]) for one in pair), **_PRUNED | {"color": "k"}, alpha=0.5, label="pruned")
+    star: dict[str, Any] = {"markersize": 14, "color": style.COLORS[1], "markeredgecolor": "k", "linestyle": "none"}
+    axes.plot(*(one.place(best[one.key]) for one in pair), marker="*", label="best", **star)
+    for one, vertical in zip(pair, (False, True), strict=True):
+        one.set_axis(axes, vertical)
+    bar = figure.colorbar(marks, ax=axes, ticks=levels)
+    if style.is_accuracy(objective):
+        bar.formatter = FuncFormatter(style.format_percent)
+    bar.set_label(f"{style.describe_metric(objective)} (about as many trials in each colour)", fontsize=9)
+    style.add_legend(figure, [axes])
+    return figure
+
+
+def plot_parallel(search: SearchTables, objective: str, title: str) -> Figure:
+    """Each complete trial as a line from key to key, coloured by its place among them; pruned ones are grey."""
+    dimensions = search.dimensions
+    trials = search.trials[search.trials["state"].isin(["complete", "pruned"])].copy()
+    figure = style.make_figure(max(7.0, 1.9 * (len(dimensions) + 1)), 4.6, title)
+    axes = figure.subplots()
+    places = np.column_stack([one.normalise(one.place(trials[one.key])) for one in dimensions])
+    is_complete = (trials["state"] == "complete").to_numpy()
+    ranks = trials.loc[is_complete, objective].rank(pct=True, ascending=not is_minimised(objective)).to_numpy()
+    pruned = LineCollection(_join(places[~is_complete]), colors="0.8", linewidths=0.7, zorder=1)
+    axes.add_collection(pruned, autolim=False)
+    ends = np.column_stack([places[is_complete], ranks])
+    order = np.argsort(ranks)
+    lines = LineCollection(_join(ends[order]), cmap=_COLOR_MAP, array=ranks[order], linewidths=1.2, zorder=2)
+    axes.add_collection(lines, autolim=False)
+    names = [*(one.key for one in dimensions), f"{style.describe_metric(objective)}\n(rank among complete)"]
+    for place, dimension in enumerate([*dimensions, None]):
+        axes.axvline(place, color="0.3", linewidth=0.8, zorder=3)
+        for height, label in dimension.list_ticks() if dimension is not None else ((0, "worst"), (1, "best")):
+            axes.annotate(
+                *(label, (place, height)),
+                xytext=(3, 0),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                zorder=4,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+            )
+    axes.set_xticks(range(len(names)), names, fontsize=8)
+    axes.set(xlim=(-0.1, len(names) - 0.6), ylim=(-0.05, 1.05), yticks=[])
+    axes.spines[:].set_visible(False)
+    handles = [
+        Line2D([], [], color=lines.get_cmap()(1.0), label="complete: the lighter, the better"),
+        Line2D([], [], color="0.8", label="pruned"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
+def plot_curves(search: SearchTables, title: str) -> Figure:
+    """The curves of all runs over the epochs; a pruned one ends with a cross."""
+    curves = search.curves
+    (metric,) = curves["metric"].unique()
+    figure = style.make_figure(7.5, 4.8, title)
+    axes = figure.subplots()
+    best = sort_trials(search, search.terms.objectives[0]).iloc[0]["trial"]
+    looks: list[tuple[str, pd.Series, dict[str, Any]]] = [
+        ("failed or not at its end", ~curves["state"].isin(["complete", "pruned"]), {"color": style.COLORS[3]}),
+        ("pruned", curves["state"] == "pruned", {"color": "0.6"}),
+        ("complete", (curves["state"] == "complete") & (curves["trial"] != best), {"color": style.COLORS[0]}),
+        (f"best: trial {best}", curves["trial"] == best, {**_BEST, "linewidth": 2, "alpha": 1.0}),
+    ]
+    for label, of_kind, look in looks:
+        shown = curves[of_kind]
+        told = label if "best" in label else f"{label} ({shown['run_id'].nunique()})"
+        for number, (_, run) in enumerate(shown.groupby("run_id", sort=False)):
+            options = {"linewidth": 0.8, "alpha": 0.6, **look}
+            axes.plot(run["epoch"], run["value"], label=told if number == 0 else None, **options)
+            if label == "pruned":
+                axes.plot(run["epoch"].iloc[-1], run["value"].iloc[-1], **_PRUNED)
+    later = curves.loc[curves["epoch"] > 1, "value"]
+    _set_range(axes, later if len(later) else curves["value"], metric)
+    axes.set(xlabel="epoch", ylabel=style.describe_metric(metric))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    style.add_legend(figure, [axes])
+    return figure
+
+
+def _plot_trials(axes: Axes, trials: pd.DataFrame, x: str, objective: str, by_number: bool = False) -> None:
+    """Plot complete trials as points, and pruned ones as crosses at their last value.
+
+    Those without a value, and those below the axis, have a mark on its lower end.
+    """
+    pruned, complete = (trials[trials["state"] == state] for state in ("pruned", "complete"))
+    _set_range(axes, pd.concat([complete[objective], pruned[objective].dropna()]), objective)
+    if len(pruned):
+        axes.plot(pruned[x], pruned[objective], label="pruned, at its last value", **_PRUNED)
+    if by_number:
+        options: dict[str, Any] = {"c": complete["trial"], "cmap": "Blues", "vmin": -0.5 * trials["trial"].max()}
+        axes.scatter(complete[x], complete[objective], s=18, label="complete: the darker, the later", **options)
+    else:
+        axes.plot(complete[x], complete[objective], label="complete", **_COMPLETE)
+    below = trials[trials[objective] < axes.get_ylim()[0]]
+    for label, shown, color in (("below the axis", below, "0.6"), ("failed", trials[trials["state"] == "failed"], "k")):
+        if len(shown):
+            look: dict[str, Any] = {
+                "color": color,
+                "marker": "v",
+                "linestyle": "none",
+                "clip_on": False,
+                "markersize": 5,
+            }
+            axes.plot(shown[x], np.zeros(len(shown)), transform=axes.get_xaxis_transform(), label=label, **look)
+
+
+def _set_range(axes: Axes, values: pd.Series, metric: str) -> None:
+    """Set the vertical axis to all values but the accuracies of networks that learned nothing, which lie below it."""
+    learned = values[values > COLLAPSED_BELOW] if style.is_accuracy(metric) else values[np.isfinite(values)]
+    scales.set_range(axes, learned if len(learned) else values, metric)
+
+
+def _choose_levels(values: pd.Series) -> np.ndarray:
+    """Borders between colours, so that as many values lie between each two."""
+    levels = np.unique(np.quantile(values, np.linspace(0, 1, _N_LEVELS + 1)))
+    return levels if len(levels) > 1 else np.array([levels[0] - 0.5, levels[0] + 0.5])
+
+
+def _choose_colors(objective: str) -> str:
+    return f"{_COLOR_MAP}_r" if is_minimised(objective) else _COLOR_MAP
+
+
+def _join(heights: np.ndarray) -> list[np.ndarray]:
+    """Lines through heights at 0, 1, …, one a row; a missing one is left out."""
+    places = np.arange(heights.shape[1])
+    return [np.column_stack([places, row])[~np.isnan(row)] for row in heights]

@@ -1,0 +1,88 @@
+"""A search as the tracking server remembers it: what its parent run says of it, and what its runs are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+
+from mnist_flow import tracking
+from mnist_flow.config.train import is_minimised
+from mnist_flow.errors import TrackingError
+from mnist_flow.sweeps.search.study import Direction, TrialRecord, rebuild_trials
+
+# Artifact of the parent run, see `write_terms`.
+TERMS_PATH = "sweep/search.json"
+# Seconds of silence after which a run of another machine is taken for dead by those who only look at it.
+_STALE_AFTER = 600.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a search looks for, and where."""
+
+    # By override key, as `space.Space` has them.
+    dimensions: Mapping[str, BaseDistribution]
+    objectives: tuple[str, ...]
+    # Number of seeds of a trial.
+    replicates: int
+
+    @property
+    def directions(self) -> list[Direction]:
+        """minimize or maximize, one an objective."""
+        return ["minimize" if is_minimised(objective) else "maximize" for objective in self.objectives]
+
+
+def write_terms(terms: Terms) -> str:
+    """Write the terms of a search as JSON, with each distribution as Optuna writes it."""
+    space = {key: json.loads(distribution_to_json(one)) for key, one in terms.dimensions.items()}
+    return json.dumps({"objectives": terms.objectives, "replicates": terms.replicates, "space": space}, indent=2)
+
+
+def fetch_terms(run_id: str) -> Terms:
+    """The terms of a search, from its parent run.
+
+    Raises:
+        TrackingError: the server does not answer, or the run is no search.
+    """
+    try:
+        plain = json.loads(tracking.fetch_text(run_id, TERMS_PATH))
+    except TrackingError as error:
+        raise TrackingError(f"{error}; only the parent run of a search has it") from error
+    space = {key: json_to_distribution(json.dumps(one)) for key, one in plain["space"].items()}
+    return Terms(space, tuple(plain["objectives"]), plain["replicates"])
+
+
+def fetch_trials(
+    experiment_ids: str | Sequence[str],
+    run_id: str,
+    terms: Terms,
+    *,
+    with_curves: bool,
+    stale_after: float = _STALE_AFTER,
+) -> list[TrialRecord]:
+    """The trials of a search, in the order of their numbers.
+
+    Args:
+        experiment_ids: where its runs are.
+        run_id: of its parent.
+        terms: of the search.
+        with_curves: fetch what was reported of finished runs after each epoch, too; else only of pruned ones.
+        stale_after: seconds of silence after which a run of another machine is taken for dead.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    runs = tracking.fetch_trial_runs(experiment_ids, run_id, stale_after)
+    wanted = [run.run_id for run in runs if with_curves or run.state == "pruned"]
+    (objective,) = terms.objectives
+    points = tracking.fetch_histories(wanted, [objective])
+    # Step 0 is the final value.
+    curves = {
+        str(one): dict(zip(curve["step"].astype(int), curve["value"].astype(float), strict=True))
+        for one, curve in points[points["step"] > 0].groupby("run_id")
+    }
+    adopted = tracking.fetch_adopted_trials(run_id)
+    return rebuild_trials(runs, adopted, curves, objective, terms.replicates)

@@ -1,0 +1,131 @@
+"""The figures of a search by their data; a search of literal values, no store."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from mnist_flow.analysis.dimensions import Dimension
+from mnist_flow.analysis.searches import SearchTables, leave_out_pauses
+from mnist_flow.analysis.studies import search as study
+from mnist_flow.sweeps.search.memory import Terms
+
+RATE, MOMENTUM, OPTIMIZER = "optimizer.learning_rate", "optimizer.momentum", "optimizer"
+SPACE = {
+    OPTIMIZER: CategoricalDistribution(["sgd", "adam"]),
+    RATE: FloatDistribution(0.001, 1.0, log=True),
+    "reg": FloatDistribution(0.0, 1.0),
+    MOMENTUM: FloatDistribution(0.0, 0.9),
+}
+# trial, optimizer, rate, reg, momentum, state, val_accuracy, minutes
+ROWS = [
+    (0, "sgd", 0.1, 0.1, 0.5, "complete", 0.90, 1.0),
+    (1, "adam", 0.01, 0.5, None, "pruned", 0.15, 1.5),
+    (2, "adam", 0.1, 0.9, None, "complete", 0.95, 4.0),
+    (3, "sgd", 0.001, 0.2, 0.1, "failed", None, 2.0),
+    (4, "sgd", 0.01, 0.3, 0.2, "complete", 0.92, 3.0),
+    (5, "sgd", 1.0, 0.3, 0.2, "running", None, None),
+]
+
+
+@pytest.fixture
+def search():
+    columns = ["trial", OPTIMIZER, RATE, "reg", MOMENTUM, "state", "val_accuracy", "minutes"]
+    trials = pd.DataFrame(ROWS, columns=columns)
+    trials["run_ids"] = [f"run{number}" for number in trials["trial"]]
+    curves = pd.DataFrame(
+        [
+            (f"run{trial}", trial, state, "val_accuracy", epoch, value)
+            for trial, state, values in (
+                (0, "complete", [0.5, 0.9]),
+                (1, "pruned", [0.15]),
+                (2, "complete", [0.6, 0.95]),
+                (3, "failed", [0.3]),
+            )
+            for epoch, value in enumerate(values, start=1)
+        ],
+        columns=["run_id", "trial", "state", "metric", "epoch", "value"],
+    )
+    importances = pd.DataFrame(
+        [(OPTIMIZER, 0.5, 0.4, 0.6), ("reg", 0.3, 0.35, 0.4), (MOMENTUM, 0.15, 0.0, 0.3), (RATE, 0.05, 0.0, 0.1)],
+        columns=["key", "importance", "ci_low", "ci_high"],
+    ).assign(objective="val_accuracy")
+    dimensions = [Dimension.read(key, distribution) for key, distribution in SPACE.items()]
+    return SearchTables("abc", Terms(SPACE, ("val_accuracy",), 1), dimensions, trials, curves, importances)
+
+
+def find_line(axes, label):
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return [list(map(float, data)) for data in line.get_data()]
+
+
+def test_time_stands_still_while_no_trial_runs():
+    # Two at a time, then a pause of 90, then one; of another nothing is known.
+    seconds = leave_out_pauses([10, 12, 110, None], [15, 20, 130, None])
+    np.testing.assert_allclose(seconds, [5, 10, 30, np.nan])
+
+
+def test_the_best_so_far_is_in_the_order_of_numbers_and_of_ends(search):
+    left, right = study.plot_history(search, "val_accuracy", "Best").axes
+    assert find_line(left, "best so far") == [[0, 2, 4, 5], [0.90, 0.95, 0.95, 0.95]]
+    assert find_line(right, "best so far") == [[1, 3, 4, 4], [0.90, 0.92, 0.95, 0.95]]
+    assert find_line(left, "pruned, at its last value") == [[1], [0.15]]
+    # A failed trial has no value, and what learned nothing would squash all that did.
+    assert find_line(left, "failed") == [[3], [0]]
+    assert find_line(left, "below the axis") == [[1], [0]]
+    assert left.get_ylim()[0] > 0.15
+
+
+def test_a_slice_has_the_trials_that_have_its_key(search):
+    figure = study.plot_slices(search, "val_accuracy", "Slices")
+    by_key = {axes.get_xlabel(): axes for axes in figure.axes}
+    assert list(by_key) == list(SPACE)
+    points = {key: axes.collections[0].get_offsets() for key, axes in by_key.items()}
+    np.testing.assert_allclose(points[RATE], [[-1, 0.90], [-1, 0.95], [-2, 0.92]])
+    np.testing.assert_allclose(points[MOMENTUM], [[0.5, 0.90], [0.2, 0.92]])
+    np.testing.assert_allclose(points[OPTIMIZER][:, 0].round(), [0, 1, 0])
+
+
+def test_contours_are_of_the_two_most_important_numbers_that_all_complete_trials_have(search):
+    pair = study.choose_pair(search, "val_accuracy")
+    assert pair is None  # Two learning rates are no surface.
+    trials = search.trials.copy()
+    trials.loc[0, RATE] = 0.03
+    search = SearchTables(search.run_id, search.terms, search.dimensions, trials, search.curves, search.importances)
+    pair = study.choose_pair(search, "val_accuracy")
+    assert [one.key for one in pair] == ["reg", RATE]
+    axes = study.plot_contour(search, "val_accuracy", pair, "Contours").axes[0]
+    assert find_line(axes, "best") == [[0.9], [-1.0]]
+    assert find_line(axes, "pruned") == [[0.5], [-2.0]]
+
+
+def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not_have(search):
+    (axes,) = study.plot_parallel(search, "val_accuracy", "Parallel").axes
+    pruned, complete = (one for one in axes.collections if isinstance(one, LineCollection))
+    assert [len(line) for line in pruned.get_segments()] == [3]
+    assert [len(line) for line in complete.get_segments()] == [5, 5, 4]
+    np.testing.assert_allclose([line[-1, 1] for line in complete.get_segments()], [1 / 3, 2 / 3, 1])
+
+
+def test_a_pruned_curve_ends_with_a_cross(search):
+    figure = study.plot_curves(search, "Curves")
+    (axes,) = figure.axes
+    crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
+    assert crosses == [[[1, 0.15]]]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["failed or not at its end (1)", "pruned (1)", "complete (1)", "best: trial 2"]
+
+
+def test_an_interval_that_lies_beside_its_importance_is_drawn_from_it(search):
+    (axes,) = study.plot_importances(search.importances, "Importances").axes
+    (bars,) = axes.containers
+    segments = bars[2][0].get_segments()
+    np.testing.assert_allclose([segment[:, 0] for segment in segments[:2]], [[0.4, 0.6], [0.3, 0.4]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == [OPTIMIZER, "reg", MOMENTUM, RATE]
+
+
+def test_complete_trials_come_first_and_the_best_of_them_before_all(search):
+    assert list(study.sort_trials(search, "val_accuracy")["trial"][:4]) == [2, 4, 0, 1]
