@@ -38,10 +38,19 @@ class Job:
 
 
 def compose_jobs(config: DictConfig) -> list[Job]:
-    """Compose the jobs of a grid sweep, in the order of the grid, with one job per replicate.
+    """Compose the jobs of a grid sweep, in the order of the grid, with one job per replicate; see `compose_sweeps`."""
+    return [job for jobs in compose_sweeps(config).values() for job in jobs]
+
+
+def compose_sweeps(config: DictConfig) -> dict[str | None, list[Job]]:
+    """Compose the jobs of a grid sweep, or of one sweep for each preset where several were typed.
 
     Args:
-        config: as Hydra composed it for the whole sweep, with its `hydra` section.
+        config: as Hydra composed it for the whole command, with its `hydra` section.
+
+    Returns:
+        By the override of the preset, or by None where there is one sweep: its jobs, in the order of the grid, with one
+        job per replicate.
 
     Raises:
         ConfigError: the config of a job is wrong.
@@ -51,8 +60,9 @@ def compose_jobs(config: DictConfig) -> list[Job]:
     loader = GlobalHydra.instance().config_loader()
     parser = OverridesParser.create(config_loader=loader)
     composer = Composer(config, loader, parser)
-    jobs = []
+    sweeps: dict[str | None, list[Job]] = {}
     for grid in list_grids(config, loader, parser):
+        jobs = sweeps.setdefault(grid.preset, [])
         try:
             for chosen in multiply_grid(parser.parse_overrides(grid.overrides)):
                 jobs += list_replicates(chosen, validate_config(composer.compose(chosen), TrainConfig))
@@ -60,7 +70,7 @@ def compose_jobs(config: DictConfig) -> list[Job]:
             if grid.origin is not None:
                 error.add_note(grid.origin)
             raise
-    return jobs
+    return sweeps
 
 
 def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:

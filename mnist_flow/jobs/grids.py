@@ -27,6 +27,8 @@ class Grid:
     overrides: list[str]
     # Where they come from, for messages; None: all of them were typed or are a preset's.
     origin: str | None
+    # The override of the preset, where several were typed: each has a sweep of its own. None: they were not.
+    preset: str | None = None
 
 
 def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[Grid]:
@@ -53,12 +55,14 @@ def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser
             continue
         # The config of the whole sweep was composed without these presets.
         others = [text for text in overrides if name_key(text) != "experiment"]
+        of_several = "experiment" in names
         for preset in _list_values(chosen[-1]):
             if preset not in presets:
                 presets[preset] = loader.load_configuration(
                     config.hydra.job.config_name, [*of_hydra, preset], RunMode.MULTIRUN
                 )
-            grids.append(Grid(_add_params(presets[preset], [preset, *others]), origin))
+            params = _add_params(presets[preset], [preset, *others])
+            grids.append(Grid(params, origin, preset if of_several else None))
     return grids
 
 

@@ -28,17 +28,21 @@ class SweepCallback(Callback):
         # Imported here: Hydra makes this callback for single runs, too, which need nothing of a sweep.
         from mnist_flow.jobs.lookup import show_plan
         from mnist_flow.runtime.influences import settle_variables
+        from mnist_flow.runtime.terminal import print_line
         from mnist_flow.sweeps.pool import start_fork_server
-        from mnist_flow.sweeps.request import is_search, read_request
+        from mnist_flow.sweeps.request import is_search, read_requests
 
         with _aborting():
             settle_variables()
-            request = read_request(config)
-            if request.base.plan:
-                show_plan(request.jobs, request.n_workers)
+            requests = read_requests(config)
+            if requests[0].base.plan:
+                for request in requests:
+                    if request.preset is not None:
+                        print_line(request.preset)
+                    show_plan(request.jobs, request.n_workers)
                 return
-            if request.n_pool_processes:
-                start_fork_server(request.n_pool_processes)
+            if n_processes := max(request.n_pool_processes for request in requests):
+                start_fork_server(n_processes)
             # Imported after the checks, because a wrong config is told at once, and while the fork server imports.
             if is_search(config):
                 from mnist_flow.sweeps.search.opening import open_search
@@ -46,8 +50,10 @@ class SweepCallback(Callback):
                 get_session().sweep = open_search(config)
                 return
             from mnist_flow.sweeps.opening import open_sweep
+            from mnist_flow.sweeps.series import SweepSeries
 
-            get_session().sweep = open_sweep(config, request)
+            several = len(requests) > 1
+            get_session().sweep = SweepSeries(config, requests) if several else open_sweep(config, requests[0])
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End the sweep as finished; Hydra does not call this after an error or an interruption."""

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import ConfigError
-from mnist_flow.jobs.composition import Job, compose_base, compose_jobs
+from mnist_flow.jobs.composition import Job, compose_base, compose_sweeps
 from mnist_flow.jobs.workers import count_workers
 
 # Launchers whose processes run several jobs one after another.
@@ -29,6 +29,8 @@ class SweepRequest:
     n_workers: int | None
     # Number of processes that the pool of this machine forks; 0 where it forks none.
     n_pool_processes: int
+    # The override of its preset, where the command has a sweep for each of several.
+    preset: str | None = None
 
 
 def is_search(config: DictConfig) -> bool:
@@ -36,8 +38,8 @@ def is_search(config: DictConfig) -> bool:
     return bool(config.hydra.sweeper._target_.endswith("SearchSweeper"))
 
 
-def read_request(config: DictConfig) -> SweepRequest:
-    """Compose and check every job of the sweep that this config is for.
+def read_requests(config: DictConfig) -> list[SweepRequest]:
+    """Compose and check every job of the sweep that this config is for; or of one sweep for each of several presets.
 
     Raises:
         ConfigError: a job's config is wrong, or jobs differ where a sweep has one value.
@@ -45,14 +47,19 @@ def read_request(config: DictConfig) -> SweepRequest:
         HydraException: Hydra refuses an override, or the launcher is not installed.
     """
     is_grid = config.hydra.sweeper._target_.endswith(("ResumingSweeper", "BasicSweeper"))
-    jobs = compose_jobs(config) if is_grid else []
+    sweeps = compose_sweeps(config) if is_grid else {None: []}
+    requests = [_read_request(config, jobs, preset) for preset, jobs in sweeps.items()]
+    if requests[0].base.plan and not is_grid and not is_search(config):
+        raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
+    if config.hydra.launcher._target_.startswith("hydra_plugins."):
+        instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
+    return requests
+
+
+def _read_request(config: DictConfig, jobs: list[Job], preset: str | None) -> SweepRequest:
     base = jobs[0].config if jobs else compose_base(config)
     launcher = config.hydra.launcher._target_
     check_jobs(jobs, launcher)
-    if base.plan and not is_grid and not is_search(config):
-        raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
-    if launcher.startswith("hydra_plugins."):
-        instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
     n_workers = count_workers(config, config.hydra.sweeper.n_trials if is_search(config) else len(jobs))
     forks = (
         launcher.endswith("JoblibLauncher")
@@ -61,7 +68,7 @@ def read_request(config: DictConfig) -> SweepRequest:
         # Variables that the user sets for the jobs must be there before TensorFlow is imported.
         and not config.hydra.job.env_set
     )
-    return SweepRequest(jobs, base, n_workers, n_workers if forks and n_workers else 0)
+    return SweepRequest(jobs, base, n_workers, n_workers if forks and n_workers else 0, preset)
 
 
 def check_jobs(jobs: Sequence[Job], launcher: str) -> None:

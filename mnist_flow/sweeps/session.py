@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mnist_flow.sweeps.search.search import Search
+    from mnist_flow.sweeps.series import SweepSeries
     from mnist_flow.sweeps.sweep import Sweep
 
 
@@ -22,7 +23,7 @@ class Session:
 
     def __init__(self) -> None:
         # None before a sweep is opened, where nothing is left to do, and after its end.
-        self.sweep: Sweep | Search | None = None
+        self.sweep: Sweep | SweepSeries | Search | None = None
 
     def end_sweep(self, status: str) -> None:
         """End the sweep that is open, if any: FINISHED, FAILED or KILLED.

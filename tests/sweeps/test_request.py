@@ -9,7 +9,7 @@ from hydra.types import RunMode
 
 from mnist_flow import CONF_DIR
 from mnist_flow.errors import ConfigError
-from mnist_flow.sweeps.request import read_request
+from mnist_flow.sweeps.request import read_requests
 
 POOL = ["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"]
 
@@ -22,7 +22,8 @@ def read():
 
         def read_overrides(*overrides):
             config = loader.load_configuration("config", ["data=digits", *overrides], run_mode=RunMode.MULTIRUN)
-            return read_request(config)
+            (request,) = read_requests(config)
+            return request
 
         yield read_overrides
 
