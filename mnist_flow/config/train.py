@@ -41,7 +41,7 @@ INCIDENTAL = (
     "training.checkpoint_dir",
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
-_LATER = ("training.class_weights", "data.folds", "data.fold", "loss")
+_LATER = ("training.class_weights", "training.warm_start", "data.folds", "data.fold", "loss")
 FOLD = "data.fold"
 # Params in which the runs of a group differ.
 REPLICATED = ("seed", FOLD)
@@ -200,6 +200,7 @@ class TrainingConfig(Section):
     ema_momentum: ProperFraction | None
     label_smoothing: ProperFraction
     class_weights: Literal["balanced"] | None = None
+    warm_start: Annotated[str, Field(pattern=r"^\w+$")] | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     threads: Count | None
     steps_per_execution: Count

@@ -98,6 +98,7 @@ def _run_job(context: RunContext) -> float:
     from mnist_flow import tracking
     from mnist_flow.runs.earlier import find_earlier, open_checkpoint
     from mnist_flow.runs.replay import fetch_original
+    from mnist_flow.runs.warm_start import fetch_first_weights
 
     tracking.configure(config.tracking.uri, config.tracking.experiment_name)
     experiment_id = os.environ.get(tracking.EXPERIMENT_ID_VARIABLE) or tracking.get_or_create_experiment(
@@ -113,6 +114,7 @@ def _run_job(context: RunContext) -> float:
         from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(config.training.threads or count_cores())
+    weights = fetch_first_weights(context)
     with ExitStack() as held:
         checkpoints, state = open_checkpoint(config, earlier, held)
         started = tracking.start_run(
@@ -131,7 +133,7 @@ def _run_job(context: RunContext) -> float:
                 context.observer.on_start(run.run_id)
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
-                objective = _train_and_measure(context, run, checkpoints, state, original)
+                objective = _train_and_measure(context, run, checkpoints, state, original, weights)
         except (UndeliveredError, PrunedError):
             # The record is kept, and whole; and nobody goes on with a run that was pruned.
             if checkpoints is not None:
@@ -148,6 +150,7 @@ def _train_and_measure(
     checkpoints: CheckpointFolder | None,
     state: TrainingState | None,
     original: PastRun | None,
+    weights: list[np.ndarray] | None,
 ) -> float:
     """From the first weights to the last artifact; returns the objective."""
     from mnist_flow.runs.record import log_inputs, log_results
@@ -164,6 +167,8 @@ def _train_and_measure(
         shapes = [context.task.input_shapes(context.info), context.task.output_shape(context.info)]
         wanted = f"a keras.Model from {' and '.join(map(str, shapes[0]))} to {shapes[1]}, without the batch"
         raise refuse_result(find_module(config.model).build, model, wanted)
+    if weights is not None:
+        model.set_weights(weights)
     loss = choose_loss(config.loss, context.task.output_shape(context.info))
     trained = TrainedModel(
         model, config.model.name, context.info, context.splits, config.noise, config.evaluation, loss

@@ -21,6 +21,7 @@ from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_varying
 from mnist_flow.jobs.workers import count_workers
+from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
@@ -44,6 +45,9 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     """
     jobs, base = request.jobs, request.base
     experiment_id = prepare_experiment(base)
+    for run_id in {job.config.training.warm_start for job in jobs}:
+        if run_id is not None:
+            find_start(run_id)  # One that is not there is told before a run is open.
     planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None

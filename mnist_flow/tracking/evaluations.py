@@ -255,7 +255,7 @@ def _describe(run: Run) -> LoggedRun:
     if kind != "train":
         raise RunError(f"run {run_id}: is no training run{f' but of kind {kind}' if kind else ''}")
     if run.info.status != "FINISHED":
-        raise RunError(f"run {run_id}: is {run.info.status}; only finished runs are measured")
+        raise RunError(f"run {run_id}: is {run.info.status}; only finished runs have their model")
     models = run.outputs.model_outputs if run.outputs is not None else []
     if not models:
         raise RunError(f"run {run_id}: has no logged model; train it again with tracking.log_model=true resume=false")

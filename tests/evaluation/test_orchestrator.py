@@ -214,7 +214,7 @@ def test_runs_that_are_no_finished_training_runs_are_told(client, experiment_id)
     assert str(raised.value).split("; ") == [
         f"run {sweep}: is no training run but of kind sweep",
         f"run {running}: is RUNNING",
-        "only finished runs are measured",
+        "only finished runs have their model",
         f"run nothing: there is no such run at {tracking.get_uri()}",
     ]
     for run_id in (sweep, running):

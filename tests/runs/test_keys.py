@@ -222,7 +222,16 @@ TABLE = [
 # Keys that name the option of a group.
 CHOOSING = {"data.name", "model.family", *(f"{group}.name" for group in OPTIONS)}
 # Keys about runs that are there already, which a row has none of: test_orchestrator.py.
-ABOUT_OTHER_RUNS = {"replicates", "resume", "plan", "zip", "jobs", "tracking.changed_code", "tracking.rerun_of"}
+ABOUT_OTHER_RUNS = {
+    "replicates",
+    "resume",
+    "plan",
+    "zip",
+    "jobs",
+    "training.warm_start",
+    "tracking.changed_code",
+    "tracking.rerun_of",
+}
 
 
 class Notebook:

@@ -1,0 +1,74 @@
+"""Runs that start from the weights of another run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError
+from mnist_flow.runs import training
+from mnist_flow.runs.orchestrator import run_experiment
+from support import QUICK
+
+
+@pytest.fixture
+def search(store):
+    """The runs of the store, the oldest first."""
+
+    def search_runs():
+        experiment = store.get_experiment_by_name("mnist_flow")
+        return list(store.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+    return search_runs
+
+
+@pytest.fixture
+def started_from(monkeypatch):
+    """The weights that each network has when its training begins."""
+    weights = []
+    train_model = training.train_model
+
+    def note(model, *arguments, **options):
+        weights.append(model.get_weights())
+        return train_model(model, *arguments, **options)
+
+    monkeypatch.setattr(training, "train_model", note)
+    return weights
+
+
+def test_a_run_starts_from_the_weights_of_another_and_says_so(store, search, compose_config, started_from):
+    batch_normalized = [*QUICK, "epochs=1", "model.batch_normalization=true"]
+    run_experiment(compose_config(*batch_normalized))
+    (first,) = search()
+    last = tracking.load_model(tracking.fetch_logged_run(first.info.run_id)).get_weights()
+    run_experiment(compose_config(*batch_normalized, f"training.warm_start={first.info.run_id}"))
+    for given, found in zip(last, started_from[1], strict=True):
+        np.testing.assert_array_equal(given, found)
+    _, second = search()
+    assert second.data.params["training.warm_start"] == first.info.run_id
+    assert second.data.tags["mnist_flow.fingerprint"] != first.data.tags["mnist_flow.fingerprint"]
+    assert "training.warm_start" not in first.data.params
+
+
+def test_what_can_not_be_started_from_is_told_before_a_run_begins(store, search, compose_config):
+    run_experiment(compose_config(*QUICK, "epochs=1"))
+    run_experiment(compose_config(*QUICK, "epochs=1", "seed=1", "tracking.log_model=false"))
+    first, without_model = (run.info.run_id for run in search())
+    for run_id, overrides, message in (
+        (first, ["model.hidden_units=[8]"], "has the weights dense_1/kernel \\(784, 16\\) where this one, mlp, has"),
+        (first, ["model.hidden_units=[16,10]"], "where this one"),
+        (without_model, [], "has no logged model; train it again with tracking.log_model=true"),
+        ("0" * 32, [], "there is no such run at sqlite"),
+    ):
+        with pytest.raises(ConfigError, match=rf"^training\.warm_start={run_id}: .*{message}"):
+            run_experiment(compose_config(*QUICK, *overrides, f"training.warm_start='{run_id}'"))
+    assert len(search()) == 2
+
+
+def test_a_sweep_is_refused_before_its_parent_is_open(tmp_path, run_command):
+    nobody = f"training.warm_start='{'0' * 32}'"
+    done = run_command(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, nobody, "seed=0,1")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: training.warm_start={'0' * 32}: there is no such run")
+    assert len(done.stderr.splitlines()) == 1
