@@ -33,7 +33,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mnist_flow import CONF_DIR
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.section import flatten
-from mnist_flow.errors import Aborted, RunError, Terminated, UserError
+from mnist_flow.errors import Aborted, ConfigError, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
 from mnist_flow.runtime.own_code import locate_mistake
 from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise
@@ -79,8 +79,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     full_error = os.environ.get(_FULL_ERROR) == "1"
     # With this variable Hydra raises errors; otherwise it prints them in its own way and exits with status 1.
     os.environ[_FULL_ERROR] = "1"
-    for name, value in _QUIET.items():
-        os.environ[name] = os.environ.get(name) or value
+    quiet_libraries()
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     protect_streams()
@@ -91,6 +90,31 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
         status, sweep_status = _call(main, config_name, full_error)
         _end_open_sweep(session, sweep_status)
     sys.exit(status)
+
+
+def quiet_libraries() -> None:
+    """Let libraries that are imported from now on write nothing to the terminal but what the user has asked for."""
+    for name, value in _QUIET.items():
+        os.environ[name] = os.environ.get(name) or value
+
+
+@contextmanager
+def clear_errors(config_name: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Around what a notebook asks for: an error of the user becomes a UserError or RunError with the command's line.
+
+    Args:
+        config_name: see `run`.
+        arguments: what was typed.
+    """
+    try:
+        yield
+    except Exception as raised:
+        error = _tell_own_mistake(raised)
+        if not isinstance(error, (UserError, RunError)) and _is_bad_input(error):
+            error = ConfigError(_describe(error, config_name, arguments))
+        if error is raised:
+            raise
+        raise error from raised
 
 
 def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tuple[int, str]:
@@ -122,7 +146,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         if known:
             # The notes say where it was found, such as the entry of a file of jobs.
             notes = "; ".join(getattr(error, "__notes__", []))
-            _print_error(_describe(error, config_name) + (f" ({notes})" if notes else ""))
+            _print_error(_describe(error, config_name, sys.argv[1:]) + (f" ({notes})" if notes else ""))
         return status, "FAILED"
     return 0, "FAILED"
 
@@ -254,8 +278,8 @@ def _print_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)
 
 
-def _describe(error: BaseException | None, config_name: str) -> str:
-    """Describe an error of the user in one line, those that Hydra and OmegaConf raise included."""
+def _describe(error: BaseException | None, config_name: str, arguments: Sequence[str]) -> str:
+    """Describe an error of the user, who typed these arguments, in one line; Hydra's and OmegaConf's included."""
     text = str(error)
     if _NO_CLUSTER in text:
         remedies = "RAY_ADDRESS=HOST:PORT, or hydra.launcher.ray.init.address=local"
@@ -265,7 +289,7 @@ def _describe(error: BaseException | None, config_name: str) -> str:
     if isinstance(error, (UserError, RunError)):
         return text
     if _NO_OPTION in text:
-        typed = [one for one in sys.argv[1:] if one.endswith("=null") and "." not in one]
+        typed = [one for one in arguments if one.endswith("=null") and "." not in one]
         return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
         return _describe_unknown_key(unknown[1] or unknown[2], config_name)

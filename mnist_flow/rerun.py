@@ -8,7 +8,8 @@ if not __package__:
     # Started as a file, as an editor's Run button does: Python looks for packages beside this file only.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from mnist_flow import cli, train
+from mnist_flow import cli
+from mnist_flow.train import main as train
 
 HELP = """mnist_flow: the same run again from what was logged, also on another machine.
 
@@ -29,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
         rest = write_config(sys.argv[1:], folder)
         sys.argv[1:] = ["--config-dir", folder, "--config-name", "rerun", *rest]
-        train.main()
+        train()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import pytest
 from hydra.core.config_store import ConfigStore
 
 from commands import start_command
-from mnist_flow import cli, train
+from mnist_flow import cli
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Terminated, UndeliveredError
 from mnist_flow.sweeps.session import get_session, open_session
+from mnist_flow.train import main as train
 from support import QUICK, wait_until
 
 
@@ -236,4 +237,4 @@ def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_
 
 def test_called_from_python_with_a_config_a_command_raises_the_error_of_the_user(compose_config):
     with pytest.raises(ConfigError, match=r"^replicates=2: is for sweeps"):
-        train.main(compose_config("data=digits", "replicates=2"))
+        train(compose_config("data=digits", "replicates=2"))

@@ -48,7 +48,7 @@ class StudyResult:
 
 @style.context("default")  # whatever a matplotlibrc says
 def run_study(cfg: DictConfig) -> StudyResult:
-    """Draw the study that `cfg` describes.
+    """Draw the study that `cfg` describes, save its figures and tables, log them to its sweeps, and print them.
 
     Args:
         cfg: the config that Hydra composed from conf/analyze.yaml.
@@ -57,12 +57,35 @@ def run_study(cfg: DictConfig) -> StudyResult:
         UserError: bad config, a tracking server that does not answer, or no runs.
     """
     config = validate_config(cfg, AnalyzeConfig)
-    study = config.study
+    own_run = _connect(config)
+    runs, drawing = _draw(config)
+    name = _choose_name(config, runs)
+    files = save_drawing(drawing, Path(config.output_dir), name)
+    parents = runs.table["parent_run_id"].dropna() if drawing.parent_run_id is None else [drawing.parent_run_id]
+    _log(files, {*parents, own_run} - {None}, name)
+    _print(runs, drawing, files)
+    return StudyResult(files, runs.missing, drawing.tables)
+
+
+@style.context("default")
+def draw_study(cfg: DictConfig) -> tuple[StudyRuns, Drawing]:
+    """Draw the study that `cfg` describes, and write nothing; see `run_study`."""
+    config = validate_config(cfg, AnalyzeConfig)
+    _connect(config)
+    return _draw(config)
+
+
+def _connect(config: AnalyzeConfig) -> str | None:
+    """Choose the tracking server; returns the run that `mlflow run` created for the analysis, if any."""
     # Under `mlflow run` what was typed wins, see `choose_experiments`.
     typed = None if tracking.is_project_run() else config.tracking.experiment_name
     tracking.configure(config.tracking.uri, typed)
     tracking.close_dead_runs()
-    own_run = tracking.adopt_project_run("analysis")
+    return tracking.adopt_project_run("analysis")
+
+
+def _draw(config: AnalyzeConfig) -> tuple[StudyRuns, Drawing]:
+    study = config.study
     runs = fetch_study_runs(config)
     draw = find_module(study).draw
     drawing = draw(runs, study)
@@ -72,12 +95,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     selection = build_selection(runs.table) if drawing.parent_run_id is None else pd.DataFrame()
     if len(selection):
         drawing = replace(drawing, tables={**drawing.tables, "selection": selection})
-    name = _choose_name(config, runs)
-    files = save_drawing(drawing, Path(config.output_dir), name)
-    parents = runs.table["parent_run_id"].dropna() if drawing.parent_run_id is None else [drawing.parent_run_id]
-    _log(files, {*parents, own_run} - {None}, name)
-    _print(runs, drawing, files)
-    return StudyResult(files, runs.missing, drawing.tables)
+    return runs, drawing
 
 
 def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:

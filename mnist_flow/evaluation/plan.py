@@ -109,6 +109,20 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
     return _choose_by_code(evaluations, config.tracking.changed_code), troubles
 
 
+def load_run_data(run: LoggedRun, mnist_npz: str | None = None) -> DataSet:
+    """Load the data set that a run was trained on; its images are the caller's.
+
+    Args:
+        run: the run.
+        mnist_npz: where MNIST lies here.
+
+    Raises:
+        DataError: it can't be had.
+        RunError: it is another one than that of the run.
+    """
+    return _check_data(run, _load_data(_find_source(run, MeasuredDataConfig(path=None, mnist_npz=mnist_npz))))
+
+
 def name_run(run_id: str, error: Exception) -> str:
     """Say which run an error is about, unless it says so itself."""
     text = str(error)

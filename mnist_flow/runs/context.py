@@ -85,7 +85,9 @@ class RunContext:
     def describe_invocation(self) -> dict[str, str]:
         """What was composed and by which overrides, as texts by the path of their artifact."""
         texts = {"config/config.yaml": OmegaConf.to_yaml(self.composed, resolve=True)}
+        typed = list(self.job.overrides) if self.hydra is None else self.hydra.overrides.task
+        if self.hydra is not None or typed:
+            texts["config/overrides.yaml"] = OmegaConf.to_yaml(typed)
         if self.hydra is not None:
-            texts["config/overrides.yaml"] = OmegaConf.to_yaml(self.hydra.overrides.task)
             texts["config/hydra.yaml"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": self.hydra}))
         return texts

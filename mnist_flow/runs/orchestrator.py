@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,13 +42,16 @@ if TYPE_CHECKING:
 _PROTOCOLS = {"holdout": "", "test": " (validated on the test set, as the reports did)"}
 
 
-def run_experiment(cfg: DictConfig, observer: RunObserver | None = None) -> float:
+def run_experiment(
+    cfg: DictConfig, observer: RunObserver | None = None, overrides: Sequence[str] | None = None
+) -> float:
     """Train, measure and track one network, unless a finished run of the same config and data is there already.
 
     Args:
         cfg: the config that Hydra composed from conf/config.yaml. In a sweep whose sweeper chooses its jobs as it goes,
             `replicates` are trained one after another.
         observer: is told of the runs while they are made, and may end them.
+        overrides: what `cfg` was composed from, for the run's name and record; None: Hydra's main function knows.
 
     Returns:
         The metric that `evaluation.objective` names, the mean over the replicates; NaN where `plan` starts nothing.
@@ -63,7 +66,9 @@ def run_experiment(cfg: DictConfig, observer: RunObserver | None = None) -> floa
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     if config.replicates > 1 and (hydra is None or hydra.mode != RunMode.MULTIRUN):
         raise ConfigError(f"replicates={config.replicates}: is for sweeps; add -m")
-    jobs = list_replicates([] if hydra is None else list(hydra.overrides.task), config)
+    if overrides is None:
+        overrides = [] if hydra is None else list(hydra.overrides.task)
+    jobs = list_replicates(overrides, config)
     if config.plan:
         show_plan(jobs, n_workers=1)
         return math.nan

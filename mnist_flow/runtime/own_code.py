@@ -8,9 +8,9 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -74,7 +74,7 @@ def import_quietly(module: str) -> ModuleType:
 
 def list_own_objects(module: str) -> dict[str, Any]:
     """List the classes and functions that the imported files of `list_own_files` define, by their names."""
-    modules = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in list_own_files(module)]
+    modules = [_name_module(name) for name in list_own_files(module)]
     return {
         name: value
         for imported in modules
@@ -97,6 +97,17 @@ def digest_own_code(module: str | None) -> str | None:
     for name, file in files.items():
         digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def forget_own_code(modules: Iterable[str]) -> None:
+    """Forget modules of the user's own that are imported, and all of the user's own that they import.
+
+    They are imported anew when they are needed, and their digest is that of their files as they are then.
+    """
+    for name in {name for module in modules for name in list_own_files(module)}:
+        sys.modules.pop(_name_module(name), None)
+    digest_own_code.cache_clear()
+    invalidate_caches()
 
 
 def locate_mistake(error: BaseException) -> str | None:
@@ -152,6 +163,11 @@ def shorten_path(file: str) -> str:
     """A path as it is typed in the working directory, where it lies there."""
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+
+
+def _name_module(file: str) -> str:
+    """The module of a file, by its name in `list_own_files`."""
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _is_uninstalled(top: str) -> bool:

@@ -54,6 +54,8 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
     if all_done and not _awaits_end(experiment_id, fingerprint, base):
         print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
+        if (earlier := tracking.find_sweep(experiment_id, fingerprint)) is not None:
+            print_line(f"look: {tracking.describe_look(experiment_id, earlier)}")
         return None
     # Logged at once, so that what is missing can be told while the sweep goes on.
     parent = open_parent(config, base, experiment_id, fingerprint, {"grid": build_grid(jobs)} if jobs else {})

@@ -182,7 +182,8 @@ class Sweep:
         if print_them:
             print_best(self.jobs, replicates, objective)
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"
-            print_line(f"more in sweep/ of the parent, {where}; look: {tracking.describe_ui_command()}")
+            look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
+            print_line(f"more in sweep/ of the parent, {where}; look: {look}")
 
 
 def get_error(result: JobReturn) -> Exception | None:

@@ -60,11 +60,14 @@ from mnist_flow.tracking.searches import find_last_search as find_last_search
 from mnist_flow.tracking.server import build_run_link as build_run_link
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure
+from mnist_flow.tracking.server import describe_look as describe_look
 from mnist_flow.tracking.server import describe_ui_command as describe_ui_command
 from mnist_flow.tracking.server import get_uri as get_uri
 from mnist_flow.tracking.server import list_variables as list_variables
 from mnist_flow.tracking.server import wait_for as wait_for
 from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandoned_children
+from mnist_flow.tracking.sweeps import fetch_sweep_tables as fetch_sweep_tables
+from mnist_flow.tracking.sweeps import find_sweep as find_sweep
 from mnist_flow.tracking.sweeps import open_sweep as open_sweep
 from mnist_flow.tracking.sweeps import was_cut_off as was_cut_off
 from mnist_flow.tracking.undelivered import deliver_kept_records as deliver_kept_records

@@ -182,6 +182,12 @@ def build_run_link(experiment_id: str, run_id: str) -> str:
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def describe_look(experiment_id: str, run_id: str) -> str:
+    """How to look at the page of a run: its link, or what to type first."""
+    link = build_run_link(experiment_id, run_id)
+    return link if link.startswith(get_uri()) else f"{describe_ui_command()}, and open {link}"
+
+
 def name_lock(path: Path) -> Path:
     """The lock file of `lock_beside`."""
     return path.with_name(f"{path.name}.lock")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 from mlflow.tracking.context.registry import resolve_tags
 
 from mnist_flow.errors import UserError
@@ -15,7 +17,7 @@ from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.lifecycle import describe_owner, reopen, take_project_run
-from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
+from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, fetch_text, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 
@@ -86,6 +88,28 @@ def was_cut_off(experiment_id: str, fingerprint: str | None, stale_after: float)
     """
     earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if fingerprint else None
     return earlier is not None and not earlier[1] and earlier[0].info.status != "FINISHED"
+
+
+def find_sweep(experiment_id: str, fingerprint: str | None) -> str | None:
+    """The id of the last parent run of a sweep with this fingerprint; None: there is none.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    earlier = fetch_sweep(experiment_id, fingerprint, stale_after=0.0) if fingerprint else None
+    return None if earlier is None else str(earlier[0].info.run_id)
+
+
+def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:
+    """The tables in sweep/ of a parent run, by their names.
+
+    Raises:
+        TrackingError: the server does not answer, or a table is gone.
+    """
+    with clear_errors():
+        files = [Path(file.path) for file in mlflow.MlflowClient().list_artifacts(run_id, "sweep")]
+    records = {file.stem: json.loads(fetch_text(run_id, str(file))) for file in files if file.suffix == ".json"}
+    return {name: pd.DataFrame(record["data"], columns=record["columns"]) for name, record in records.items()}
 
 
 def close_abandoned_children(parent: TrackedRun, patience: float, stale_after: float) -> tuple[int, int]:

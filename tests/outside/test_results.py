@@ -134,21 +134,22 @@ def test_the_workers_of_a_sweep_evaluate_and_rerun_heed_no_variable_either(tmp_p
 def test_the_blocks_of_the_page_run_where_tensorflow_has_worked_already(tmp_path, run_command):
     page = (PROJECT_DIR / "docs" / "PYTHON.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     # The first cell of a notebook with settings of its own.
     before = "import keras, tensorflow as tf\ntf.zeros(1) + 1\n"
     before += "keras.config.set_epsilon(0.01)\nkeras.config.set_max_epochs(1)\n"
-    done = run_command(tmp_path, "-c", before + "\n".join(blocks) + "\nprint('objective', accuracy, len(table))")
+    after = "\nprint('predicted', probabilities.shape, len(table))"
+    done = run_command(tmp_path, "-c", before + "\n".join(blocks) + after)
     assert done.returncode == 0, done.stderr
     assert (
         "training.threads=1: TensorFlow has worked in this process before, and keeps a thread for each core"
         in done.stderr
     )
-    ((_, metrics, machine),) = read_trained(tmp_path)
-    assert machine["intra_op_threads"] == 0
-    assert len(metrics["loss"]) == 2
-    assert f"objective {metrics['val_accuracy'][-1]} 1" in done.stdout
-    assert [path.name for path in tmp_path.rglob("*.png") if "curves" in path.name]
+    first, *of_sweep = read_trained(tmp_path)
+    assert [machine["intra_op_threads"] for _, _, machine in (first, *of_sweep)] == [0, 1, 1, 1]
+    assert [len(metrics["loss"]) for _, metrics, _ in (first, *of_sweep)] == [2] * 4
+    assert "predicted (360, 10) 4" in done.stdout
+    assert (tmp_path / "regularization.png").exists()
 
 
 def test_in_a_notebook_the_arguments_of_the_kernel_are_left_out(tmp_path, run_command):
@@ -157,8 +158,8 @@ import sys
 from unittest import mock
 sys.argv = ["/env/ipykernel_launcher.py", "-f", "/run/kernel.json"]
 with mock.patch("mnist_flow.runs.orchestrator.run_experiment", lambda cfg: print("trains", cfg.model.name) or 0.5):
-    from mnist_flow import train
-    train.main()
+    from mnist_flow.train import main
+    main()
 """
     done = run_command(tmp_path, "-c", program)
     assert done.returncode == 0, done.stderr

@@ -193,7 +193,9 @@ class Search:
             if confirmed is not None:
                 print_table(confirmed.drop(columns="run_ids").map(_shorten), "the best again, with fresh seeds")
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"
+            look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
             print_line(f"chosen: trial {self.best.number}; sweep/best.yaml of the parent, {where}, is its preset")
+            print_line(f"look: {look}")
 
     def _fetch_chosen(self) -> Mapping[str, float]:
         """Means of the chosen trial's results, the test set's among them, which nobody has looked at before."""

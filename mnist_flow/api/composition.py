@@ -1,0 +1,98 @@
+"""From overrides, as they are typed after a command, to its config."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from mnist_flow import CONF_DIR, cli
+from mnist_flow.config.overrides import write_override
+from mnist_flow.config.section import flatten
+from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.runtime.own_code import forget_own_code
+
+# Overrides as typed after a command: one text, with a shell's quotes, or a list of them.
+Overrides = str | Sequence[str]
+
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def split_overrides(overrides: Overrides) -> list[str]:
+    """Split overrides as a shell does, if they are one text.
+
+    Raises:
+        ConfigError: a quote is not closed.
+    """
+    try:
+        return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    except ValueError as error:
+        raise ConfigError(f"overrides={overrides}: {error}; close the quote") from error
+
+
+@contextmanager
+def composed(
+    config_name: str, overrides: Sequence[str], config_dir: str | Path | None, mode: RunMode = RunMode.RUN
+) -> Iterator[DictConfig]:
+    """Compose the config of a command; an error in the block becomes one of `mnist_flow.errors`, as its line tells it.
+
+    Code of the user's own that the config names is imported anew, since a notebook may have changed its files.
+
+    Args:
+        config_name: of the command: config, evaluate or analyze.
+        overrides: as typed after it.
+        config_dir: a folder with options of the user's own, as `--config-dir` names it.
+        mode: MULTIRUN for the config of a whole sweep, with its `hydra` section.
+
+    Raises:
+        UserError: bad input.
+        RunError: a run failed.
+    """
+    folder = None if config_dir is None else Path(config_dir).resolve()
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"config_dir={config_dir}: no such folder")
+    search = [] if folder is None else [write_override("hydra.searchpath", [f"file://{folder}"])]
+    cli.quiet_libraries()
+    with cli.clear_errors(config_name, overrides):
+        cfg = _compose(config_name, [*search, *overrides], mode)
+        _check_tracking_uri(cfg.tracking.uri)
+        if mode == RunMode.RUN:
+            forget_own_code({str(value) for key, value in flatten(cfg).items() if key.endswith(".module") and value})
+        yield cfg
+
+
+def _compose(config_name: str, overrides: list[str], mode: RunMode) -> DictConfig:
+    """Compose a config, also where the notebook has initialized Hydra for itself."""
+    theirs, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
+    finally:
+        GlobalHydra.instance().hydra = theirs
+    if mode == RunMode.RUN:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    return cfg
+
+
+def _check_tracking_uri(typed: str | None) -> None:
+    """Refuse a tracking URI beside another one that the notebook has set: the run would go where nobody looks."""
+    given = os.environ.get(_URI_VARIABLE)
+    if not typed or not given:
+        return
+    from mnist_flow.tracking.address import complete_uri
+
+    if complete_uri(typed, "tracking.uri") == complete_uri(given, _URI_VARIABLE):
+        return
+    told = hide_credentials(f"tracking.uri={typed}: MLflow is set to {given} here")
+    raise ConfigError(f"{told}; leave tracking.uri out, or call mlflow.set_tracking_uri({hide_credentials(typed)!r})")

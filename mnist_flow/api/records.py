@@ -1,0 +1,155 @@
+"""Finished runs as a table, and one run with its curves, its model and its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mnist_flow import cli
+from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.jobs.tables import build_run_table, select_epoch
+from mnist_flow.runtime.native_output import native_stderr_hidden
+from mnist_flow.runtime.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from mnist_flow.data.arrays import FloatArray
+    from mnist_flow.data.dataset import DataSet
+
+# Images at a time.
+_BATCH_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run in MLflow."""
+
+    run_id: str
+    # finished, interrupted (it failed or was killed) or alive.
+    state: str
+    # The config as flat paths, as MLflow has them: {"optimizer.learning_rate": "0.1"}.
+    params: Mapping[str, str] = field(repr=False)
+    # The final ones, and those of the epoch whose weights the run ended with.
+    metrics: Mapping[str, float] = field(repr=False)
+    # Its page, on the server or on `mlflow ui`.
+    link: str
+    # Of its tracking server; None for the one in force.
+    uri: str | None = field(default=None, repr=False)
+
+    def fetch_history(self) -> pd.DataFrame:
+        """Fetch the metrics of each epoch: one row per finished epoch, which is the index, one column per metric.
+
+        Raises:
+            TrackingError: the server does not answer.
+        """
+        tracking = _connect(self.uri)
+        points = tracking.fetch_histories([self.run_id], sorted(self.metrics))
+        # Step 0 has the final metrics.
+        of_epochs = points[points["step"] > 0]
+        return of_epochs.pivot_table(index="step", columns="metric", values="value").rename_axis(
+            index="epoch", columns=None
+        )
+
+    def load_model(self) -> keras.Model:
+        """Load the model that the run has logged. Imports TensorFlow.
+
+        Raises:
+            TrackingError: the server does not answer.
+            RunError: the run has no model, or it can't be loaded.
+        """
+        tracking = _connect(self.uri)
+        with native_stderr_hidden():
+            return tracking.load_model(tracking.fetch_logged_run(self.run_id))
+
+    def load_data(self) -> DataSet:
+        """Load the data set that the run was trained on: `test.images`, `test.labels`, `train`, `class_names`, …
+
+        Raises:
+            DataError: it can't be had.
+            RunError: it is another one than that of the run.
+        """
+        from mnist_flow.evaluation.plan import load_run_data
+
+        tracking = _connect(self.uri)
+        return load_run_data(tracking.fetch_logged_run(self.run_id), os.environ.get("MNIST_NPZ"))
+
+    def predict(self, images: FloatArray | None = None) -> FloatArray:
+        """Predict class probabilities (n, classes), or images, float32; pixels are scaled as in the training.
+
+        Args:
+            images: float32 (n, height, width, channels) in [0, 1]; None: the test images of the run's data set.
+
+        Raises:
+            DataError: the test images can't be had.
+            TrackingError: the server does not answer.
+            RunError: the run has no model, it can't be loaded, or it takes more than images.
+        """
+        from mnist_flow.evaluation.subject import LoadedModel
+
+        model = self.load_model()
+        if len(model.inputs) > 1:
+            raise RunError(f"run {self.run_id}: its model takes {len(model.inputs)} inputs; load_model() gives it")
+        given = self.load_data().test.images if images is None else images
+        scale = float(self.params.get("data.scale", 1))
+        return LoadedModel(self.run_id, self.run_id, model, scale, _BATCH_SIZE).predict(given)
+
+
+def run(run_id: str, *, uri: str | None = None) -> Run:
+    """Look up a training run.
+
+    Args:
+        run_id: its id in MLflow.
+        uri: of the tracking server; None: MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
+
+    Raises:
+        TrackingError: the server does not answer, or has no such training run.
+    """
+    tracking = _connect(uri)
+    tracking.check_store_is_there()
+    found = tracking.fetch_run(run_id)
+    link = tracking.build_run_link(found.experiment_id, run_id)
+    return Run(run_id, found.state, found.params, select_epoch(found.metrics), link, uri)
+
+
+def runs(
+    experiments: str | Sequence[str] | None = None, *, filter: str | None = None, uri: str | None = None
+) -> pd.DataFrame:
+    """Fetch finished training runs as a table.
+
+    Args:
+        experiments: name of an MLflow experiment, or of several; None: all.
+        filter: a further condition in MLflow's language, such as "params.reg = '0.0'".
+        uri: see `run`.
+
+    Returns:
+        One row per run, the oldest first; of runs of an experiment with the same config, data and code only the last.
+        Columns: run_id, experiment, experiment_id, group (the same for runs that differ in the seed alone),
+        parent_run_id, every param by its config path, and every metric, that of the epoch whose weights the run ended
+        with.
+
+    Raises:
+        TrackingError: the server does not answer, has no such experiment, or the filter is malformed.
+    """
+    tracking = _connect(uri)
+    tracking.check_store_is_there()
+    names = [experiments] if isinstance(experiments, str) else experiments
+    known = tracking.list_experiments(names or [])
+    for name in names or []:
+        if name not in known:
+            meant = did_you_mean(name, sorted(known))
+            raise TrackingError(f"experiment '{name}': there is none at {tracking.get_uri()}{meant}")
+    ids = {known[name]: name for name in (known if names is None else names)}
+    return build_run_table(tracking.fetch_runs(list(ids), filter), ids)
+
+
+def _connect(uri: str | None) -> Any:
+    """Choose the tracking server, and return the package that talks to it, whose import takes seconds."""
+    cli.quiet_libraries()
+    from mnist_flow import tracking
+
+    tracking.configure(uri)
+    return tracking

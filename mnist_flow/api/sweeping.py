@@ -1,0 +1,133 @@
+"""A sweep from a notebook: the command in a process of its own, followed live, and the tables of its parent run."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.types import RunMode
+
+from mnist_flow.api.composition import Overrides, composed, split_overrides
+from mnist_flow.errors import RunError, UserError
+from mnist_flow.runtime.terminal import print_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What the command prints at its end: the page of the parent run.
+_LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)")
+# How many jobs are done, and of how many, in what the command prints when one ends.
+_COUNTS = re.compile(r"\[(\d+)/(\d+)\b")
+_POOL = "hydra_plugins.hydra_joblib_launcher"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that has ended, or a search."""
+
+    # The parent run and its page; None where every job was finished before, in other sweeps.
+    run_id: str | None
+    link: str | None
+    # By name. summary: a row per job; replicates: a row per setting, the mean and spread over seeds and folds; grid:
+    # the jobs as they were asked for. Of a search trials, space and, where there are any, importances and confirmation.
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
+
+
+def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Sweep:
+    """Train what is missing of a sweep, in processes of their own; TensorFlow in this process plays no part in it.
+
+    A line for each job that ends is shown at once; Jupyter also shows a bar. Interrupting the cell ends the sweep, and
+    the same call goes on with it. Without `hydra/launcher` the jobs share the cores in a pool of processes.
+
+    Args:
+        overrides: what `python -m mnist_flow.train -m` takes, as one text, "reg=0,1e-4 seed=0,1", or as a list.
+        config_dir: a folder with options of your own, as `--config-dir` names it.
+
+    Raises:
+        UserError: bad config, data or tracking server; nothing was started.
+        RunError: jobs failed, the others are finished; or the sweep's record could not be delivered.
+    """
+    words = split_overrides(overrides)
+    with composed("config", words, config_dir, RunMode.MULTIRUN) as cfg:
+        uri = cfg.tracking.uri
+    if (
+        not any(word.startswith("hydra/launcher=") for word in words)
+        and find_spec("hydra_plugins")
+        and find_spec(_POOL)
+    ):
+        words.append("hydra/launcher=local_pool")
+    folder = [] if config_dir is None else ["--config-dir", str(Path(config_dir).resolve())]
+    link, run_id = None, None
+    for line in _run_command([*folder, *words]):
+        if found := _LINK.search(line):
+            link, run_id = found[0], found[1]
+    if run_id is None:
+        return Sweep(None, None, {})
+    from mnist_flow import tracking
+
+    tracking.configure(uri)
+    return Sweep(run_id, link, tracking.fetch_sweep_tables(run_id))
+
+
+def _run_command(arguments: list[str]) -> Iterator[str]:
+    """Run the train command on a sweep, show what it prints, and yield each line.
+
+    Raises:
+        UserError: bad input.
+        RunError: it failed otherwise.
+    """
+    command = [sys.executable, "-m", "mnist_flow.train", "-m", *arguments]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    show, error = _choose_display(), ""
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in map(str.rstrip, process.stdout):
+                if line.startswith("error: "):
+                    error = line.removeprefix("error: ")
+                else:
+                    show(line)
+                yield line
+        except BaseException:
+            # Its runs end as KILLED; leaving the block waits for that.
+            process.terminate()
+            raise
+    if process.returncode:
+        kind = UserError if process.returncode == 2 else RunError
+        raise kind(error or f"the sweep ended with exit status {process.returncode}")
+
+
+def _choose_display() -> Any:
+    """What shows a line: in Jupyter a display that is updated in place, elsewhere a print."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return _JupyterDisplay().show if hasattr(shell, "kernel") else print_line
+
+
+class _JupyterDisplay:
+    """A bar of the jobs that are done, above the lines of the sweep, in the output of a cell."""
+
+    def __init__(self) -> None:
+        from IPython.display import HTML, display
+
+        self._html, self._lines, self._bar = HTML, list[str](), ""
+        self._handle = display(HTML(""), display_id=True)
+
+    def show(self, line: str) -> None:
+        """Show one more line, and move the bar as it says."""
+        self._lines.append(line)
+        if counts := _COUNTS.search(line):
+            done, total = counts.groups()
+            self._bar = f"<progress value={done} max={total}></progress> {done} of {total} done"
+        text = html.escape("\n".join(self._lines))
+        self._handle.update(self._html(f"{self._bar}<pre style='max-height: 20em; overflow: auto'>{text}</pre>"))

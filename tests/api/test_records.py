@@ -1,0 +1,82 @@
+"""A run that a notebook has trained, and tables, figures and evaluations of it."""
+
+from __future__ import annotations
+
+import mlflow
+import numpy as np
+import pytest
+
+import mnist_flow
+from mnist_flow.errors import RunError, TrackingError
+
+WORDS = "data=digits model=mlp 'model.hidden_units=[16]' epochs=2 tracking.experiment_name=notebook"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture
+def trained(client):
+    """The same run in every test: it is found where it was trained before."""
+    return mnist_flow.train(WORDS)
+
+
+def test_a_run_has_its_params_metrics_and_curves(trained, client):
+    logged = client.get_run(trained.run_id)
+    assert logged.info.run_name == "model.hidden_units=[16] epochs=2 mlp"
+    assert trained.state == "finished"
+    assert trained.params == logged.data.params
+    assert trained.metrics["test_accuracy"] == logged.data.metrics["test_accuracy"]
+    assert trained.link.endswith(f"/runs/{trained.run_id}")
+    history = trained.fetch_history()
+    assert list(history.index) == [1, 2]
+    assert history["val_accuracy"].iloc[-1] == logged.data.metrics["val_accuracy"]
+    assert client.list_artifacts(trained.run_id, "config")[1].path == "config/overrides.yaml"
+
+
+def test_its_predictions_are_those_that_were_measured(trained):
+    labels = trained.load_data().test.labels
+    probabilities = trained.predict()
+    assert probabilities.shape == (len(labels), 10)
+    assert np.mean(probabilities.argmax(axis=1) == labels) == pytest.approx(trained.metrics["test_accuracy"])
+    few = trained.predict(trained.load_data().test.images[:3])
+    np.testing.assert_allclose(few, probabilities[:3], rtol=1e-5)
+
+
+def test_runs_are_a_table(trained):
+    other = mnist_flow.train(f"{WORDS} seed=1")
+    table = mnist_flow.runs("notebook")
+    assert list(table["run_id"]) == [trained.run_id, other.run_id]
+    assert list(table["seed"]) == [0, 1]
+    assert table["test_accuracy"].iloc[0] == trained.metrics["test_accuracy"]
+    assert list(mnist_flow.runs(filter="params.seed = '1'")["run_id"]) == [other.run_id]
+    with pytest.raises(TrackingError, match=r"^experiment 'notebok': there is none at .*; did you mean 'notebook'"):
+        mnist_flow.runs("notebok")
+
+
+def test_a_study_is_figures_and_tables_and_writes_nothing(trained, folder):
+    study = mnist_flow.study("study=curves tracking.experiment_name=notebook")
+    assert study.figure.axes
+    assert study.table.equals(study.tables[""])
+    assert study._repr_png_().startswith(b"\x89PNG")
+    assert not (folder / "figures").exists()
+
+
+def test_evaluations_are_a_table(trained):
+    table = mnist_flow.evaluate("measure=rotation 'measure.rotation.degrees=[15.0]' tracking.experiment_name=notebook")
+    assert trained.run_id in list(table["run_id"])
+
+
+def test_a_run_that_is_not_there_or_has_no_model_is_told(client, monkeypatch, tmp_path):
+    with pytest.raises(TrackingError, match="Run with id=abc not found"):
+        mnist_flow.run("abc")
+    bare = mnist_flow.train(f"{WORDS} seed=2 tracking.log_model=false")
+    with pytest.raises(RunError, match=f"^run {bare.run_id}: has no logged model"):
+        bare.predict()
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(None)
+    with pytest.raises(TrackingError, match="no such store"):
+        mnist_flow.runs()
+    assert not (tmp_path / "mlflow.db").exists()

@@ -1,0 +1,30 @@
+"""A sweep that a notebook has started: its processes, what it shows, its tables, and its errors."""
+
+from __future__ import annotations
+
+import pytest
+
+import mnist_flow
+from mnist_flow.errors import UserError
+
+GRID = "data=digits model=mlp 'model.hidden_units=[8]' epochs=1 seed=0,1 tracking.experiment_name=notebook"
+
+
+def test_bad_input_is_an_error_before_anything_is_started(store, tmp_path):
+    with pytest.raises(UserError, match=r"^epochs=x: must be a valid integer$"):
+        mnist_flow.sweep("data=digits epochs=x,1")
+    assert mnist_flow.runs().empty
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_a_sweep_is_trained_in_processes_and_gives_its_tables(store, capsys):
+    made = mnist_flow.sweep(GRID)
+    parent = store.get_run(made.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["workers"] == 2
+    assert made.link.endswith(f"/runs/{made.run_id}")
+    assert list(made.tables["summary"]["seed"]) == [0, 1]
+    assert list(made.tables["replicates"]["n"]) == [2]
+    assert "[2/2 done, 0 running, 0 failed]" in capsys.readouterr().out
+    assert mnist_flow.sweep(GRID).run_id == made.run_id
