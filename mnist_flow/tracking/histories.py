@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -14,6 +15,7 @@ from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.garbage import collection_paused
 from mnist_flow.tracking.past import fetch_text
 from mnist_flow.tracking.server import clear_errors
 
@@ -25,8 +27,6 @@ _BULK_ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 # Downloads at a time: most of the work is waiting for the artifact store.
 _THREADS = 8
 
-_Point = tuple[str, str, int, float]
-
 
 def fetch_histories(run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """All points of some metrics of many runs, a request for a hundred runs and a metric.
@@ -37,21 +37,30 @@ def fetch_histories(run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFr
     Raises:
         TrackingError: the server does not answer.
     """
-    points: list[_Point] = []
+    parts = [_build_table([], "")]
     with clear_errors():
         for metric in metrics:
             for start in range(0, len(run_ids), _MAX_RUNS):
-                points += _fetch_bulk(run_ids[start : start + _MAX_RUNS], metric)
-    table = pd.DataFrame(points, columns=["run_id", "metric", "step", "value"])
+                parts += _fetch_bulk(run_ids[start : start + _MAX_RUNS], metric)
+    table = pd.concat(parts)
     table = table.drop_duplicates(["metric", "run_id", "step"], keep="last")
     return table.sort_values(["metric", "run_id", "step"], ignore_index=True)
 
 
-def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
-    """Points in the order in which they were logged."""
+def _build_table(points: Sequence[tuple[str, int, float]], metric: str) -> pd.DataFrame:
+    """A table of points, each a run's id, a step and a value. Rows of a run share its id."""
+    ids: dict[str, str] = {}
+    shared = [ids.setdefault(run_id, run_id) for run_id, _, _ in points]
+    steps = np.array([step for _, step, _ in points], dtype=np.int64)
+    values = np.array([value for _, _, value in points], dtype=np.float64)
+    return pd.DataFrame({"run_id": np.array(shared, dtype=object), "metric": metric, "step": steps, "value": values})
+
+
+def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[pd.DataFrame]:
+    """Tables of points in the order in which they were logged."""
     store = _get_store()
     if isinstance(store, SqlAlchemyStore):
-        return _select_points(store, run_ids, metric)
+        return [_build_table(_select_points(store, run_ids, metric), metric)]
     response = http_request(
         store.get_host_creds(),
         _BULK_ENDPOINT,
@@ -59,28 +68,27 @@ def _fetch_bulk(run_ids: Sequence[str], metric: str) -> list[_Point]:
         params={"run_id": list(run_ids), "metric_key": metric, "max_results": _MAX_POINTS},
     )
     listed = verify_rest_response(response, _BULK_ENDPOINT).json()["metrics"]
-    points = [(one["run_id"], one["key"], int(one["step"]), float(one["value"])) for one in listed]
-    if len(points) < _MAX_POINTS:
-        return points
+    if len(listed) < _MAX_POINTS:
+        return [_build_table([(one["run_id"], int(one["step"]), float(one["value"])) for one in listed], metric)]
     # The response is full, so there may be more points.
     if len(run_ids) > 1:
         middle = len(run_ids) // 2
         return _fetch_bulk(run_ids[:middle], metric) + _fetch_bulk(run_ids[middle:], metric)
     history = mlflow.MlflowClient().get_metric_history(run_ids[0], metric)
-    return [(run_ids[0], metric, one.step, one.value) for one in history]
+    return [_build_table([(run_ids[0], one.step, one.value) for one in history], metric)]
 
 
-def _select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -> list[_Point]:
+def _select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -> list[tuple[str, int, float]]:
     """All points, by columns: MLflow's own bulk call makes an object of each, which takes ten times as long."""
     columns = SqlMetric.run_uuid, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan
-    with store.ManagedSessionMaker() as session:
+    with store.ManagedSessionMaker() as session, collection_paused():
         rows = (
             session.query(*columns)
             .filter(SqlMetric.key == metric, SqlMetric.run_uuid.in_(run_ids))
             .order_by(SqlMetric.timestamp, SqlMetric.step)
             .all()
         )
-    return [(run_id, metric, step, math.nan if is_nan else value) for run_id, step, value, is_nan in rows]
+    return [(run_id, step, math.nan if is_nan else value) for run_id, step, value, is_nan in rows]
 
 
 def fetch_texts(run_ids: Sequence[str], path: str) -> Iterator[tuple[str, str | TrackingError]]:

@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.garbage import collection_paused
 from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
 from mnist_flow.tracking.places import describe_move
@@ -61,6 +62,7 @@ def fetch_past_runs(
     params: Mapping[str, str] | None = None,
     stale_after: float = 600.0,
     kind: str = "train",
+    newest_finished: int | None = None,
 ) -> list[PastRun]:
     """The training runs of an experiment, oldest first; or its evaluations.
 
@@ -71,6 +73,7 @@ def fetch_past_runs(
         params: only runs with these.
         stale_after: seconds of silence after which a RUNNING run of another machine is taken for dead.
         kind: train or evaluation.
+        newest_finished: only finished runs, and so many at most, of which none is older than one that is left out.
     """
     conditions = [f"tags.`{names.KIND_TAG}` = '{kind}'"]
     if fingerprint is not None:
@@ -78,7 +81,11 @@ def fetch_past_runs(
     if recipe is not None:
         conditions.append(f"tags.`{names.RECIPE_TAG}` = '{recipe}'")
     conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
-    found = search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
+    if newest_finished is None:
+        found = search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
+    else:
+        conditions.append("attributes.status = 'FINISHED'")
+        found = search(experiment_id, " and ".join(conditions), ["attributes.start_time DESC"], newest_finished)[::-1]
     return [_describe(run, stale_after) for run in found]
 
 
@@ -265,7 +272,7 @@ def search(
     found: list[Run] = []
     token: str | None = None
     while True:
-        with clear_errors():
+        with clear_errors(), collection_paused():
             page: PagedList[Run] = client.search_runs(
                 [experiment_ids] if isinstance(experiment_ids, str) else list(experiment_ids),
                 conditions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
@@ -50,6 +51,20 @@ def add_run(store):
     return add
 
 
+@pytest.fixture
+def count_runs(monkeypatch):
+    """How many runs the store has answered with."""
+    answered = []
+    search_runs = MlflowClient.search_runs
+
+    def counted(*arguments, **options):
+        answered.extend(page := search_runs(*arguments, **options))
+        return page
+
+    monkeypatch.setattr(MlflowClient, "search_runs", counted)
+    return lambda: len(answered)
+
+
 def test_jobs_find_their_runs(store, make_jobs, add_run):
     jobs = make_jobs("replicates=4")
     finished, interrupted, without_checkpoint = (
@@ -75,6 +90,30 @@ def test_runs_of_another_sweep_can_be_left_out(store, make_jobs, add_run):
     mine = add_run(jobs[1], "FINISHED", **{names.PARENT_TAG: "this sweep"})
     found = look_up(jobs, tracking.find_experiment("mnist_flow"), "this sweep")
     assert [one.run.run_id if one.run else None for one in found] == [None, mine]
+
+
+@pytest.mark.parametrize("plan", [False, True])
+def test_few_jobs_ask_for_few_of_many_runs(store, make_jobs, add_run, count_runs, plan):
+    """However many runs of their model the store has."""
+    many = make_jobs("replicates=25")
+    for job in many:
+        add_run(job, "FINISHED")
+    jobs = [*many[:2], *make_jobs("reg=0.5")]
+    if plan:
+        show_plan(jobs, n_workers=1)
+        assert count_runs() == 2 + 20  # Twenty to estimate the time of the third.
+    else:
+        found = look_up(jobs, tracking.find_experiment("mnist_flow"))
+        assert [one.state for one in found] == ["finished", "finished", "new"]
+        assert count_runs() == 2
+
+
+@pytest.mark.parametrize("number", [30, 31])
+def test_many_jobs_find_the_runs_that_few_find(store, make_jobs, add_run, number):
+    jobs = make_jobs(f"replicates={number}")
+    finished = add_run(jobs[1], "FINISHED")
+    found = look_up(jobs, tracking.find_experiment("mnist_flow"))
+    assert [one.run.run_id if one.run else None for one in found] == [None, finished] + [None] * (number - 2)
 
 
 def test_no_jobs_have_no_runs(store):

@@ -29,8 +29,8 @@ _METRICS = ("accuracy", "val_accuracy", "loss", "val_loss")
 _MAX_PANELS = 16
 # Of a line above a panel; more would run into the next one.
 _HEADING_LETTERS = 42
-# More lines than this are drawn as an image in an SVG.
-_MAX_VECTOR_LINES = 200
+# Where there are more runs than this, a panel shows the range of its runs instead of a line each.
+_MAX_LINES = 200
 
 
 class Config(StudySection):
@@ -75,13 +75,13 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     figure, all_axes = style.make_panels(len(panels), math.ceil(math.sqrt(len(panels))), (3.5, 2.7), 1.3, title)
     published = select_published(runs.published, f"test_{quantity}")
     settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
-    rasterized = len(curves["run_id"].unique()) > _MAX_VECTOR_LINES
+    one_by_one = curves["run_id"].nunique() <= _MAX_LINES
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = curves[(curves["panel"] == panel) & curves["metric"].isin([quantity, f"val_{quantity}"])]
         # An array, since an empty list would choose no columns.
         printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
-        _plot_lines(axes, shown[shown["metric"] == quantity], "training", TRAINING_COLOR, rasterized)
-        _plot_lines(axes, shown[shown["metric"] == f"val_{quantity}"], "validation", VALIDATION_COLOR, rasterized)
+        _plot_lines(axes, shown[shown["metric"] == quantity], "training", TRAINING_COLOR, one_by_one)
+        _plot_lines(axes, shown[shown["metric"] == f"val_{quantity}"], "validation", VALIDATION_COLOR, one_by_one)
         for index, (_, marks) in enumerate(printed.groupby("row", sort=False)):
             style.plot_published(
                 axes,
@@ -97,7 +97,8 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
         gap = " " if len(f"{lines[-1]} {n}") <= _HEADING_LETTERS else "\n"
         axes.set_title("\n".join(lines) + gap + n, fontsize=9)
     over = " over the folds" if style.has_folds(curves) else ""
-    key = f"thin: one run    thick: mean    band: ± sample standard deviation{over}    the first epochs may lie outside"
+    each = "thin: one run" if one_by_one else "light band: from the lowest run to the highest"
+    key = f"{each}    thick: mean    band: ± sample standard deviation{over}    the first epochs may lie outside"
     style.add_legend(figure, all_axes, key)
     return figure
 
@@ -110,15 +111,16 @@ def _is_of(runs: pd.DataFrame, published: pd.Series) -> bool:
     return bool(here.any())
 
 
-def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, rasterized: bool) -> None:
+def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, one_by_one: bool) -> None:
     by_run = curves.pivot_table(index="epoch", columns="run_id", values="value")
     if by_run.empty:
         return
     epochs = by_run.index.to_numpy(dtype=float)
-    lines = [np.column_stack([epochs, values]) for values in by_run.to_numpy().T]
-    axes.add_collection(
-        LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35, rasterized=rasterized), autolim=False
-    )
+    if one_by_one:
+        lines = [np.column_stack([epochs, values]) for values in by_run.to_numpy().T]
+        axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35), autolim=False)
+    else:
+        axes.fill_between(epochs, by_run.min(axis=1), by_run.max(axis=1), color=color, alpha=0.15, linewidth=0)
     means = summarise(curves, ["epoch"], "value").set_index("epoch").loc[by_run.index]
     mean, std = means["mean"], means["std"].fillna(0)
     axes.fill_between(epochs, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
