@@ -50,6 +50,8 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
         (["learning_rate=1"], "learning_rate: unknown key; did you mean 'optimizer.learning_rate'?"),
         (["noise.level=0.1"], "it belongs to noise=salt_and_pepper"),
         (["optimizer=sdg"], "did you mean 'sgd'? Choices: adam adamw rmsprop sgd"),
+        (["loss=focl"], "loss=focl: no such option; did you mean 'focal'? Choices: focal mean_squared_error"),
+        (["experiment=lenet6"], "experiment=lenet6: no such option; did you mean 'lenet5'"),
         (["hydra/launcher=nope"], "Choices: basic joblib local_pool ray"),
         (["data.path=nope.npz"], "data.path=nope.npz: no such file. Remedies: data.path=FILE.npz"),
         (["data=files"], "data.path=null: must name the images, data.path=X: an .npz file with"),
