@@ -39,6 +39,7 @@ INCIDENTAL = (
     "data.path",
     "training.steps_per_execution",
     "training.checkpoint_dir",
+    "training.keep_state",
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
 _LATER = ("training.class_weights", "training.warm_start", "data.folds", "data.fold", "loss")
@@ -205,6 +206,7 @@ class TrainingConfig(Section):
     threads: Count | None
     steps_per_execution: Count
     checkpoint_dir: Annotated[str, Field(min_length=1)] | None
+    keep_state: bool = False
 
 
 # Metrics that a command returns to a sweeper, see `is_minimised`.

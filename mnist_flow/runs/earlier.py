@@ -8,13 +8,18 @@ from pathlib import Path
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
-from mnist_flow.errors import BusyError
+from mnist_flow.errors import BusyError, TrackingError
+from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.runs.context import RunContext
+from mnist_flow.runs.training import STATE_ARTIFACT, depends_on_epochs
+from mnist_flow.runtime.environment import digest_code
 from mnist_flow.runtime.processes import name_process
+from mnist_flow.runtime.terminal import print_line
+from mnist_flow.tracking import PastRun
 from mnist_flow.training.checkpoint import CheckpointFolder
-from mnist_flow.training.state import TrainingState
+from mnist_flow.training.state import TrainingState, unpack_state
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,48 @@ def find_earlier(context: RunContext, experiment_id: str) -> PlannedJob:
     if earlier.other_data and not context.in_sweep:
         log.warning("a finished run of this config has other data (its digest changed); this one is trained anew")
     return earlier
+
+
+def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, TrainingState] | None:
+    """Find a finished run of the same config with fewer epochs whose last state this run can go on from.
+
+    It can where that is the same, bit for bit, as training all epochs at once: the code is the same, and the learning
+    rate does not depend on the number of epochs. A line says why where it can't. Of several runs, the longest.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    config = context.config
+    if not (config.training.keep_state and config.resume):
+        return None
+    known = {"training.keep_state": "True", "model.name": config.model.name, "seed": str(config.seed)}
+    for run in sorted(
+        tracking.fetch_past_runs(experiment_id, params=known), key=lambda run: -int(run.params.get("epochs", 0))
+    ):
+        epochs = int(run.params.get("epochs", 0))
+        shorter = config.model_copy(update={"epochs": epochs})
+        if (
+            run.state != "finished"
+            or not 0 < epochs < config.epochs
+            or run.fingerprint != identify(shorter, context.info.digest).fingerprint
+        ):
+            continue
+        if run.code != digest_code():
+            reason = "was made by another version of the code"
+        elif depends_on_epochs(config, len(context.splits.train), epochs):
+            reason = f"has other learning rates, since schedule={config.schedule.name} depends on the number of epochs"
+        else:
+            try:
+                state = unpack_state(tracking.fetch_arrays(run.run_id, STATE_ARTIFACT))
+                if not context.in_sweep:
+                    print_line(
+                        f"run {run.run_id} has the first {epochs} epochs of this config; its state is gone on from"
+                    )
+                return run, state
+            except (TrackingError, KeyError, TypeError, ValueError) as error:
+                reason = f"has no state that can be read ({error})"
+        log.warning("run %s (epochs=%d) %s; trained from the first epoch", run.run_id, epochs, reason)
+    return None
 
 
 def open_checkpoint(

@@ -101,7 +101,7 @@ def _run_job(context: RunContext) -> float:
     if config.training.checkpoint_dir is not None:
         check_writable(Path(config.training.checkpoint_dir))
     from mnist_flow import tracking
-    from mnist_flow.runs.earlier import find_earlier, open_checkpoint
+    from mnist_flow.runs.earlier import find_earlier, find_shorter, open_checkpoint
     from mnist_flow.runs.replay import fetch_original
     from mnist_flow.runs.warm_start import fetch_first_weights
 
@@ -122,6 +122,7 @@ def _run_job(context: RunContext) -> float:
     weights = fetch_first_weights(context)
     with ExitStack() as held:
         checkpoints, state = open_checkpoint(config, earlier, held)
+        shorter = find_shorter(context, experiment_id) if state is None else None
         started = tracking.start_run(
             experiment_id,
             context.run_name,
@@ -136,6 +137,9 @@ def _run_job(context: RunContext) -> float:
         try:
             with started as run:
                 context.observer.on_start(run.run_id)
+                if shorter is not None:
+                    state = shorter[1]
+                    run.set_tags({tracking.CONTINUES_TAG: shorter[0].run_id})
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
                 objective = _train_and_measure(context, run, checkpoints, state, original, weights)

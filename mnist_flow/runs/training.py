@@ -20,10 +20,13 @@ from mnist_flow.training.checkpoint import CheckpointFolder
 from mnist_flow.training.loop import train_model
 from mnist_flow.training.optimizers import Optimization, build_optimizer, build_plateau, build_schedule, count_steps
 from mnist_flow.training.settings import ImageChanges, TrainingListener, TrainingResult, TrainingSettings
-from mnist_flow.training.state import TrainingState
+from mnist_flow.training.state import TrainingState, pack_state
 
 if TYPE_CHECKING:
     from mnist_flow.tracking import TrackedRun
+
+# The state of a training after its last epoch, where `training.keep_state` keeps it.
+STATE_ARTIFACT = "state/last_epoch.npz"
 
 
 def train_network(
@@ -51,7 +54,8 @@ def train_network(
     # A sweep has one display for all its jobs.
     shown = nullcontext() if context.in_sweep else TrainingProgress(config.epochs, len(splits.train), first_epoch)
     with shown as progress:
-        return train_model(
+        recorder = _Recorder(context, trained, run, checkpoints, progress)
+        result = train_model(
             trained.model,
             context.task,
             splits,
@@ -59,9 +63,12 @@ def train_network(
             build_optimization(config, len(splits.train)),
             replace(build_settings(config), loss=trained.loss),
             build_changes(config, context.info),
-            _Recorder(context, trained, run, checkpoints, progress),
+            recorder,
             resume_from=state,
         )
+    if config.training.keep_state and (last := recorder.state or state) is not None:
+        run.log_artifacts(arrays={STATE_ARTIFACT: pack_state(last)})
+    return result
 
 
 def build_settings(config: TrainConfig) -> TrainingSettings:
@@ -93,6 +100,19 @@ def build_changes(config: TrainConfig, info: DatasetInfo) -> ImageChanges:
     return ImageChanges(corrupt, config.noise.is_redrawn, draw_transforms)
 
 
+def depends_on_epochs(config: TrainConfig, n_images: int, epochs: int) -> bool:
+    """Whether the learning rate of a step would be another if a training had `epochs` epochs, as far as is known."""
+    steps = count_steps(n_images, config.batch_size)
+    schedules = [
+        build_schedule(config.schedule, config.optimizer.learning_rate, steps, n) for n in (epochs, config.epochs)
+    ]
+    try:
+        described = [None if schedule is None else schedule.get_config() for schedule in schedules]
+    except NotImplementedError:  # One of the user's own need not tell.
+        return True
+    return described[0] != described[1]
+
+
 def build_optimization(config: TrainConfig, n_images: int) -> Optimization:
     """The optimizer and learning rate that a config describes, for so many training images."""
     optimizer, steps = config.optimizer, count_steps(n_images, config.batch_size)
@@ -118,7 +138,9 @@ class _Recorder(TrainingListener):
     ) -> None:
         self._context, self._trained, self._run = context, trained, run
         self._checkpoints, self._progress = checkpoints, progress
-        self.keeps_states = checkpoints is not None
+        self.keeps_states = checkpoints is not None or context.config.training.keep_state
+        # The last one; None: no epoch has ended yet.
+        self.state: TrainingState | None = None
 
     def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
         if self._progress is not None:
@@ -135,5 +157,6 @@ class _Recorder(TrainingListener):
                 self._run.log_artifacts(figures={f"samples/epochs/epoch_{epoch:03d}.png": samples})
 
     def on_state(self, state: TrainingState) -> None:
-        assert self._checkpoints is not None
-        self._checkpoints.save(state)
+        self.state = state
+        if self._checkpoints is not None:
+            self._checkpoints.save(state)

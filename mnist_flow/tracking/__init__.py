@@ -22,6 +22,7 @@ from mnist_flow.tracking.lifecycle import start_run as start_run
 from mnist_flow.tracking.names import CHOICES_TAG as CHOICES_TAG
 from mnist_flow.tracking.names import CODE_TAG as CODE_TAG
 from mnist_flow.tracking.names import CONFIRMS_TAG as CONFIRMS_TAG
+from mnist_flow.tracking.names import CONTINUES_TAG as CONTINUES_TAG
 from mnist_flow.tracking.names import DATA_TAG as DATA_TAG
 from mnist_flow.tracking.names import EXPERIMENT_ID_VARIABLE as EXPERIMENT_ID_VARIABLE
 from mnist_flow.tracking.names import FINGERPRINT_TAG as FINGERPRINT_TAG

@@ -31,6 +31,8 @@ CONFIRMS_TAG = "mnist_flow.confirms"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"
+# The run of fewer epochs whose last state this one went on from.
+CONTINUES_TAG = "mnist_flow.continues"
 # Of an evaluation: what it measures (shift, gaussian, …), and the training run whose model it measures.
 MEASURE_TAG = "mnist_flow.measure"
 MEASURED_RUN_TAG = "mnist_flow.measured_run"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import zipfile
@@ -13,7 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_flow.errors import BusyError, RunError, UserError
-from mnist_flow.training.state import TrainingState
+from mnist_flow.training.state import TrainingState, pack_state, unpack_state
 
 
 class CheckpointFolder:
@@ -59,12 +58,11 @@ class CheckpointFolder:
             RunError: the disk is full, or the folder can't be written any more.
         """
         file = self.folder / f"epoch-{state.epoch}.npz"
-        record = {name: value for name, value in vars(state).items() if name != "arrays"}
         unfinished = file.with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)  # Someone may have cleared up.
             with unfinished.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, record=np.array(json.dumps(record)), **state.arrays)
+                np.savez(stream, allow_pickle=False, **pack_state(state))
             unfinished.replace(file)
             for other in self.folder.glob("epoch-*"):
                 if other != file:
@@ -80,12 +78,10 @@ class CheckpointFolder:
         for file in sorted(files, key=lambda file: int(file.stem.removeprefix("epoch-")), reverse=True):
             try:
                 with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
-                    record = json.loads(str(saved["record"]))
-                    arrays = {name: saved[name] for name in saved.files if name != "record"}
+                    return unpack_state(dict(saved))
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
                 # The machine died before the file reached the disk.
                 continue
-            return TrainingState(arrays=arrays, **record)
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 from mnist_flow.errors import RunError
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.training.monitors import Monitors
+
+# Name of the array that holds what is no array, as JSON.
+_RECORD = "record"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,22 @@ def restore_state(learner: keras.Model, monitors: Monitors, state: TrainingState
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
     monitors.load_state_dict(state.counters, _list_arrays("best", state.arrays))
+
+
+def pack_state(state: TrainingState) -> dict[str, np.ndarray]:
+    """Turn a state into arrays, as an .npz file holds them; floats stay the same bit for bit."""
+    record = {name: value for name, value in vars(state).items() if name != "arrays"}
+    return {_RECORD: np.array(json.dumps(record)), **state.arrays}
+
+
+def unpack_state(arrays: Mapping[str, np.ndarray]) -> TrainingState:
+    """Turn the arrays of `pack_state` into the state.
+
+    Raises:
+        KeyError, TypeError, ValueError: they are no state.
+    """
+    record = json.loads(str(arrays[_RECORD]))
+    return TrainingState(arrays={name: value for name, value in arrays.items() if name != _RECORD}, **record)
 
 
 def _list_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:

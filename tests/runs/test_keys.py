@@ -196,6 +196,7 @@ TABLE = [
     Row("mlp", "training.threads=2", {"threads"}),
     Row("mlp", "training.steps_per_execution=1", {"steps a call"}),
     Row("mlp", "training.checkpoint_dir=kept", {"checkpoints"}),
+    Row("mlp", "training.keep_state=true", {"state/last_epoch.npz"}),
     # Measures
     # On some processors a row of a matrix product depends, in its last bits, on how many rows there are.
     Row(

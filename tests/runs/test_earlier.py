@@ -1,0 +1,73 @@
+"""Runs that go on from the last state of a run with fewer epochs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnist_flow import tracking
+from mnist_flow.runs.orchestrator import run_experiment
+from support import QUICK
+
+KEPT = "training.keep_state=true"
+
+
+@pytest.fixture
+def search(store):
+    """The runs of the store, the oldest first."""
+
+    def search_runs():
+        experiment = store.get_experiment_by_name("mnist_flow")
+        return list(store.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
+
+    return search_runs
+
+
+def read_histories(client, run):
+    names = [name for name in run.data.metrics if name != "fit_seconds"]
+    return {
+        name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+        for name in names
+    }
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [
+            *("optimizer=adam", "training.ema_momentum=0.9", "training.keep_best_epoch=true", "schedule=plateau"),
+            *("schedule.patience=1", "noise=gaussian", "model.dropout=0.2", "model.batch_normalization=true"),
+        ],
+        ["training.early_stopping_patience=1", "optimizer.learning_rate=1e-6", "training.monitor=val_accuracy"],
+        ["schedule=step", "schedule.step_epochs=1", "training.checkpoint_dir=null", "optimizer.momentum=0.9"],
+    ],
+    ids=["all that has a state", "stopped early", "steps"],
+)
+def test_more_epochs_go_on_from_a_kept_state_as_if_never_interrupted(store, search, compose_config, overrides):
+    common = [*QUICK, *overrides]
+    run_experiment(compose_config(*common, "epochs=2", KEPT))
+    run_experiment(compose_config(*common, "epochs=4", KEPT))
+    run_experiment(compose_config(*common, "epochs=4", "resume=false"))
+    short, continued, at_once = search()
+    assert continued.data.tags["mnist_flow.continues"] == short.info.run_id
+    assert "mnist_flow.continues" not in at_once.data.tags
+    assert continued.data.tags["mnist_flow.fingerprint"] == at_once.data.tags["mnist_flow.fingerprint"]
+    assert read_histories(store, continued) == read_histories(store, at_once)
+    weights = [
+        tracking.load_model(tracking.fetch_logged_run(run.info.run_id)).get_weights() for run in (continued, at_once)
+    ]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_that_would_be_another_is_trained_from_the_first_epoch_and_says_why(
+    store, search, compose_config, caplog
+):
+    for epochs in (1, 2):
+        run_experiment(compose_config(*QUICK, "schedule=cosine", f"epochs={epochs}", KEPT))
+    assert "has other learning rates, since schedule=cosine depends on the number of epochs" in caplog.text
+    first, _ = search()
+    store.set_tag(first.info.run_id, "mnist_flow.code", "0123456789abcdef")
+    run_experiment(compose_config(*QUICK, "schedule=cosine", "epochs=3", KEPT))
+    assert f"run {first.info.run_id} (epochs=1) was made by another version of the code" in caplog.text
+    assert not any("mnist_flow.continues" in run.data.tags for run in search())
