@@ -96,6 +96,8 @@ def quiet_libraries() -> None:
     """Let libraries that are imported from now on write nothing to the terminal but what the user has asked for."""
     for name, value in _QUIET.items():
         os.environ[name] = os.environ.get(name) or value
+    # In a notebook MLflow's progress bars want a package that nothing else needs.
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +85,9 @@ class Study:
     """What a study has drawn; a notebook shows its first figure."""
 
     # By what they show; "" is the study itself. Those of images of the data set are among them.
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Figure] = field(repr=False)
     # Tidy tables, by what they show.
-    tables: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
     # What was not there, a line each, with the command that makes it.
     missing: list[str]
 

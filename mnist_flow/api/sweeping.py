@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)")
 # How many jobs are done, and of how many, in what the command prints when one ends.
 _COUNTS = re.compile(r"\[(\d+)/(\d+)\b")
+# Jupyter tells its processes that what they print is shown as on a terminal.
+_OF_A_TERMINAL = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 _POOL = "hydra_plugins.hydra_joblib_launcher"
 
 
@@ -45,7 +47,8 @@ def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Swee
     """Train what is missing of a sweep, in processes of their own; TensorFlow in this process plays no part in it.
 
     A line for each job that ends is shown at once; Jupyter also shows a bar. Interrupting the cell ends the sweep, and
-    the same call goes on with it. Without `hydra/launcher` the jobs share the cores in a pool of processes.
+    the same call goes on with it. Without `hydra/launcher` the jobs share the cores in a pool of processes. Where several
+    presets are named, the last one's sweep is returned.
 
     Args:
         overrides: what `python -m mnist_flow.train -m` takes, as one text, "reg=0,1e-4 seed=0,1", or as a list.
@@ -85,10 +88,17 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
         RunError: it failed otherwise.
     """
     command = [sys.executable, "-m", "mnist_flow.train", "-m", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
+    environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     show, error = _choose_display(), ""
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     ) as process:
         assert process.stdout is not None
         try:
