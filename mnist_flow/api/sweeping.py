@@ -47,8 +47,8 @@ def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Swee
     """Train what is missing of a sweep, in processes of their own; TensorFlow in this process plays no part in it.
 
     A line for each job that ends is shown at once; Jupyter also shows a bar. Interrupting the cell ends the sweep, and
-    the same call goes on with it. Without `hydra/launcher` the jobs share the cores in a pool of processes. Where several
-    presets are named, the last one's sweep is returned.
+    the same call goes on with it. Without `hydra/launcher` the jobs share the cores in a pool of processes. Of several
+    presets the last one's sweep is returned.
 
     Args:
         overrides: what `python -m mnist_flow.train -m` takes, as one text, "reg=0,1e-4 seed=0,1", or as a list.
