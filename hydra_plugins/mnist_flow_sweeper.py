@@ -4,6 +4,7 @@ They stand here because Hydra looks for plugins in the namespace package hydra_p
 """
 
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -41,6 +42,7 @@ class ResumingSweeper(Sweeper):
         self.max_batch_size = max_batch_size
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
+        self.locks: TemporaryDirectory[str] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher, as Hydra asks of a sweeper."""
@@ -64,7 +66,10 @@ class ResumingSweeper(Sweeper):
         assert self.launcher is not None
         launcher: Any = self.launcher
         if hasattr(launcher, "joblib"):
-            launcher.joblib |= {"n_jobs": count_workers(self.config, len(overrides)), **list_pool_options()}
+            # It is there as long as the sweeper.
+            self.locks = self.locks or TemporaryDirectory(prefix="mnist_flow_")
+            options = list_pool_options(self.locks.name)
+            launcher.joblib |= {"n_jobs": count_workers(self.config, len(overrides)), **options}
         size = self.max_batch_size or len(overrides)
         returns: list[JobReturn] = []
         for start in range(0, len(overrides), size):

@@ -18,13 +18,18 @@ from typing import Any
 import psutil
 from hydra.core.utils import env_override
 
+from mnist_flow.jobs.workers import list_gpus
 from mnist_flow.runtime.processes import describe_process
-from mnist_flow.sweeps.workers import exit_with
+from mnist_flow.sweeps.workers import begin_worker
 
 
-def list_pool_options() -> dict[str, Any]:
-    """Options of `joblib.Parallel` with which the processes of a pool exit when this process is gone."""
-    return {"initializer": exit_with, "initargs": (describe_process(),)}
+def list_pool_options(locks: str) -> dict[str, Any]:
+    """Options of `joblib.Parallel` with which the processes of a pool exit when this one is gone, and have a GPU each.
+
+    Args:
+        locks: an empty folder that lasts as long as the pool.
+    """
+    return {"initializer": begin_worker, "initargs": (describe_process(), list_gpus(), locks)}
 
 
 def start_fork_server(n_workers: int) -> None:

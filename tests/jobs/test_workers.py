@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from mnist_flow import CONF_DIR
-from mnist_flow.jobs.workers import choose_workers, count_workers
+from mnist_flow.jobs.workers import choose_workers, count_workers, list_gpus
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,17 @@ def test_a_pool_has_a_process_a_core_or_a_few_more(monkeypatch, n_jobs, cores, g
     monkeypatch.setattr("mnist_flow.jobs.workers.count_cores", lambda: cores)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
     assert choose_workers(n_jobs) == workers
+
+
+@pytest.mark.parametrize(
+    ("variable", "gpus", "workers"),
+    [("0,1,2", ["0", "1", "2"], 3), ("1, GPU-8932f937,-1,3", ["1", "GPU-8932f937"], 2), ("1", [], 8), ("", [], 8)],
+)
+def test_a_pool_has_a_process_a_gpu_where_there_are_several(monkeypatch, variable, gpus, workers):
+    monkeypatch.setattr("mnist_flow.jobs.workers.count_cores", lambda: 8)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    assert (list_gpus(), choose_workers(24)) == (gpus, workers)
 
 
 @pytest.mark.parametrize(

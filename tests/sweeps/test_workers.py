@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from support import command_environment
+from support import QUICK, command_environment
 
 WORKER = """
 import sys, time
@@ -54,3 +55,44 @@ def test_a_worker_stays_as_long_as_its_main_process(other_process, worker):
         worker.wait(timeout=3)
     other_process[0].kill()
     assert worker.wait(timeout=10) == 1
+
+
+# Each process of a pool says which GPU it has, and then each of a larger pool.
+GPUS = """
+import json, os, signal, tempfile, time
+from joblib import Parallel, delayed
+from mnist_flow.sweeps.pool import list_pool_options
+
+def describe():
+    time.sleep(0.5)
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+with tempfile.TemporaryDirectory() as locks:
+    for n_jobs in (3, 4):
+        found = Parallel(n_jobs=n_jobs, batch_size=1, **list_pool_options(locks))(delayed(describe)() for _ in range(8))
+        print(json.dumps(sorted(dict(found).values())))
+"""
+
+
+def test_processes_of_a_pool_have_a_gpu_each_and_share_when_there_are_more_of_them():
+    done = subprocess.run(
+        [sys.executable, "-c", GPUS],
+        env=command_environment(CUDA_VISIBLE_DEVICES="0,1,2"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [["0", "1", "2"], ["0", "0", "1", "2"]]
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_the_jobs_of_a_sweep_record_their_gpu(tmp_path, run_command):
+    done = run_command(
+        *(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, "seed=0,1,2"),
+        *("hydra/launcher=local_pool", "hydra.launcher.n_jobs=3"),
+        CUDA_VISIBLE_DEVICES="3,5,7",
+    )
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(file.read_text()) for file in tmp_path.glob("mlruns/*/*/artifacts/environment/machine.json")]
+    assert sorted(record["variables"]["CUDA_VISIBLE_DEVICES"] for record in records) == ["3", "5", "7"]
