@@ -1,0 +1,121 @@
+"""What each change is worth: how far a setting with one key or several changed is from the reference, seed by seed."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mnist_flow.analysis import style
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.analysis.runs import describe_value, list_params
+from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.statistics import compare_paired, summarise
+from mnist_flow.config.analyze import StudySection
+from mnist_flow.config.train import REPLICATED
+from mnist_flow.errors import ConfigError
+
+_REFERENCE = "reference"
+# Of a label; what is longer runs on in the next line.
+_LETTERS = 44
+
+
+class Config(StudySection):
+    # Any metric that the runs have; None: what settings are compared by.
+    metric: str | None
+
+
+def draw(runs: StudyRuns, study: Config) -> Drawing:
+    """A row a changed setting: its difference from the reference, which is the setting that fewest keys part from all.
+
+    Raises:
+        ConfigError: the runs have one setting only, or no such metric.
+    """
+    metric = choose_metric(runs.table, study.metric)
+    table = runs.table.assign(changed=label_changes(runs.table))
+    summary = summarise(table, ["changed"], metric)
+    differences = compare_paired(table, [], "changed", _REFERENCE, metric).drop(columns="reference")
+    figure = plot_differences(differences, summary, metric, style.build_title("What each change is worth", table))
+    return Drawing({"": figure}, {"": summary, "differences": differences}, metric)
+
+
+def label_changes(table: pd.DataFrame) -> pd.Series:
+    """What tells each run's setting from the reference: `reference`, `schedule=constant`, `reg=0 + epochs=10`.
+
+    Args:
+        table: from `jobs.tables.build_run_table`; one setting of it is the reference: the one from which all others
+            together differ in the fewest params, the first of several.
+
+    Raises:
+        ConfigError: there is one setting only.
+    """
+    params = table[[name for name in list_params(table) if name not in REPLICATED]].map(describe_value)
+    varying = params.loc[:, params.nunique() > 1]
+    if varying.empty:
+        raise ConfigError("study=ablation: the runs have one setting only; it needs a reference and changed settings")
+    settings = varying.drop_duplicates()
+    distances = [int((settings != one).to_numpy().sum()) for _, one in settings.iterrows()]
+    reference = settings.iloc[distances.index(min(distances))]
+
+    def describe(one: pd.Series) -> str:
+        changed = one[(one != reference) & (one != "none")]
+        return " + ".join(f"{_shorten(str(key))}={value}" for key, value in changed.items()) or _REFERENCE
+
+    return varying.apply(describe, axis=1)
+
+
+def _shorten(key: str) -> str:
+    """`schedule` for `schedule.name`, as it is typed."""
+    return key.removesuffix(".name")
+
+
+def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str) -> Figure:
+    """Plot the mean difference of each changed setting with its 95 % interval, single changes first.
+
+    Args:
+        differences: changed, n, difference, ci_low, ci_high, from `statistics.compare_paired`.
+        summary: changed, n, mean, std, from `statistics.summarise`; has the reference, too.
+        metric: of both.
+        title: of the figure.
+    """
+    n_changes = differences["changed"].str.count(r" \+ ")
+    rows = differences.assign(n_changes=n_changes).sort_values(["n_changes", "difference"], ascending=[False, True])
+    rows = rows.merge(summary[["changed", "mean", "std"]], on="changed", suffixes=("_difference", ""))
+    scale, unit = (100, "points") if style.is_accuracy(metric) else (1, "")
+    labels = ["\n".join(textwrap.wrap(text, _LETTERS)) for text in rows["changed"]]
+    height = 1.6 + sum(0.22 + 0.16 * (label.count("\n") + 1) for label in labels)
+    figure = style.make_figure(8.5, height, title)
+    axes = figure.subplots()
+    low, middle, high = (scale * rows[name] for name in ("ci_low", "difference", "ci_high"))
+    axes.errorbar(
+        middle,
+        range(len(rows)),
+        xerr=[(middle - low).fillna(0), (high - middle).fillna(0)],
+        color=style.COLORS[0],
+        marker="o",
+        markersize=5,
+        linestyle="none",
+        capsize=3,
+    )
+    axes.axvline(0, color="0.35", linewidth=1)
+    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.grid(axis="x", alpha=0.3)
+    beside = axes.secondary_yaxis("right")
+    beside.set_yticks(range(len(rows)), [_describe_mean(row, metric) for _, row in rows.iterrows()], fontsize=8)
+    reference = summary[summary["changed"] == _REFERENCE].iloc[0]
+    axes.set_xlabel(
+        f"difference{f' in {unit}' if unit else ''} of {style.describe_metric(metric)} from the reference, "
+        f"{_describe_mean(reference, metric)}\nmean and 95 % interval of pairs with the same seed, "
+        f"{style.describe_n(summary)}    right: mean ± sample standard deviation",
+        fontsize=9,
+    )
+    return figure
+
+
+def _describe_mean(row: pd.Series, metric: str) -> str:
+    scale, unit, digits = (100, " %", 2) if style.is_accuracy(metric) else (1, "", 4)
+    spread = "" if pd.isna(row["std"]) else f" ± {scale * row['std']:.{digits}f}"
+    return f"{scale * row['mean']:.{digits}f}{spread}{unit}"
