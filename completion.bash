@@ -3,7 +3,7 @@
 # Hydra's own completion knows `python file.py` and installed commands, but not `python -m module`, so this hands it the
 # line in a form that it knows. Every other python command completes file names as before.
 _mnist_flow_complete() {
-  local line="${COMP_LINE:0:COMP_POINT}" pattern='^([^[:space:]]*python[0-9.]*) -m (mnist_flow\.(train|analyze|evaluate|sync|relocate|reproduce)) (.*)$'
+  local line="${COMP_LINE:0:COMP_POINT}" pattern='^([^[:space:]]*python[0-9.]*) -m (mnist_flow\.(train|analyze|evaluate|sync|relocate|reproduce|runs)) (.*)$'
   COMPREPLY=()
   [[ $line =~ $pattern ]] || return 0
   local python="${BASH_REMATCH[1]}" module="${BASH_REMATCH[2]}" arguments="${BASH_REMATCH[4]}" choices

@@ -54,7 +54,8 @@ def import_everything() -> None:
     with native_stderr_hidden():
         for package in (one.name for one in pkgutil.iter_modules(mnist_flow.__path__, "mnist_flow.") if one.ispkg):
             for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-                if module.name != _NOT_IMPORTED:
+                # A package's own command is run, too.
+                if module.name != _NOT_IMPORTED and not module.name.endswith(".__main__"):
                     importlib.import_module(module.name)
         for name in _IMPORTED_LATER:
             importlib.import_module(name)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mnist_flow.config.options import Option, find_module, list_options
-from mnist_flow.config.section import Count, ExperimentName, FilePath, OptionSection, Section
+from mnist_flow.config.section import Count, ExperimentName, FilePath, OptionSection, RunId, Section
 from mnist_flow.config.tracking import EvaluateTrackingConfig
 from mnist_flow.config.train import Task
 from mnist_flow.runtime.own_code import locate_name
 
 _MEASURES = "mnist_flow.evaluation.measures"
-_RunId = Annotated[str, Field(pattern=r"^\w+$")]
 
 
 class _PartnerKeys(Section):
     # Of a training run; None: chosen among the runs of experiment_name.
-    run_id: _RunId | None
+    run_id: RunId | None
     filter: str | None
     choose: Literal["same_seed", "best"]
 
@@ -73,7 +72,7 @@ class MeasuredDataConfig(Section):
 class EvaluateConfig(Section):
     """What `evaluate` measures of which runs, and how."""
 
-    run_ids: list[_RunId]
+    run_ids: list[RunId]
     filter: str | None
     choose: Literal["all", "best"]
     resume: bool

@@ -1,5 +1,9 @@
 """The only package that talks to MLflow, writing and reading."""
 
+from mnist_flow.tracking.deletion import check_deletable as check_deletable
+from mnist_flow.tracking.deletion import delete_models as delete_models
+from mnist_flow.tracking.deletion import delete_runs as delete_runs
+from mnist_flow.tracking.deletion import list_with_children as list_with_children
 from mnist_flow.tracking.evaluations import LoggedRun as LoggedRun
 from mnist_flow.tracking.evaluations import fetch_evaluations as fetch_evaluations
 from mnist_flow.tracking.evaluations import fetch_logged_run as fetch_logged_run
@@ -61,15 +65,22 @@ from mnist_flow.tracking.searches import find_last_search as find_last_search
 from mnist_flow.tracking.server import build_run_link as build_run_link
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure
+from mnist_flow.tracking.server import describe_gc_command as describe_gc_command
 from mnist_flow.tracking.server import describe_look as describe_look
 from mnist_flow.tracking.server import describe_ui_command as describe_ui_command
 from mnist_flow.tracking.server import get_uri as get_uri
 from mnist_flow.tracking.server import list_variables as list_variables
 from mnist_flow.tracking.server import wait_for as wait_for
+from mnist_flow.tracking.stock import StoredRun as StoredRun
+from mnist_flow.tracking.stock import fetch_stored_run as fetch_stored_run
+from mnist_flow.tracking.stock import fetch_stored_runs as fetch_stored_runs
 from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandoned_children
 from mnist_flow.tracking.sweeps import fetch_sweep_tables as fetch_sweep_tables
 from mnist_flow.tracking.sweeps import find_sweep as find_sweep
 from mnist_flow.tracking.sweeps import open_sweep as open_sweep
 from mnist_flow.tracking.sweeps import was_cut_off as was_cut_off
+from mnist_flow.tracking.undelivered import KeptRecord as KeptRecord
+from mnist_flow.tracking.undelivered import delete_records as delete_records
 from mnist_flow.tracking.undelivered import deliver_kept_records as deliver_kept_records
 from mnist_flow.tracking.undelivered import deliver_undelivered as deliver_undelivered
+from mnist_flow.tracking.undelivered import list_kept_records as list_kept_records

@@ -256,6 +256,11 @@ def _describe(run: Run) -> LoggedRun:
         raise RunError(f"run {run_id}: is no training run{f' but of kind {kind}' if kind else ''}")
     if run.info.status != "FINISHED":
         raise RunError(f"run {run_id}: is {run.info.status}; only finished runs have their model")
+    if names.MODEL_DELETED_TAG in run.data.tags:
+        raise RunError(
+            f"run {run_id}: its model was not kept ({run.data.tags[names.MODEL_DELETED_TAG]}); train it again: "
+            f"python -m mnist_flow.rerun run_id={run_id}"
+        )
     models = run.outputs.model_outputs if run.outputs is not None else []
     if not models:
         raise RunError(f"run {run_id}: has no logged model; train it again with tracking.log_model=true resume=false")

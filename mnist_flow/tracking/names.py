@@ -28,6 +28,8 @@ PRUNED_TAG = "mnist_flow.pruned"
 TRIAL_TAG = "mnist_flow.trial"
 CHOICES_TAG = "mnist_flow.choices"
 CONFIRMS_TAG = "mnist_flow.confirms"
+# Of a training run whose model was logged and deleted since: by what.
+MODEL_DELETED_TAG = "mnist_flow.model_deleted"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"

@@ -159,6 +159,14 @@ def describe_command(command: str) -> str:
     return command if _is_default_of_mlflow() else f"{_URI_VARIABLE}={quote_argument(_shorten(get_uri()))} {command}"
 
 
+def describe_gc_command() -> str:
+    """MLflow's command, as it is to be typed, that removes from the disk what is deleted in the store in force."""
+    uri = quote_argument(_shorten(get_uri()))
+    if uri.startswith(("http://", "https://")):
+        return f"on the server's machine: mlflow gc --tracking-uri {uri} --backend-store-uri URI"
+    return f"mlflow gc --tracking-uri {uri} --backend-store-uri {uri}"
+
+
 def _is_default_of_mlflow() -> bool:
     """Whether MLflow's own commands, typed here, find the store in force.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,44 @@ class Delivered:
     # Empty where it was not delivered, and then the reason.
     run_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """A record that waits for its server."""
+
+    folder: Path
+    run_id: str
+    tracking_uri: str
+    # Why the server did not take it.
+    reason: str
+    # Unix time in seconds at which it was kept.
+    kept_at: float
+    n_bytes: int
+
+
+def list_kept_records(folder: Path) -> list[KeptRecord]:
+    """List the records of a folder, oldest first.
+
+    Raises:
+        TrackingError: one of them is not what was written.
+    """
+    found = []
+    for record in list_records(folder):
+        content = load_record(record)
+        n_bytes = sum(file.stat().st_size for file in record.rglob("*") if file.is_file())
+        about = content["run_id"], content["tracking_uri"], content["reason"]
+        found.append(KeptRecord(record, *about, record.stat().st_mtime, n_bytes))
+    return found
+
+
+def delete_records(records: Sequence[KeptRecord]) -> None:
+    """Delete records, and their folder with the last; what they hold is lost."""
+    for record in records:
+        with lock_beside(record.folder.parent / "records"):
+            shutil.rmtree(record.folder, ignore_errors=True)
+        with suppress(OSError):
+            record.folder.parent.rmdir()
 
 
 def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delivered]:

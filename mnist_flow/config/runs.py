@@ -1,0 +1,43 @@
+"""Which runs are listed, deleted, exported or imported, as conf/runs.yaml describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mnist_flow.config.section import ExperimentName, Name, NonNegative, RunId, Section
+from mnist_flow.config.tracking import SyncTrackingConfig
+
+Status = Literal["running", "finished", "failed", "killed"]
+
+
+class RunsTrackingConfig(SyncTrackingConfig):
+    # None: all experiments.
+    experiment_name: ExperimentName | None
+
+
+class ChosenModelConfig(Section):
+    name: Name | None
+
+
+class RunsConfig(Section):
+    """What is done with which runs."""
+
+    action: Literal["list", "delete", "delete_models", "delete_checkpoints", "delete_records"]
+    apply: bool
+    run_ids: list[RunId]
+    sweep: RunId | None
+    status: Annotated[list[Status], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+    model: ChosenModelConfig
+    older_than: NonNegative | None
+    larger_than: NonNegative | None
+    filter: str | None
+    checkpoint_dir: Annotated[str, Field(min_length=1)]
+    tracking: RunsTrackingConfig
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the config chooses some of the runs; otherwise all are meant."""
+        chosen = (self.run_ids, self.sweep, self.status, self.model.name, self.filter, self.tracking.experiment_name)
+        return any(chosen) or self.older_than is not None or self.larger_than is not None

@@ -1,0 +1,203 @@
+"""python -m mnist_flow.runs: which runs are shown, and which are deleted; the runs have no training behind them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
+from mnist_flow.runs.upkeep import look_after_runs
+from support import DEAD_PROCESS, PROCESS_ELSEWHERE, command_environment
+
+DAY = 86_400_000
+IDS = re.compile(r"\b[0-9a-f]{32}\b")
+
+
+@pytest.fixture
+def ids(store, tmp_path) -> dict[str, str]:
+    """Run ids of a sweep with a finished, a failed and a lost job, an evaluation of the first, and a run beside it."""
+    experiment_id = tracking.get_or_create_experiment("x")
+    now, made = int(time.time() * 1000), {}
+
+    def make(name, kind="train", status="FINISHED", parent=None, process=None, days=0, model=False):
+        tags = {"mnist_flow.kind": kind, "mnist_flow.fingerprint": name}
+        tags |= {"mlflow.parentRunId": made[parent]} if parent else {}
+        tags |= {"mnist_flow.process": process} if process else {}
+        run = store.create_run(experiment_id, start_time=now - (days + 1) * DAY, tags=tags, run_name=name)
+        made[name] = run.info.run_id
+        if kind == "train":
+            store.log_param(run.info.run_id, "model.name", "lenet5" if name == "beside" else "mlp")
+        if model:
+            logged = store.create_logged_model(experiment_id, "model", run.info.run_id)
+            (tmp_path / "weights").write_bytes(b"0" * 2_000_000)
+            store.log_model_artifact(logged.model_id, str(tmp_path / "weights"))
+        if status != "RUNNING":
+            store.set_terminated(run.info.run_id, status, now - days * DAY)
+
+    make("sweep", "sweep", days=10)
+    make("done", parent="sweep", days=10, model=True)
+    make("failed", status="FAILED", parent="sweep", days=20)
+    make("lost", status="RUNNING", parent="sweep", process=DEAD_PROCESS)
+    make("measured", "evaluation", parent="done", days=1)
+    make("beside", days=30, model=True)
+    return made
+
+
+@pytest.fixture
+def look(compose_config, capsys, ids):
+    """Run the command in process; returns what it printed."""
+
+    def call(*overrides):
+        look_after_runs(compose_config(*overrides, config_name="runs"))
+        return capsys.readouterr().out
+
+    return call
+
+
+def find_names(ids, printed) -> set[str]:
+    names = {run_id: name for name, run_id in ids.items()}
+    return {names[run_id] for run_id in IDS.findall(printed)}
+
+
+def test_runs_are_listed_by_state_model_age_and_size(look, ids):
+    for chosen, shown in (
+        ([], {"sweep", "done", "failed", "lost", "measured", "beside"}),
+        (["status=failed"], {"failed"}),
+        (["status=[killed,failed]"], {"failed", "lost"}),
+        (["model.name=lenet5"], {"beside"}),
+        (["older_than=5"], {"sweep", "done", "failed", "beside"}),
+        (["older_than=5", "status=finished", "model.name=mlp"], {"done"}),
+        (["larger_than=1"], {"done", "beside"}),
+        (["filter='tags.`mnist_flow.kind` = \"evaluation\"'"], {"measured"}),
+    ):
+        printed = look(*chosen)
+        assert find_names(ids, printed) == shown
+        assert f"{len(shown)} run{'s' if len(shown) > 1 else ''}, " in printed
+
+
+def test_a_sweep_is_listed_with_its_jobs_and_an_experiment_without_others(look, ids, store):
+    assert find_names(ids, look(f"sweep={ids['sweep']}")) == {"sweep", "done", "failed", "lost"}
+    assert find_names(ids, look(f"sweep={ids['sweep']}", f"run_ids=[{ids['done']}]")) == {"done"}
+    store.create_experiment("empty")
+    assert look("tracking.experiment_name=empty").endswith("no such runs\n")
+    with pytest.raises(ConfigError, match=r"experiment_name=other: no such experiment"):
+        look("tracking.experiment_name=other")
+    with pytest.raises(TrackingError, match="is no sweep; its id is that of the parent run"):
+        look(f"sweep={ids['done']}")
+    with pytest.raises(TrackingError, match="there is no such run"):
+        look("run_ids=[abc]")
+
+
+def test_a_sweep_is_deleted_with_all_below_it_once_that_is_asked_for(look, ids, store):
+    shown = look("action=delete", f"sweep={ids['sweep']}")
+    assert find_names(ids, shown) == {"sweep", "done", "failed", "lost", "measured"}
+    assert "nothing is deleted yet; apply=true deletes it" in shown
+    assert find_names(ids, look()) == set(ids)
+    printed = look("action=delete", f"sweep={ids['sweep']}", "apply=true")
+    assert "deleted: 5 runs, 1 model\n" in printed
+    assert find_names(ids, look()) == {"beside"}
+    # What the command says is to be typed removes it from the disk.
+    command = printed.strip().splitlines()[-1].partition(": ")[2].split()
+    places = [Path(store.get_run(ids[name]).info.artifact_uri).parent for name in ids]
+    done = subprocess.run([sys.executable, "-m", *command], env=command_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sum(file.stat().st_size for place in places for file in place.rglob("*") if file.is_file()) == 0
+    assert [model.source_run_id for model in store.search_logged_models(["1"])] == [ids["beside"]]
+    with pytest.raises(mlflow.MlflowException):
+        store.get_run(ids["done"])
+
+
+def test_models_are_deleted_and_their_runs_stay(look, ids, store):
+    assert find_names(ids, look("action=delete_models", "model.name=mlp", "apply=true")) == {"done"}
+    assert store.get_run(ids["done"]).info.status == "FINISHED"
+    assert [model.source_run_id for model in store.search_logged_models(["1"])] == [ids["beside"]]
+    with pytest.raises(RunError, match=rf"run {ids['done']}: its model was not kept .* mnist_flow.rerun run_id="):
+        tracking.fetch_logged_run(ids["done"])
+
+
+def test_what_is_running_or_registered_is_not_deleted(look, ids, store):
+    store.set_tag(ids["lost"], "mnist_flow.process", PROCESS_ELSEWHERE)
+    store.set_tag(ids["lost"], "mnist_flow.heartbeat", str(int(time.time())))
+    line = rf"run {ids['lost']} is running in process 4242 on elsewhere; nothing of it is deleted; wait for it"
+    with pytest.raises(UserError, match=line):
+        look("action=delete", f"sweep={ids['sweep']}", "apply=true")
+    store.set_terminated(ids["lost"])
+    store.update_run(ids["sweep"], "RUNNING")
+    with pytest.raises(UserError, match=rf"run {ids['sweep']} is running; its runs are not deleted meanwhile"):
+        look("action=delete", "status=failed", "apply=true")
+    store.create_registered_model("digits")
+    (model,) = store.search_logged_models(["1"], f"source_run_id = '{ids['beside']}'")
+    store.finalize_logged_model(model.model_id, "READY")
+    store.create_model_version("digits", f"models:/{model.model_id}", ids["beside"])
+    with pytest.raises(UserError, match=rf"run {ids['beside']}: its model is registered as digits, version 1"):
+        look("action=delete_models", "model.name=lenet5", "apply=true")
+    with pytest.raises(ConfigError, match="action=delete: of which runs"):
+        look("action=delete", "apply=true")
+    assert find_names(ids, look()) == set(ids)
+
+
+def test_a_server_that_breaks_off_loses_nothing_and_the_same_command_goes_on(look, ids, store, monkeypatch):
+    delete = mlflow.MlflowClient.delete_run
+    calls = []
+
+    def break_off(client, run_id):
+        calls.append(run_id)
+        if len(calls) == 3:
+            raise mlflow.MlflowException("the server is on fire")
+        delete(client, run_id)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "delete_run", break_off)
+    with pytest.raises(RunError, match=r"on fire; 2 of 5 runs are done; the same command goes on"):
+        look("action=delete", f"sweep={ids['sweep']}", "apply=true")
+    assert {"sweep", "beside"} < find_names(ids, look())
+    assert "deleted: 3 runs" in look("action=delete", f"sweep={ids['sweep']}", "apply=true")
+
+
+def test_checkpoints_that_no_run_goes_on_from_are_deleted(look, ids, store, tmp_path):
+    for name in (*ids.values(), "0" * 32):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        (tmp_path / "checkpoints" / name / "epoch-1.npz").write_bytes(b"0")
+    store.delete_run(ids["failed"])
+    shown = look("action=delete_checkpoints")
+    left = {ids["lost"], "0" * 32}
+    assert left & set(IDS.findall(shown)) == {"0" * 32}
+    assert f"does not know their runs: run_ids=[{'0' * 32}]" in shown
+    assert "deleted: 5 checkpoints\n" in look("action=delete_checkpoints", "apply=true")
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == left
+    look("action=delete_checkpoints", f"run_ids=[{'0' * 32}]", "apply=true")
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {ids["lost"]}
+
+
+def test_kept_records_are_deleted_when_they_are_named(look, ids, tmp_path):
+    about = {"experiment_id": "1", "tracking_uri": "http://away", "process": "", "operations": []}
+    for name in ("done", "failed"):
+        (tmp_path / "undelivered" / ids[name]).mkdir(parents=True)
+        record = json.dumps({**about, "run_id": ids[name], "reason": "does not answer"})
+        (tmp_path / "undelivered" / ids[name] / "record.json").write_text(record)
+    assert find_names(ids, look("action=delete_records")) == {"done", "failed"}
+    with pytest.raises(ConfigError, match="action=delete_records: which"):
+        look("action=delete_records", "apply=true")
+    look("action=delete_records", f"run_ids=[{ids['done']}]", "apply=true")
+    assert [path.name for path in (tmp_path / "undelivered").iterdir()] == [ids["failed"]]
+    look("action=delete_records", "older_than=0", "apply=true")
+    assert not (tmp_path / "undelivered").exists()
+    assert look("action=delete_records") == "tracking.undelivered_dir=undelivered: no such records\n"
+
+
+def test_the_command_says_what_is_wrong_in_one_line(store, tmp_path, run_command):
+    done = run_command(tmp_path, "-m", "mnist_flow.runs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("no such runs\n")
+    for wrong, line in (("status=done", "status=done: must be"), ("action=remove", "action=remove: must be")):
+        done = run_command(tmp_path, "-m", "mnist_flow.runs", wrong)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {line}")
+        assert done.stderr.count("\n") == 1
