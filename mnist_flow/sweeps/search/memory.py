@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
@@ -76,13 +77,38 @@ def fetch_trials(
         TrackingError: the server does not answer.
     """
     runs = tracking.fetch_trial_runs(experiment_ids, run_id, stale_after)
+    adopted = tracking.fetch_adopted_trials(run_id)
     wanted = [run.run_id for run in runs if with_curves or run.state == "pruned"]
+    curves = _fetch_curves(wanted + (_list_runs(adopted) if with_curves else []), terms)
     (objective,) = terms.objectives
-    points = tracking.fetch_histories(wanted, [objective])
+    return rebuild_trials(runs, adopted, curves, objective, terms.replicates)
+
+
+def recall_trials(adopted: Mapping[int, Mapping[str, Any]], terms: Terms, *, with_curves: bool) -> list[TrialRecord]:
+    """The trials that a parent run remembers because their runs are another sweep's; see `fetch_trials`.
+
+    Args:
+        adopted: what it remembers of each, by number.
+        terms: of the search.
+        with_curves: fetch what was reported after each epoch, too.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    (objective,) = terms.objectives
+    curves = _fetch_curves(_list_runs(adopted) if with_curves else [], terms)
+    return rebuild_trials([], adopted, curves, objective, terms.replicates)
+
+
+def _list_runs(adopted: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    return [run_id for kept in adopted.values() for run_id in kept["run_ids"]]
+
+
+def _fetch_curves(run_ids: Sequence[str], terms: Terms) -> dict[str, dict[int, float]]:
+    (objective,) = terms.objectives
+    points = tracking.fetch_histories(run_ids, [objective])
     # Step 0 is the final value.
-    curves = {
+    return {
         str(one): dict(zip(curve["step"].astype(int), curve["value"].astype(float), strict=True))
         for one, curve in points[points["step"] > 0].groupby("run_id")
     }
-    adopted = tracking.fetch_adopted_trials(run_id)
-    return rebuild_trials(runs, adopted, curves, objective, terms.replicates)

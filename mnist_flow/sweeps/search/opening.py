@@ -19,9 +19,10 @@ from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
+from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
-from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, write_terms
+from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, recall_trials, write_terms
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
 from mnist_flow.sweeps.search.outcome import build_space_table, choose_best
 from mnist_flow.sweeps.search.search import Search
@@ -66,7 +67,10 @@ def open_search(config: DictConfig) -> Search:
         if base.resume
         else []
     )
-    _print_counts(records, settings.n_trials)
+    if settings.include_finished:
+        records += _include_finished(space, composer, base, terms, records, parent, with_curves=judges_epochs)
+    n_trials = settings.n_trials + sum(record.included for record in records)
+    _print_counts(records, n_trials)
 
     def assign(record: TrialRecord) -> Assignment:
         return _assign(space, composer, record, base.objective if judges_epochs else None)
@@ -85,7 +89,7 @@ def open_search(config: DictConfig) -> Search:
             assign,
             lambda record, kept: search.hear_end(record, kept),
             records,
-            settings.n_trials,
+            n_trials,
             judges_epochs,
             judges_seeds=settings.pruner == "wilcoxon",
         ),
@@ -130,6 +134,24 @@ def _read_base(space: Space, composer: Composer) -> tuple[TrainConfig, str]:
 
 def _get_first(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
+
+
+def _include_finished(
+    space: Space,
+    composer: Composer,
+    base: TrainConfig,
+    terms: Terms,
+    known: list[TrialRecord],
+    parent: TrackedRun,
+    *,
+    with_curves: bool,
+) -> list[TrialRecord]:
+    """Make trials of the finished runs of other sweeps; the parent run remembers them."""
+    found = find_finished(parent.experiment_id, base, space, composer, terms, known)
+    parent.set_tags({f"{tracking.TRIAL_TAG}.{number}": json.dumps(kept) for number, kept in found.items()})
+    n_before = sum(record.included for record in known)
+    print_line(f"finished configs of this space included: {n_before + len(found)} ({len(found)} new)")
+    return recall_trials(found, terms, with_curves=with_curves)
 
 
 def _print_counts(records: list[TrialRecord], n_trials: int) -> None:

@@ -30,6 +30,7 @@ class SearchSettings(Section):
     seed: Seed
     confirm: Annotated[int, Field(ge=0)]
     confirm_seeds: Count
+    include_finished: bool
     params: dict[str, Any] | None
 
 

@@ -55,6 +55,8 @@ class TrialRecord:
     reports: dict[int, float] = field(default_factory=dict)
     # Why it was pruned or failed.
     reason: str = ""
+    # It was finished by another sweep, and is one more than `n_trials`.
+    included: bool = False
     # Unix time in seconds, where its runs are its own; they may have been finished before.
     started: float | None = None
     ended: float | None = None
@@ -145,8 +147,10 @@ def rebuild_trials(
     for number, kept in adopted.items():
         values = [float(value) for value in kept["values"]]
         mean = sum(values) / len(values)
-        reports = dict(enumerate(values, start=1)) if n_replicates > 1 else {}
+        curve = curves.get(kept["run_ids"][-1], {})
+        reports = dict(enumerate(values, start=1)) if n_replicates > 1 else dict(curve)
         records[number] = TrialRecord(number, kept["choices"], kept["state"], mean, values, kept["run_ids"], reports)
+        records[number].included = kept.get("included", False)
         if number in by_number:
             records[number].started, records[number].ended = _measure_span(by_number[number].values())
     return [records[number] for number in sorted(records)]

@@ -26,6 +26,7 @@ def make_settings(**changes):
         "seed": 0,
         "confirm": 0,
         "confirm_seeds": 3,
+        "include_finished": False,
         "params": None,
     }
     return SearchSettings.model_validate({**plain, **changes})
