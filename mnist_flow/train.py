@@ -13,7 +13,7 @@ from mnist_flow import cli
 
 
 @cli.command("config")
-def main(cfg: DictConfig) -> float:
+def main(cfg: DictConfig) -> float | list[float]:
     from mnist_flow.runs.orchestrator import run_experiment
     from mnist_flow.sweeps.search.worker import is_search_job, run_trial
 

@@ -65,7 +65,8 @@ class Dimension:
         (axes.set_ylim if vertical else axes.set_xlim)(low - margin, high + margin)
         axis.set_label_text(self.key)
         if self.choices:
-            axis.set_ticks(range(len(self.choices)), self.choices)
+            turned = 35 if not vertical and len("".join(self.choices)) > 20 else 0
+            axis.set_ticks(range(len(self.choices)), self.choices, rotation=turned)
         elif self.log:
             axis.set_major_locator(MaxNLocator(nbins=6, integer=high - low > 1))
             axis.set_major_formatter(lambda place, _: f"{10**place:.2g}")

@@ -12,12 +12,13 @@ from mnist_flow import tracking
 from mnist_flow.analysis.dimensions import Dimension
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.errors import TrackingError
+from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.memory import Terms, fetch_terms, fetch_trials
-from mnist_flow.sweeps.search.outcome import build_importances, build_trials
-from mnist_flow.sweeps.search.study import TrialRecord, make_trial
+from mnist_flow.sweeps.search.outcome import build_trials, choose_best
+from mnist_flow.sweeps.search.study import make_trial
 
 # Resamples of the trials behind the intervals of importances.
-_N_RESAMPLES = 200
+_N_RESAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class SearchTables:
     terms: Terms
     dimensions: list[Dimension]
     # One row a trial, see `sweeps.search.outcome.build_trials`, with the column minutes: the time in which trials ran
-    # until its end, pauses between two calls left out; NaN where its runs were finished before.
+    # until its end, pauses between two calls left out; NaN where its runs were finished before. With several objectives
+    # on_front: whether it is on their Pareto front.
     trials: pd.DataFrame
     # One row a run and epoch: run_id, trial, state, metric, epoch, value; empty where no run has epochs.
     curves: pd.DataFrame
-    # Columns objective, key, importance, ci_low, ci_high, see `build_importances`; empty: the trials are too few.
+    # From `build_importances`, with intervals; empty where the trials are too few.
     importances: pd.DataFrame
 
 
@@ -57,26 +59,18 @@ def fetch_search(runs: StudyRuns, run_id: str | None) -> SearchTables:
         )
     terms = fetch_terms(parent)
     records = fetch_trials(experiment_ids, parent, terms, with_curves=True)
-    (objective,) = terms.objectives
-    trials = build_trials(records, terms.dimensions, objective)
+    trials = build_trials(records, terms.dimensions, terms.objectives)
     if not (trials["state"] == "complete").any():
         raise TrackingError(f"study=search: none of the {len(trials)} trials of run {parent} was completed so far")
-    started, ended = ([getattr(record, name) for record in records] for name in ("started", "ended"))
-    trials["minutes"] = leave_out_pauses(started, ended) / 60
+    if len(terms.objectives) > 1:
+        front = {record.number for record in choose_best(records, terms.objectives)}
+        trials["on_front"] = trials["trial"].isin(front)
+    spans = ([getattr(record, name) for record in records] for name in ("started", "ended"))
+    trials["minutes"] = leave_out_pauses(*spans) / 60
     dimensions = [Dimension.read(key, one) for key, one in terms.dimensions.items()]
-    curves, importances = _fetch_curves(trials, terms), _build_importances(terms, records)
-    return SearchTables(parent, terms, dimensions, trials, curves, importances)
-
-
-def _build_importances(terms: Terms, records: Sequence[TrialRecord]) -> pd.DataFrame:
     ended = [make_trial(terms.dimensions, record) for record in records if record.state != "running"]
-    tables = []
-    for objective, direction in zip(terms.objectives, terms.directions, strict=True):
-        table = build_importances(ended, direction, _N_RESAMPLES)
-        if table is not None:
-            table.insert(0, "objective", objective)
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    importances = build_importances(ended, terms.objectives, _N_RESAMPLES)
+    return SearchTables(parent, terms, dimensions, trials, _fetch_curves(trials, terms), importances)
 
 
 def _fetch_curves(trials: pd.DataFrame, terms: Terms) -> pd.DataFrame:

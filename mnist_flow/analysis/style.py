@@ -85,6 +85,7 @@ def describe_metric(metric: str) -> str:
         "val_loss": "validation loss (cross-entropy + penalty)",
         "val_accuracy": "validation accuracy",
         "fit_seconds": "training time (s)",
+        "n_parameters": "number of parameters",
     }
     return names.get(metric, metric.replace("_", " "))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mnist_flow.config.options import Option
 from mnist_flow.config.published import Published
@@ -219,17 +219,34 @@ Objective = Literal[
     "test_balanced_accuracy",
     "test_macro_f1",
     "test_loss",
+    "n_parameters",
+    "fit_seconds",
 ]
 
 
 def is_minimised(objective: str) -> bool:
     """Whether the lower of two values of an objective is the better."""
-    return objective.endswith("loss")
+    return objective.endswith("loss") or objective in ("n_parameters", "fit_seconds")
+
+
+def _check_different(objectives: list[Objective]) -> list[Objective]:
+    if len(set(objectives)) < len(objectives):
+        raise ValueError(f"evaluation.objective=[{','.join(objectives)}]: names a metric twice")
+    return objectives
+
+
+_Objectives = Annotated[list[Objective], Field(min_length=1), AfterValidator(_check_different)]
 
 
 class EvaluationConfig(Section):
     batch_size: Count
-    objective: Objective | None
+    objective: (
+        Annotated[
+            Annotated[Objective, Tag("one")] | Annotated[_Objectives, Tag("several")],
+            Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+        ]
+        | None
+    )
     misclassified: Annotated[int, Field(ge=0, le=100)]
     noise_levels: Annotated[list[Fraction], Field(min_length=1, max_length=21)]
     quality_images: Count
@@ -280,9 +297,15 @@ class TrainConfig(Section):
         return self.model.task
 
     @property
+    def objectives(self) -> tuple[str, ...]:
+        """The metrics that the command returns to a sweeper."""
+        chosen = self.evaluation.objective or str(self._find_task().default_objective)
+        return tuple(chosen) if isinstance(chosen, list) else (chosen,)
+
+    @property
     def objective(self) -> str:
-        """The metric that the command returns to a sweeper."""
-        return self.evaluation.objective or str(self._find_task().default_objective)
+        """The first of them, by which a grid is sorted."""
+        return self.objectives[0]
 
     def _find_task(self) -> Any:
         # Tasks are above the config, and are found by their names as options are.

@@ -48,7 +48,7 @@ def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
     past = _fetch_runs(jobs, experiment_id) if experiment_id is not None else []
     planned = match(past if base.resume else [], jobs)
     todo = [one.job for one in planned if one.state in ("new", "interrupted")]
-    examples = past if experiment_id is None or len(jobs) > _FEW else _fetch_examples(todo, experiment_id)
+    examples = past if experiment_id is None or len(jobs) > _FEW else fetch_examples(todo, experiment_id)
     print_plan(build_grid(jobs), [one.state for one in planned], estimate_seconds(todo, examples), n_workers)
 
 
@@ -73,7 +73,7 @@ def _fetch_runs(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
     ]
 
 
-def _fetch_examples(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
+def fetch_examples(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
     """Fetch some finished runs that take as long an epoch as the jobs."""
     from mnist_flow import tracking
 

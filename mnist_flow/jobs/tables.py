@@ -30,6 +30,7 @@ RESULTS = (
     "loss",
     "test_psnr",
     "test_ssim",
+    "n_parameters",
     "selected_epoch",
     "fit_seconds",
 )

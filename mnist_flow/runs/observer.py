@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class RunObserver:
@@ -26,8 +26,8 @@ class RunObserver:
             PrunedError: the run is to end here.
         """
 
-    def on_result(self, number: int, objective: float, is_last: bool) -> None:
-        """Hear of a run's objective; the replicates of a config count from 1, and the last of them is told.
+    def on_result(self, number: int, objectives: Sequence[float], is_last: bool) -> None:
+        """Hear of a run's objectives; the replicates of a config count from 1, and the last of them is told.
 
         Raises:
             PrunedError: no further replicate is to be made.

@@ -44,7 +44,7 @@ _PROTOCOLS = {"holdout": "", "test": " (validated on the test set, as the report
 
 def run_experiment(
     cfg: DictConfig, observer: RunObserver | None = None, overrides: Sequence[str] | None = None
-) -> float:
+) -> float | list[float]:
     """Train, measure and track one network, unless a finished run of the same config and data is there already.
 
     Args:
@@ -54,7 +54,8 @@ def run_experiment(
         overrides: what `cfg` was composed from, for the run's name and record; None: Hydra's main function knows.
 
     Returns:
-        The metric that `evaluation.objective` names, the mean over the replicates; NaN where `plan` starts nothing.
+        The metric that `evaluation.objective` names, the mean over the replicates; where it lists several, a list of
+        such means. NaN where `plan` starts nothing.
 
     Raises:
         UserError: bad config, data or tracking server; no run is left in MLflow.
@@ -86,17 +87,18 @@ def run_experiment(
         options,
         data.chosen_fold,
     )
-    objectives = []
+    results: list[list[float]] = []
     for job in jobs:
         composed = OmegaConf.create({**cfg, "seed": job.config.seed, "replicates": 1})
-        objectives.append(_run_job(RunContext(composed, job, info, splits, hydra, observer or RunObserver())))
+        results.append(_run_job(RunContext(composed, job, info, splits, hydra, observer or RunObserver())))
         if observer is not None:
-            observer.on_result(len(objectives), objectives[-1], is_last=job is jobs[-1])
-    return float(np.mean(objectives))
+            observer.on_result(len(results), results[-1], is_last=job is jobs[-1])
+    means: list[float] = np.mean(results, axis=0).tolist()
+    return means if isinstance(config.evaluation.objective, list) else means[0]
 
 
-def _run_job(context: RunContext) -> float:
-    """Make the run of one seed, or find it finished; returns its objective."""
+def _run_job(context: RunContext) -> list[float]:
+    """Make the run of one seed, or find it finished; returns its objectives."""
     config = context.config
     if config.training.checkpoint_dir is not None:
         check_writable(Path(config.training.checkpoint_dir))
@@ -142,7 +144,7 @@ def _run_job(context: RunContext) -> float:
                     run.set_tags({tracking.CONTINUES_TAG: shorter[0].run_id})
                 if checkpoints is None and config.training.checkpoint_dir is not None:
                     checkpoints = held.enter_context(CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)))
-                objective = _train_and_measure(context, run, checkpoints, state, original, weights)
+                objectives = _train_and_measure(context, run, checkpoints, state, original, weights)
         except (UndeliveredError, PrunedError):
             # The record is kept, and whole; and nobody goes on with a run that was pruned.
             if checkpoints is not None:
@@ -150,7 +152,7 @@ def _run_job(context: RunContext) -> float:
             raise
         if checkpoints is not None:
             checkpoints.remove()
-    return objective
+    return objectives
 
 
 def _train_and_measure(
@@ -160,8 +162,8 @@ def _train_and_measure(
     state: TrainingState | None,
     original: PastRun | None,
     weights: list[np.ndarray] | None,
-) -> float:
-    """From the first weights to the last artifact; returns the objective."""
+) -> list[float]:
+    """From the first weights to the last artifact; returns the objectives."""
     from mnist_flow.runs.record import log_inputs, log_results
     from mnist_flow.runs.replay import compare_with_original
     from mnist_flow.runs.training import train_network
@@ -190,22 +192,24 @@ def _train_and_measure(
         n_epochs = len(result.history)
         training_time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
         _print_result(context, metrics, training_time, run.run_id)
-    return read_results(metrics)[config.objective]
+    results = read_results(metrics)
+    return [results[name] for name in config.objectives]
 
 
-def _report_finished(context: RunContext, run: PastRun) -> float:
-    """Tell the result of a run that is there already; returns its objective."""
+def _report_finished(context: RunContext, run: PastRun) -> list[float]:
+    """Tell the result of a run that is there already; returns its objectives."""
     config = context.config
     if config.training.checkpoint_dir is not None:
         # It stays behind where the run's record was delivered later.
         CheckpointFolder(Path(config.training.checkpoint_dir, run.run_id)).remove()
     results = read_results(run.metrics)
-    if config.objective not in results:
-        raise RunError(f"run {run.run_id} is finished but has no {config.objective}; resume=false trains it anew")
+    for objective in config.objectives:
+        if objective not in results:
+            raise RunError(f"run {run.run_id} is finished but has no {objective}; resume=false trains it anew")
     if not context.in_sweep:
         print_line(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
         _print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
-    return results[config.objective]
+    return [results[name] for name in config.objectives]
 
 
 def _describe_protocol(data: DataSection) -> str:

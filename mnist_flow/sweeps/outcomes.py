@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from mnist_flow.config.train import REPLICATED
+from mnist_flow.config.train import REPLICATED, is_minimised
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_replicates, build_summary, find_varying
@@ -46,7 +46,7 @@ def log_outcomes(
     }
     if f"{objective}_mean" in replicates:
         means = replicates[f"{objective}_mean"]
-        metrics[f"best_{objective}_mean"] = means.min() if objective.endswith("loss") else means.max()
+        metrics[f"best_{objective}_mean"] = means.min() if is_minimised(objective) else means.max()
     # A sweep that is resumed adds its numbers to those of the first time.
     parent.log_metrics(metrics, step=parent.count_logged("jobs"))
     parent.log_artifacts(tables=name_tables(summary=summary, replicates=replicates))
@@ -60,4 +60,5 @@ def name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def print_best(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str) -> None:
     """Print the best groups of replicates by the objective, told apart by the params that vary."""
-    print_replicates(replicates, [key for key in find_varying(jobs) if key not in REPLICATED], objective)
+    varying = [key for key in find_varying(jobs) if key not in REPLICATED]
+    print_replicates(replicates, varying, objective, is_minimised(objective))

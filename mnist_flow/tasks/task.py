@@ -98,8 +98,9 @@ class Task(Objective):
             raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
         if config.training.class_weights is not None:
             raise ValueError(f"training.class_weights={config.training.class_weights}: {why}; leave it out")
-        if config.evaluation.objective not in (None, "val_loss", "test_loss"):
-            raise ValueError(f"evaluation.objective={config.evaluation.objective}: {why}; choose val_loss or test_loss")
+        for objective in config.objectives:
+            if objective.endswith(("accuracy", "macro_f1")):
+                raise ValueError(f"evaluation.objective={objective}: {why}; choose val_loss or test_loss")
 
     def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure | None:
         """Draw images that the network makes after an epoch, from 1; None: networks of this task make none."""

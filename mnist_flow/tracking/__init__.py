@@ -51,6 +51,7 @@ from mnist_flow.tracking.past import fetch_past_runs as fetch_past_runs
 from mnist_flow.tracking.past import fetch_run as fetch_run
 from mnist_flow.tracking.past import fetch_running_children as fetch_running_children
 from mnist_flow.tracking.past import fetch_runs as fetch_runs
+from mnist_flow.tracking.past import fetch_sweep as fetch_sweep
 from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
 from mnist_flow.tracking.past import fetch_text as fetch_text
 from mnist_flow.tracking.past import has_artifact as has_artifact
@@ -59,6 +60,7 @@ from mnist_flow.tracking.relocation import relocate as relocate
 from mnist_flow.tracking.run import DeliveryOptions as DeliveryOptions
 from mnist_flow.tracking.run import TrackedRun as TrackedRun
 from mnist_flow.tracking.searches import PastTrialRun as PastTrialRun
+from mnist_flow.tracking.searches import count_pruned as count_pruned
 from mnist_flow.tracking.searches import fetch_adopted_trials as fetch_adopted_trials
 from mnist_flow.tracking.searches import fetch_trial_runs as fetch_trial_runs
 from mnist_flow.tracking.searches import find_last_search as find_last_search

@@ -89,7 +89,7 @@ def start_run(
             yield run
     except PrunedError as pruned:
         # KILLED, so that nothing that looks for finished runs takes it for one.
-        run.set_tags({names.PRUNED_TAG: str(pruned.epoch)})
+        run.set_tags({names.PRUNED_TAG: str(pruned.epoch), names.PRUNED_BECAUSE_TAG: pruned.reason})
         _end_quietly(run, "KILLED", options.patience)
         raise
     except Exception as error:

@@ -21,8 +21,9 @@ DATA_TAG = "mnist_flow.data"
 # The process that the run belongs to, see processes.describe_process, and when it was last heard of, in Unix seconds.
 PROCESS_TAG = "mnist_flow.process"
 HEARTBEAT_TAG = "mnist_flow.heartbeat"
-# Of a run that a search ended early: how many epochs it had finished.
+# Of a run that a search ended early: how many epochs it had finished, and why, in words.
 PRUNED_TAG = "mnist_flow.pruned"
+PRUNED_BECAUSE_TAG = "mnist_flow.pruned_because"
 # Of a run of a search: the number of its trial, what was chosen for it (JSON), and, of a run that confirms one of the
 # best with a fresh seed, `true`. A parent has TRIAL_TAG.N for a trial N whose runs were finished before.
 TRIAL_TAG = "mnist_flow.trial"

@@ -29,6 +29,8 @@ class PastTrialRun:
     # Unix time in seconds; one that has not ended ends with its start.
     started: float
     ended: float
+    # Why it was pruned; empty: it was not.
+    pruned_because: str = ""
 
 
 def find_last_search(experiment_ids: Sequence[str]) -> str | None:
@@ -40,6 +42,15 @@ def find_last_search(experiment_ids: Sequence[str]) -> str | None:
     trials = f"tags.`{names.TRIAL_TAG}` LIKE '%' and tags.`{names.PARENT_TAG}` LIKE '%'"
     found = search(experiment_ids, trials, ["attributes.start_time DESC"], at_most=1)
     return found[0].data.tags[names.PARENT_TAG] if found else None
+
+
+def count_pruned(experiment_ids: Sequence[str]) -> int:
+    """The number of runs of some experiments that searches have ended early.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    return len(search(experiment_ids, f"tags.`{names.PRUNED_TAG}` LIKE '%'"))
 
 
 def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str, stale_after: float) -> list[PastTrialRun]:
@@ -75,6 +86,7 @@ def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str, st
                 run.data.metrics,
                 info.start_time / 1000,
                 (info.end_time or info.start_time) / 1000,
+                tags.get(names.PRUNED_BECAUSE_TAG, ""),
             )
         )
     return runs

@@ -44,6 +44,8 @@ def draw(runs: StudyRuns, study: StudySection) -> Drawing:
         TrackingError: no run has epoch curves.
     """
     curves = fetch_curves(runs.table)
+    if n_pruned := tracking.count_pruned(sorted(set(runs.table["experiment_id"]))):
+        log.warning("%d runs that a search pruned are left out; study=search draws them", n_pruned)
     title = style.build_title("Epoch curves", runs.table)
     measured = [name for name in ("accuracy", "loss") if f"val_{name}" in set(curves["metric"])]
     figures = {name: plot_curves(curves, runs, name, title) for name in measured}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from mnist_flow.analysis.searches import SearchTables, fetch_search
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import is_minimised
+from mnist_flow.sweeps.search.importances import FANOVA, PED_ANOVA
 
 _COMPLETE: dict[str, Any] = {"color": style.COLORS[0], "marker": "o", "markersize": 4, "linestyle": "none"}
 _PRUNED: dict[str, Any] = {"color": "0.6", "marker": "x", "markersize": 4, "linestyle": "none"}
@@ -29,6 +32,10 @@ _BEST: dict[str, Any] = {"color": style.COLORS[1], "linewidth": 1.5}
 # Of all figures whose colour is the objective: from bad to good.
 _COLOR_MAP = "viridis"
 _N_LEVELS = 8
+_EVALUATORS = {
+    FANOVA: "fANOVA: share in the variance;\nkeys that all trials have",
+    PED_ANOVA: "PED-ANOVA: what sets the best tenth apart;\nall keys",
+}
 
 
 class Config(StudySection):
@@ -48,20 +55,26 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     def title(what: str) -> str:
         return style.build_title(what, runs.table[of_search])
 
-    (objective,) = search.terms.objectives
-    figures = {
-        "history": plot_history(search, objective, title("Best so far")),
-        "slices": plot_slices(search, objective, title(f"{style.describe_metric(objective)} over each key")),
-        "parallel": plot_parallel(search, objective, title("What was chosen, trial by trial")),
-    }
+    objectives = search.terms.objectives
+    figures = {"history": plot_history(search, title("Best so far"))}
+    for objective in objectives:
+        end = f"_{objective}" if len(objectives) > 1 else ""
+        name = style.describe_metric(objective)
+        figures[f"slices{end}"] = plot_slices(search, objective, title(f"{name} over each key"))
+        figures[f"parallel{end}"] = plot_parallel(search, objective, title(f"What was chosen, and the {name}"))
+        pair = choose_pair(search, objective)
+        if pair is not None:
+            figures[f"contour{end}"] = plot_contour(
+                search, objective, pair, title(f"{name} over the two most important numbers")
+            )
     if len(search.importances):
         figures["importances"] = plot_importances(search.importances, title("What decides"))
-    pair = choose_pair(search, objective)
-    if pair is not None:
-        figures["contour"] = plot_contour(search, objective, pair, title("The two most important numbers"))
     if len(search.curves):
         figures["curves"] = plot_curves(search, title("Learning curves"))
-    tables = {"trials": sort_trials(search, objective), "importances": search.importances}
+    tables = {"trials": sort_trials(search, objectives[0]), "importances": search.importances}
+    if len(objectives) > 1:
+        figures["pareto"] = plot_pareto(search, title("Pareto front"))
+        tables["pareto"] = tables["trials"][tables["trials"]["on_front"]]
     shown = {what: table for what, table in tables.items() if len(table)}
     return Drawing(figures, shown, parent_run_id=search.run_id)
 
@@ -72,60 +85,86 @@ def sort_trials(search: SearchTables, objective: str) -> pd.DataFrame:
     return ordered.sort_values("state", key=lambda states: states != "complete", kind="stable", ignore_index=True)
 
 
-def plot_history(search: SearchTables, objective: str, title: str) -> Figure:
+def plot_history(search: SearchTables, title: str) -> Figure:
     """The objective of each trial and the best so far, over the number of the trial and over time."""
-    figure = style.make_figure(9.5, 4.2, title)
-    left, right = figure.subplots(1, 2, sharey=True)
-    trials = search.trials
-    for axes, x in ((left, "trial"), (right, "minutes")):
-        _plot_trials(axes, trials, x, objective)
-        complete = trials[trials["state"] == "complete"].dropna(subset=[x]).sort_values(x)
-        values = complete[objective]
-        best = values.cummin() if is_minimised(objective) else values.cummax()
-        ends = pd.concat([complete[x], pd.Series([trials[x].max()])])
-        axes.step(ends, [*best, best.iloc[-1]], where="post", label="best so far", **_BEST)
-        axes.grid(alpha=0.3)
-    left.set(xlabel="trial", ylabel=style.describe_metric(objective))
+    objectives, trials = search.terms.objectives, search.trials
+    figure = style.make_figure(9.5, 1.2 + 3.0 * len(objectives), title)
+    grid = figure.subplots(len(objectives), 2, sharex="col", sharey="row", squeeze=False)
+    for objective, row in zip(objectives, grid, strict=True):
+        for axes, x in zip(row, ("trial", "minutes"), strict=True):
+            _plot_trials(axes, trials, x, objective)
+            complete = trials[trials["state"] == "complete"].dropna(subset=[x]).sort_values(x)
+            values = complete[objective]
+            best = values.cummin() if is_minimised(objective) else values.cummax()
+            ends = pd.concat([complete[x], pd.Series([trials[x].max()])])
+            axes.step(ends, [*best, best.iloc[-1]], where="post", label="best so far", **_BEST)
+            axes.grid(alpha=0.3)
+        row[0].set_ylabel(style.describe_metric(objective))
+    left, right = grid[-1]
+    left.set_xlabel("trial")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xlabel="minutes in which trials ran", xlim=(0, None))
-    style.add_legend(figure, [left])
+    style.add_legend(figure, list(grid.flat))
+    return figure
+
+
+def plot_pareto(search: SearchTables, title: str) -> Figure:
+    """Objectives against each other, a panel a pair; trials of the front are joined where there are two objectives."""
+    pairs = list(itertools.combinations(search.terms.objectives, 2))
+    complete = search.trials[search.trials["state"] == "complete"]
+    figure, all_axes = style.make_panels(len(pairs), 2, (6.4 if len(pairs) == 1 else 4.4, 4.2), 1.1, title)
+    for axes, (y, x) in zip(all_axes, pairs, strict=True):
+        front = complete[complete["on_front"]].sort_values([x, y])
+        axes.plot(complete[x], complete[y], label="complete", **_COMPLETE | {"color": "0.6"})
+        if len(pairs) == 1:
+            # From one of the front on nothing better is known, until the next.
+            axes.step(front[x], front[y], where="post" if is_minimised(x) else "pre", **_BEST)
+        axes.plot(front[x], front[y], label="on the Pareto front", **_COMPLETE | {"color": style.COLORS[1]})
+        _set_range(axes, complete[y], y)
+        if complete[x].min() > 0 and complete[x].max() > 10 * complete[x].min():
+            axes.set_xscale("log")
+        axes.set(xlabel=_describe_aim(x), ylabel=_describe_aim(y))
+        axes.grid(alpha=0.3)
+    style.add_legend(figure, all_axes)
     return figure
 
 
 def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
-    """Each key's importance with its interval, the largest at the top; a panel an objective."""
-    objectives = list(importances["objective"].unique())
-    n_keys = importances["key"].nunique()
-    size = 7.5 if len(objectives) == 1 else 5.0, 0.8 + 0.4 * n_keys
-    figure, all_axes = style.make_panels(len(objectives), 2, size, 1.1, title)
-    for axes, objective in zip(all_axes, objectives, strict=True):
-        shown = importances[importances["objective"] == objective]
-        low, high = (abs(shown["importance"] - shown[end]) for end in ("ci_low", "ci_high"))
+    """Each key's importance with its interval, the largest at the top: a row an objective, a column an evaluator."""
+    panels = importances[["objective", "evaluator"]].drop_duplicates().to_numpy(dtype=str).tolist()
+    size = 5.0, 0.9 + 0.35 * importances["key"].nunique()
+    figure, all_axes = style.make_panels(len(panels), importances["evaluator"].nunique(), size, 1.1, title)
+    for axes, (objective, evaluator) in zip(all_axes, panels, strict=True):
+        shown = importances[(importances["objective"] == objective) & (importances["evaluator"] == evaluator)]
         # The interval of the resamples need not hold the importance itself.
-        below = low.where(shown["ci_low"] < shown["importance"], 0)
-        above = high.where(shown["ci_high"] > shown["importance"], 0)
-        axes.errorbar(shown["importance"], shown["key"], xerr=[below, above], fmt="o", color=style.COLORS[0], capsize=3)
+        below, above = (shown["importance"] - shown["ci_low"], shown["ci_high"] - shown["importance"])
+        bars = [below.clip(lower=0), above.clip(lower=0)]
+        axes.errorbar(shown["importance"], shown["key"], xerr=bars, fmt="o", color=style.COLORS[0], capsize=3)
         axes.invert_yaxis()
         axes.margins(y=0.15)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel(f"importance for the {style.describe_metric(objective)}", fontsize=9)
+        axes.set(xlim=(-0.02, 1.02), xlabel=f"importance for the {style.describe_metric(objective)}")
+        axes.xaxis.label.set_fontsize(9)
+        axes.set_title(_EVALUATORS[evaluator], fontsize=9)
         axes.grid(alpha=0.3, axis="x")
         axes.tick_params(labelsize=9)
-    figure.supxlabel("PED-ANOVA of the complete trials; bars: 95 % of bootstrap resamples of the trials", fontsize=8)
+    figure.supxlabel("of the complete trials; bars: 95 % of bootstrap resamples of the trials", fontsize=8)
     return figure
 
 
 def plot_slices(search: SearchTables, objective: str, title: str) -> Figure:
     """The objective over each key of the space, a panel a key; later trials are darker."""
-    figure, all_axes = style.make_panels(len(search.dimensions), 4, (3.0, 2.9), 1.1, title)
+    n_rows = math.ceil(len(search.dimensions) / 4)
+    n_columns = math.ceil(len(search.dimensions) / n_rows)
+    figure, all_axes = style.make_panels(len(search.dimensions), n_columns, (3.0, 2.9), 1.1, title)
     for axes, dimension in zip(all_axes, search.dimensions, strict=True):
-        shown = search.trials.dropna(subset=[dimension.key])
-        _plot_trials(axes, shown.assign(x=dimension.place(shown[dimension.key])), "x", objective, by_number=True)
+        # NaN where a trial does not have the key.
+        placed = search.trials.assign(x=dimension.place(search.trials[dimension.key]))
+        _plot_trials(axes, placed, "x", objective, by_number=True)
         dimension.set_axis(axes)
         axes.grid(alpha=0.3)
         axes.tick_params(labelsize=8)
         axes.xaxis.label.set_fontsize(9)
-    for axes in all_axes[::4]:
+    for axes in all_axes[::n_columns]:
         axes.set_ylabel(style.describe_metric(objective), fontsize=9)
     style.add_legend(figure, all_axes)
     return figure
@@ -135,7 +174,8 @@ def choose_pair(search: SearchTables, objective: str) -> tuple[Dimension, Dimens
     """The two most important keys that are numbers and that all complete trials have; None: there are no two."""
     if search.importances.empty:
         return None
-    ranked = search.importances.loc[search.importances["objective"] == objective, "key"]
+    told = search.importances[search.importances["evaluator"] == FANOVA]
+    ranked = told.loc[told["objective"] == objective, "key"]
     complete = search.trials[search.trials["state"] == "complete"]
     by_key = {one.key: one for one in search.dimensions if not one.choices}
     numbers = [
@@ -216,19 +256,22 @@ def plot_curves(search: SearchTables, title: str) -> Figure:
     (metric,) = curves["metric"].unique()
     figure = style.make_figure(7.5, 4.8, title)
     axes = figure.subplots()
-    best = sort_trials(search, search.terms.objectives[0]).iloc[0]["trial"]
+    ranked = sort_trials(search, search.terms.objectives[0])
+    is_front = "on_front" in ranked
+    marked = ranked.loc[ranked["on_front"], "trial"] if is_front else ranked["trial"].head(1)
+    is_complete, is_marked = curves["state"] == "complete", curves["trial"].isin(marked)
     looks: list[tuple[str, pd.Series, dict[str, Any]]] = [
         ("failed or not at its end", ~curves["state"].isin(["complete", "pruned"]), {"color": style.COLORS[3]}),
         ("pruned", curves["state"] == "pruned", {"color": "0.6"}),
-        ("complete", (curves["state"] == "complete") & (curves["trial"] != best), {"color": style.COLORS[0]}),
-        (f"best: trial {best}", curves["trial"] == best, {**_BEST, "linewidth": 2, "alpha": 1.0}),
+        ("complete", is_complete & ~is_marked, {"color": style.COLORS[0]}),
+        ("on the Pareto front" if is_front else f"best: trial {marked.iloc[0]}", is_marked, {**_BEST, "alpha": 1.0}),
     ]
     for label, of_kind, look in looks:
         shown = curves[of_kind]
-        told = label if "best" in label else f"{label} ({shown['run_id'].nunique()})"
+        n = shown["run_id"].nunique()
         for number, (_, run) in enumerate(shown.groupby("run_id", sort=False)):
             options = {"linewidth": 0.8, "alpha": 0.6, **look}
-            axes.plot(run["epoch"], run["value"], label=told if number == 0 else None, **options)
+            axes.plot(run["epoch"], run["value"], label=f"{label} ({n})" if number == 0 else None, **options)
             if label == "pruned":
                 axes.plot(run["epoch"].iloc[-1], run["value"].iloc[-1], **_PRUNED)
     later = curves.loc[curves["epoch"] > 1, "value"]
@@ -257,14 +300,8 @@ def _plot_trials(axes: Axes, trials: pd.DataFrame, x: str, objective: str, by_nu
     below = trials[trials[objective] < axes.get_ylim()[0]]
     for label, shown, color in (("below the axis", below, "0.6"), ("failed", trials[trials["state"] == "failed"], "k")):
         if len(shown):
-            look: dict[str, Any] = {
-                "color": color,
-                "marker": "v",
-                "linestyle": "none",
-                "clip_on": False,
-                "markersize": 5,
-            }
-            axes.plot(shown[x], np.zeros(len(shown)), transform=axes.get_xaxis_transform(), label=label, **look)
+            heights, transform = np.zeros(len(shown)), axes.get_xaxis_transform()
+            axes.plot(shown[x], heights, "v", color=color, clip_on=False, transform=transform, label=label)
 
 
 def _set_range(axes: Axes, values: pd.Series, metric: str) -> None:
@@ -277,6 +314,10 @@ def _choose_levels(values: pd.Series) -> np.ndarray:
     """Borders between colours, so that as many values lie between each two."""
     levels = np.unique(np.quantile(values, np.linspace(0, 1, _N_LEVELS + 1)))
     return levels if len(levels) > 1 else np.array([levels[0] - 0.5, levels[0] + 0.5])
+
+
+def _describe_aim(objective: str) -> str:
+    return f"{style.describe_metric(objective)} ({'minimised' if is_minimised(objective) else 'maximised'})"
 
 
 def _choose_colors(objective: str) -> str:

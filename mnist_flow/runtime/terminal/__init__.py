@@ -9,3 +9,4 @@ from mnist_flow.runtime.terminal.tables import print_plan as print_plan
 from mnist_flow.runtime.terminal.tables import print_replicates as print_replicates
 from mnist_flow.runtime.terminal.tables import print_summary as print_summary
 from mnist_flow.runtime.terminal.tables import print_table as print_table
+from mnist_flow.runtime.terminal.tables import print_time as print_time

@@ -45,15 +45,26 @@ def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None,
     print_table(shown, f"{len(grid)} job{'s' if len(grid) > 1 else ''}")
     n_left = sum(state in ("new", "interrupted") for state in states)
     print(f"{len(grid) - n_left} done or running, {n_left} to train")
-    if not n_left:
-        return
+    if n_left:
+        print_time(seconds, "the finished runs of these models", n_left, n_workers)
+
+
+def print_time(seconds: float | None, told_by: str, n_left: int, n_workers: int | None) -> None:
+    """Print how long runs will take.
+
+    Args:
+        seconds: their computing time; None if unknown.
+        told_by: what it is estimated from.
+        n_left: number of runs.
+        n_workers: number of runs at the same time; None if unknown.
+    """
     if seconds is None:
         print("time: unknown; no finished run of such a model yet")
     elif n_workers is None:
-        print(f"time: about {timedelta(seconds=round(seconds))} of computing, by the finished runs of these models")
+        print(f"time: about {timedelta(seconds=round(seconds))} of computing, by {told_by}")
     else:
         left = timedelta(seconds=round(seconds / min(n_workers, n_left)))
-        print(f"time: about {left} with {n_workers} at a time, by the finished runs of these models")
+        print(f"time: about {left} with {n_workers} at a time, by {told_by}")
 
 
 def print_missing(presets: pd.DataFrame, n_workers: int | None) -> None:
@@ -81,17 +92,18 @@ def _describe_seconds(seconds: float) -> str:
     return "unknown" if seconds != seconds else str(timedelta(seconds=round(seconds)))
 
 
-def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str) -> None:
+def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False) -> None:
     """Print the twenty best groups of a sweep: mean ± sample standard deviation over the seeds, or the folds.
 
     Args:
         replicates: one row per group, from `jobs.tables.build_replicates`; nothing is printed if no job finished.
         varying: the columns that tell the groups apart.
         objective: the metric to sort by. It is shown with the test accuracy, or with the test loss if there is none.
+        minimise: whether its smallest mean comes first.
     """
     if f"{objective}_mean" not in replicates:
         return
-    table = replicates.sort_values(f"{objective}_mean", ascending=objective.endswith("loss"))
+    table = replicates.sort_values(f"{objective}_mean", ascending=minimise)
     shown = table[[*varying, *(name for name in ("n", "replicates") if name in table)]].copy()
     of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
     for name in dict.fromkeys((objective, of_test)):

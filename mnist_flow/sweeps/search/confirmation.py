@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mnist_flow.config.train import is_minimised
 from mnist_flow.sweeps.search.messages import Assignment
 from mnist_flow.sweeps.search.study import TrialRecord
 
@@ -78,20 +79,20 @@ class Confirmation:
             else:
                 confirmed.reason = "its process was lost twice"
 
-    def choose(self, direction: str) -> TrialRecord | None:
+    def choose(self) -> TrialRecord | None:
         """The trial with the best mean over its fresh seeds; None: none of them was completed."""
         done = [one for one in self._all if one.objectives and not one.reason]
         if not done:
             return None
-        sign = 1 if direction == "minimize" else -1
+        sign = 1 if is_minimised(self.objective) else -1
         return min(done, key=lambda one: (sign * float(np.mean(one.objectives)), one.trial.number)).trial
 
     def list_run_ids(self, trial: TrialRecord) -> list[str]:
         """The runs that confirm a trial."""
         return [run_id for one in self._all if one.trial is trial for run_id in one.run_ids]
 
-    def build_table(self) -> pd.DataFrame | None:
-        """Build a table with one row per confirmed trial; None: there is none.
+    def build_table(self) -> pd.DataFrame:
+        """Build a table with one row per confirmed trial.
 
         Returns:
             trial; the objective in the search; n fresh seeds; mean and sample standard deviation (ddof = 1) of
@@ -100,7 +101,7 @@ class Confirmation:
         rows = [
             {
                 "trial": one.trial.number,
-                f"{self.objective}_in_search": one.trial.value,
+                f"{self.objective}_in_search": one.trial.objectives[0] if one.trial.objectives else None,
                 "n": len(one.objectives),
                 f"{self.objective}_mean": float(np.mean(one.objectives)) if one.objectives else None,
                 f"{self.objective}_std": float(np.std(one.objectives, ddof=1)) if len(one.objectives) > 1 else None,
@@ -109,7 +110,7 @@ class Confirmation:
             }
             for one in self._all
         ]
-        return pd.DataFrame(rows) if rows else None
+        return pd.DataFrame(rows)
 
 
 class ConfirmationConnection:
@@ -131,7 +132,7 @@ class ConfirmationConnection:
         if request == "run":
             self._confirmed.run_ids.append(arguments[0])
         elif request == "result":
-            self._confirmed.objectives.append(arguments[1])
+            self._confirmed.objectives += arguments[1]
         elif request in ("complete", "failed"):
             self._confirmed.reason = arguments[0] if request == "failed" else ""
             self._confirmed = None

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from mnist_flow.errors import UserError
 from mnist_flow.sweeps.search.messages import Assignment
 from mnist_flow.sweeps.search.space import Compose, Space
-from mnist_flow.sweeps.search.study import State, TrialRecord, make_trial
+from mnist_flow.sweeps.search.study import State, TrialRecord, average, get_last_report, make_trial
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +97,22 @@ class Coordinator:
             return f"its objective {value:.6g} at {unit} {step} is behind that of other trials"
 
     def end(
-        self, record: TrialRecord, state: State, value: float | None = None, reason: str = "", kept: bool = False
+        self,
+        record: TrialRecord,
+        state: State,
+        values: Sequence[float] | None = None,
+        reason: str = "",
+        kept: bool = False,
     ) -> None:
         """Hear of a trial's end; `kept`: its state can't be told by its runs."""
         with self.lock:
             record.state, record.reason = state, reason
-            record.value, record.ended = value, time.time()
+            record.objectives, record.ended = None if values is None else tuple(values), time.time()
             handle = self._handles.pop(record.number)
             if state == "complete":
-                assert value is not None
-                self.study.tell(handle, value)
+                self.study.tell(handle, record.objectives)
             elif state == "pruned":
-                record.value = record.reports[max(record.reports)] if record.reports else None
+                record.objectives = get_last_report(record)
                 self.study.tell(handle, state=optuna.trial.TrialState.PRUNED)
             else:
                 self.study.tell(handle, state=optuna.trial.TrialState.FAIL)
@@ -140,7 +144,7 @@ class Coordinator:
         return record
 
     def _choose(self, record: TrialRecord) -> None:
-        record.values, record.run_ids, record.started = [], [], time.time()
+        record.replicates, record.run_ids, record.started = [], [], time.time()
         if record.number in self._handles:
             return
         if record.choices:
@@ -182,16 +186,16 @@ class TrialConnection:
             return None
         return self._coordinator.report(record, epoch, value)
 
-    def _hear_result(self, record: TrialRecord, number: int, objective: float, is_last: bool) -> str | None:
-        record.values.append(objective)
+    def _hear_result(self, record: TrialRecord, number: int, objectives: list[float], is_last: bool) -> str | None:
+        record.replicates.append(objectives)
         if not self._coordinator.judges_seeds:
             return None
-        reason = None if is_last else self._coordinator.report(record, number, objective)
+        reason = None if is_last else self._coordinator.report(record, number, objectives[0])
         self._kept |= reason is not None
         return reason
 
-    def _hear_complete(self, record: TrialRecord, objective: float) -> None:
-        self._end(record, "complete", objective)
+    def _hear_complete(self, record: TrialRecord) -> None:
+        self._end(record, "complete", average(record.replicates))
 
     def _hear_pruned(self, record: TrialRecord, reason: str) -> None:
         self._end(record, "pruned", None, reason)
@@ -199,6 +203,6 @@ class TrialConnection:
     def _hear_failed(self, record: TrialRecord, reason: str) -> None:
         self._end(record, "failed", None, reason)
 
-    def _end(self, record: TrialRecord, state: State, value: float | None, reason: str = "") -> None:
+    def _end(self, record: TrialRecord, state: State, values: Sequence[float] | None, reason: str = "") -> None:
         self._record = None
-        self._coordinator.end(record, state, value, reason, self._kept)
+        self._coordinator.end(record, state, values, reason, self._kept)

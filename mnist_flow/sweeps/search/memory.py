@@ -10,9 +10,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from mnist_flow import tracking
-from mnist_flow.config.train import is_minimised
 from mnist_flow.errors import TrackingError
-from mnist_flow.sweeps.search.study import Direction, TrialRecord, rebuild_trials
+from mnist_flow.sweeps.search.study import TrialRecord, rebuild_trials
 
 # Artifact of the parent run, see `write_terms`.
 TERMS_PATH = "sweep/search.json"
@@ -29,11 +28,6 @@ class Terms:
     objectives: tuple[str, ...]
     # Number of seeds of a trial.
     replicates: int
-
-    @property
-    def directions(self) -> list[Direction]:
-        """minimize or maximize, one an objective."""
-        return ["minimize" if is_minimised(objective) else "maximize" for objective in self.objectives]
 
 
 def write_terms(terms: Terms) -> str:
@@ -80,8 +74,7 @@ def fetch_trials(
     adopted = tracking.fetch_adopted_trials(run_id)
     wanted = [run.run_id for run in runs if with_curves or run.state == "pruned"]
     curves = _fetch_curves(wanted + (_list_runs(adopted) if with_curves else []), terms)
-    (objective,) = terms.objectives
-    return rebuild_trials(runs, adopted, curves, objective, terms.replicates)
+    return rebuild_trials(runs, adopted, curves, terms.objectives, terms.replicates)
 
 
 def recall_trials(adopted: Mapping[int, Mapping[str, Any]], terms: Terms, *, with_curves: bool) -> list[TrialRecord]:
@@ -95,9 +88,8 @@ def recall_trials(adopted: Mapping[int, Mapping[str, Any]], terms: Terms, *, wit
     Raises:
         TrackingError: the server does not answer.
     """
-    (objective,) = terms.objectives
     curves = _fetch_curves(_list_runs(adopted) if with_curves else [], terms)
-    return rebuild_trials([], adopted, curves, objective, terms.replicates)
+    return rebuild_trials([], adopted, curves, terms.objectives, terms.replicates)
 
 
 def _list_runs(adopted: Mapping[int, Mapping[str, Any]]) -> list[str]:
@@ -105,8 +97,8 @@ def _list_runs(adopted: Mapping[int, Mapping[str, Any]]) -> list[str]:
 
 
 def _fetch_curves(run_ids: Sequence[str], terms: Terms) -> dict[str, dict[int, float]]:
-    (objective,) = terms.objectives
-    points = tracking.fetch_histories(run_ids, [objective])
+    # No pruner takes several objectives.
+    points = tracking.fetch_histories(run_ids, terms.objectives[:1])
     # Step 0 is the final value.
     return {
         str(one): dict(zip(curve["step"].astype(int), curve["value"].astype(float), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -11,10 +11,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
-from mnist_flow.config.train import TrainConfig, is_minimised
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError
-from mnist_flow.jobs.composition import Composer, list_replicates
+from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
@@ -25,17 +25,18 @@ from mnist_flow.sweeps.search.coordinator import Coordinator
 from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, recall_trials, write_terms
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
 from mnist_flow.sweeps.search.outcome import build_space_table, choose_best
+from mnist_flow.sweeps.search.plan import print_counts, show_plan
 from mnist_flow.sweeps.search.search import Search
 from mnist_flow.sweeps.search.settings import check_objective, read_settings
 from mnist_flow.sweeps.search.space import Space, read_space
-from mnist_flow.sweeps.search.study import Direction, TrialRecord, build_study
+from mnist_flow.sweeps.search.study import TrialRecord, build_study
 from mnist_flow.tracking import TrackedRun
 
 _LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
 
 
-def open_search(config: DictConfig) -> Search:
-    """Open a search, whose config gets what its jobs are told.
+def open_search(config: DictConfig) -> Search | None:
+    """Open a search, whose config gets what its jobs are told; None: only its plan was asked for, and is printed.
 
     Raises:
         ConfigError: the space, the settings or the config of the trials are wrong.
@@ -45,35 +46,27 @@ def open_search(config: DictConfig) -> Search:
     """
     settings = read_settings(config.hydra.sweeper)
     space, composer = _read_space(config)
-    base, fingerprint = _read_base(space, composer)
+    jobs, base = _list_first_jobs(space, composer)
     check_objective(settings, base)
+    build_study(settings, space, base.objectives, n_known=0)  # What it refuses is told before a run is open.
+    terms, fingerprint = Terms(space.dimensions, base.objectives, base.replicates), _identify(space, jobs, base)
     if base.plan:
-        raise ConfigError("plan=true: a search chooses its trials as it goes; leave it out")
-    direction: Direction = "minimize" if is_minimised(base.objective) else "maximize"
-    build_study(settings, space, direction, n_known=0)  # What it refuses is told before a run is open.
+        show_plan(config, space, terms, jobs, fingerprint, settings.n_trials)
+        return None
     experiment_id = prepare_experiment(base)
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
-    terms = Terms(space.dimensions, (base.objective,), base.replicates)
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
-    judges_epochs = settings.pruner in ("median", "hyperband")
-    records = (
-        fetch_trials(
-            parent.experiment_id,
-            parent.run_id,
-            terms,
-            with_curves=judges_epochs,
-            stale_after=base.tracking.stale_after,
-        )
-        if base.resume
-        else []
-    )
+    epochs, stale_after = settings.pruner in ("median", "hyperband"), base.tracking.stale_after
+    records = []
+    if base.resume:
+        records = fetch_trials(parent.experiment_id, parent.run_id, terms, with_curves=epochs, stale_after=stale_after)
     if settings.include_finished:
-        records += _include_finished(space, composer, base, terms, records, parent, with_curves=judges_epochs)
+        records += _include_finished(space, composer, base, terms, records, parent, with_curves=epochs)
     n_trials = settings.n_trials + sum(record.included for record in records)
-    _print_counts(records, n_trials)
+    print_counts(records, n_trials)
 
     def assign(record: TrialRecord) -> Assignment:
-        return _assign(space, composer, record, base.objective if judges_epochs else None)
+        return _assign(space, composer, record, base.objective if epochs else None)
 
     def assign_confirmation(record: TrialRecord) -> Assignment:
         return _assign_confirmation(space, composer, record, settings.confirm_seeds)
@@ -83,19 +76,18 @@ def open_search(config: DictConfig) -> Search:
         settings,
         parent,
         Coordinator(
-            build_study(settings, space, direction, n_known=len(records)),
+            build_study(settings, space, base.objectives, n_known=len(records)),
             space,
             composer.compose,
             assign,
             lambda record, kept: search.hear_end(record, kept),
             records,
             n_trials,
-            judges_epochs,
+            judges_epochs=epochs,
             judges_seeds=settings.pruner == "wilcoxon",
         ),
         Confirmation(assign_confirmation, base.objective),
-        direction=direction,
-        best=next(iter(choose_best(records, direction)), None),
+        best=choose_best(records, base.objectives),
     )
     is_local = config.hydra.launcher._target_.endswith(_LOCAL_LAUNCHERS)
     search.server = TrialServer(search.connect, everywhere=not is_local)
@@ -115,21 +107,25 @@ def _read_space(config: DictConfig) -> tuple[Space, Composer]:
     return space, composer
 
 
-def _read_base(space: Space, composer: Composer) -> tuple[TrainConfig, str]:
-    """The config of a first trial, for the keys that all trials share, and the search's fingerprint."""
+def _list_first_jobs(space: Space, composer: Composer) -> tuple[list[Job], TrainConfig]:
+    """The jobs of a first trial, and its config, for the keys that all trials share."""
     from optuna.trial import FixedTrial
 
     first = {key: _get_first(distribution) for key, distribution in space.dimensions.items()}
     choices = space.suggest(FixedTrial(first), composer.compose)
     overrides = space.list_overrides(choices)
     base = validate_config(composer.compose(overrides), TrainConfig)
-    jobs = list_replicates(overrides, base)
+    return list_replicates(overrides, base), base
+
+
+def _identify(space: Space, jobs: Sequence[Job], base: TrainConfig) -> str:
+    """The search's fingerprint."""
     described = {
         "space": space.describe(),
         "jobs": [job.identity.fingerprint for job in jobs],
-        "objective": base.objective,
+        "objective": base.objective if len(base.objectives) == 1 else list(base.objectives),
     }
-    return base, compute_fingerprint(described)
+    return compute_fingerprint(described)
 
 
 def _get_first(distribution: Any) -> Any:
@@ -152,14 +148,6 @@ def _include_finished(
     n_before = sum(record.included for record in known)
     print_line(f"finished configs of this space included: {n_before + len(found)} ({len(found)} new)")
     return recall_trials(found, terms, with_curves=with_curves)
-
-
-def _print_counts(records: list[TrialRecord], n_trials: int) -> None:
-    counts = Counter(record.state for record in records)
-    new = max(0, n_trials - len(records))
-    resumed = f"{counts['running']} resumed"
-    known = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed"))
-    print_line(f"{max(n_trials, len(records))} trials: {known}, {resumed}, {new} new")
 
 
 def _assign(space: Space, composer: Composer, record: TrialRecord, epoch_metric: str | None) -> Assignment:

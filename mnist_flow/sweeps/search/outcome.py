@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from optuna.trial import FrozenTrial, TrialState
 
+from mnist_flow.config.train import is_minimised
 from mnist_flow.sweeps.search.space import Space
-from mnist_flow.sweeps.search.study import Direction, TrialRecord, calm_optuna
+from mnist_flow.sweeps.search.study import TrialRecord
 
 # Overrides that say where and how something runs, not what: they are no part of a preset.
 _INCIDENTAL = ("tracking.", "data.path", "resume", "plan", "hydra", "experiment")
 
 
-def build_trials(records: Sequence[TrialRecord], keys: Iterable[str], objective: str) -> pd.DataFrame:
+def build_trials(records: Sequence[TrialRecord], keys: Iterable[str], objectives: Sequence[str]) -> pd.DataFrame:
     """Build a table with one row per trial.
 
     Returns:
         trial (from 0); a column for each key of the space, None where the trial did not have it; state (running,
-        complete, pruned, failed); the objective, the mean over its replicates, of pruned trials the last value that was
-        reported; n replicates; last_step, the epoch or replicate of that value; seconds; run_ids with blanks between;
-        reason.
+        complete, pruned, failed); the objectives, each the mean over its replicates, of pruned trials the last value
+        that was reported; n replicates; last_step, the epoch or replicate of that value; seconds; run_ids with blanks
+        between; reason.
     """
     rows = [
         {
             "trial": record.number,
             **{key: record.choices.get(key) for key in keys},
             "state": record.state,
-            objective: record.value,
-            "n": len(record.values),
+            **dict(zip(objectives, record.objectives or [None] * len(objectives), strict=True)),
+            "n": len(record.replicates),
             "last_step": max(record.reports, default=None),
-            "seconds": _measure_seconds(record),
+            "seconds": measure_seconds(record),
             "run_ids": " ".join(record.run_ids),
             "reason": record.reason,
         }
@@ -46,7 +44,8 @@ def build_trials(records: Sequence[TrialRecord], keys: Iterable[str], objective:
     return pd.DataFrame(rows)
 
 
-def _measure_seconds(record: TrialRecord) -> float | None:
+def measure_seconds(record: TrialRecord) -> float | None:
+    """Measure how long a trial took; None: it goes on, or its runs were finished before."""
     if record.state == "running" or record.started is None or record.ended is None:
         return None
     return round(record.ended - record.started, 2)
@@ -57,59 +56,32 @@ def build_space_table(space: Space) -> pd.DataFrame:
     return pd.DataFrame(list(space.describe().items()), columns=["key", "distribution"])
 
 
-def build_importances(trials: Sequence[FrozenTrial], direction: Direction, n_resamples: int = 0) -> pd.DataFrame | None:
-    """Build a table of how much each key decides on the objective, by Optuna's default evaluator, largest first.
-
-    That is PED-ANOVA: how the values of a key that the best tenth of the trials have differ from those of all trials.
-
-    Args:
-        trials: of which the complete ones count.
-        direction: minimize or maximize.
-        n_resamples: number of bootstrap resamples of the trials, by which the intervals are measured; 0: no intervals.
+def choose_best(records: Sequence[TrialRecord], objectives: Sequence[str], n: int = 1) -> list[TrialRecord]:
+    """Choose the best complete trials, those with the best first objective first; of equal ones the first.
 
     Returns:
-        Columns key and importance (0 to 1, their sum is 1), and with resamples ci_low and ci_high (95 %, percentiles);
-        None where the trials are too few or too alike to tell.
+        `n` of them or fewer; with several objectives the Pareto front: all trials that no other surpasses in one
+        objective without falling behind in another.
     """
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    calm_optuna()
-    importances = _compute_importances(complete, direction)
-    if importances is None:
-        return None
-    table = pd.DataFrame(list(importances.items()), columns=["key", "importance"])
-    if not n_resamples:
-        return table
-    rng = np.random.default_rng(0)
-    drawn = [
-        _compute_importances([complete[index] for index in rng.integers(len(complete), size=len(complete))], direction)
-        for _ in range(n_resamples)
-    ]
-    resampled = pd.DataFrame([one for one in drawn if one is not None], columns=table["key"]).fillna(0.0)
-    low, high = resampled.quantile(0.025), resampled.quantile(0.975)
-    return table.assign(ci_low=table["key"].map(low), ci_high=table["key"].map(high))
+    signs = [1 if is_minimised(objective) else -1 for objective in objectives]
+    complete = [record for record in records if record.state == "complete"]
+    costs = np.array([record.objectives for record in complete], dtype=float).reshape(len(complete), len(signs)) * signs
+    order = sorted(range(len(complete)), key=lambda index: (costs[index, 0], complete[index].number))
+    if len(objectives) == 1:
+        return [complete[index] for index in order[:n]]
+    return [complete[index] for index in order if find_front(costs)[index]]
 
 
-def _compute_importances(complete: Sequence[FrozenTrial], direction: Direction) -> Mapping[str, float] | None:
-    """Importances by key, the largest first; None where the trials are too few or too alike to tell."""
-    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
-        return None
-    study = optuna.create_study(direction=direction)
-    study.add_trials(complete)
-    try:
-        with warnings.catch_warnings():
-            # Of keys that few trials have.
-            warnings.simplefilter("ignore")
-            return optuna.importance.get_param_importances(study)
-    except (RuntimeError, ValueError):
-        # Optuna has no answer where no key is part of all complete trials.
-        return None
+def find_front(costs: np.ndarray) -> np.ndarray:
+    """Find the Pareto front: the rows of which no other is lower in one cost and as low in all.
 
+    Args:
+        costs: (n, k), float.
 
-def choose_best(records: Sequence[TrialRecord], direction: str, n: int = 1) -> list[TrialRecord]:
-    """Choose the best complete trials, the best first; of equal ones the first."""
-    sign = 1 if direction == "minimize" else -1
-    complete = [record for record in records if record.state == "complete" and record.value is not None]
-    return sorted(complete, key=lambda record: (sign * (record.value or 0.0), record.number))[:n]
+    Returns:
+        Whether each row is on it, (n,), bool.
+    """
+    return ~np.array([((costs <= row).all(1) & (costs < row).any(1)).any() for row in costs], dtype=bool)
 
 
 def write_preset(space: Space, choices: Mapping[str, Any], comment: str) -> str:

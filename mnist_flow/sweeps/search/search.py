@@ -10,26 +10,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from hydra.core.utils import JobReturn
 
 from mnist_flow import tracking
-from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.runtime.terminal import print_line, print_table
 from mnist_flow.sweeps.outcomes import name_tables
 from mnist_flow.sweeps.pool import stop_fork_server
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection
+from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.messages import TrialServer
 from mnist_flow.sweeps.search.outcome import (
-    build_importances,
     build_space_table,
     build_trials,
     choose_best,
     write_preset,
 )
 from mnist_flow.sweeps.search.settings import SearchSettings
-from mnist_flow.sweeps.search.study import Direction, TrialRecord
+from mnist_flow.sweeps.search.study import TrialRecord
 from mnist_flow.sweeps.sweep import Launch
 from mnist_flow.tracking import TrackedRun
 
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 _TABLE_SECONDS = 10.0
 # Trials whose process was lost may still be about to say so when the launcher has returned, in seconds.
 _SETTLING = 1.0
+# Rows of a printed table.
+_MAX_PRINTED = 20
 # Launches one after the other in which no trial was begun, after which a search gives up.
 _MAX_IDLE = 3
 
@@ -53,9 +56,14 @@ class Search:
     coordinator: Coordinator
     confirmation: Confirmation
     server: TrialServer | None = None
-    direction: Direction = "maximize"
-    best: TrialRecord | None = None
+    # The best trial, or with several objectives those of the Pareto front.
+    best: list[TrialRecord] = field(default_factory=list)
     _tables_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_multiple(self) -> bool:
+        """Whether there are several objectives."""
+        return len(self.base.objectives) > 1
 
     def run(self, launch: Launch) -> list[JobReturn]:
         """Launch jobs until no trial is left; then train the best again with fresh seeds, where that is asked for.
@@ -74,17 +82,16 @@ class Search:
                 f"{MAX_FAILURES} trials failed one after the other, the last: {last.reason}; the others are kept, and "
                 "the same command goes on with further trials"
             )
-        if self.best is None:
-            self.best = next(iter(choose_best(coordinator.records, self.direction)), None)
-        if self.best is None:
+        self.best = self._choose_best()
+        if not self.best:
             raise RunError(
                 f"none of {len(coordinator.records)} trials was completed; see sweep/trials of the parent run"
             )
         if self.settings.confirm:
-            best = choose_best(coordinator.records, self.direction, self.settings.confirm)
-            chosen = self.confirmation.prepare(best)
+            chosen = self.confirmation.prepare(self._choose_best(self.settings.confirm))
             self._launch_while(launch, chosen, returns)
-            self.best = self.confirmation.choose(self.direction) or self.best
+            if (confirmed := self.confirmation.choose()) is not None:
+                self.best = [confirmed]
         return returns
 
     def connect(self) -> Any:
@@ -93,31 +100,30 @@ class Search:
 
     def hear_end(self, record: TrialRecord, kept: bool) -> None:
         """Log and print that a trial has ended."""
-        objective, ended = self.base.objective, [one for one in self.coordinator.records if one.state != "running"]
+        objectives, ended = self.base.objectives, [one for one in self.coordinator.records if one.state != "running"]
         if kept:
             memory = {
                 "state": record.state,
                 "choices": dict(record.choices),
-                "values": record.values,
+                # Numbers where there is one objective, lists where there are several.
+                "values": record.replicates if len(objectives) > 1 else [values[0] for values in record.replicates],
                 "run_ids": record.run_ids,
             }
             self.parent.set_tags({f"{tracking.TRIAL_TAG}.{record.number}": json.dumps(memory)})
-        best = next(iter(choose_best(self.coordinator.records, self.direction)), None)
-        if best is not None and best.value is not None:
+        best = self._choose_best()
+        if best:
             # One point a trial, so that its curve in MLflow shows the search.
-            self.parent.log_metrics({f"best_{objective}": best.value}, step=len(ended))
-            if best is not self.best:
-                self.best = best
-                self.parent.log_artifacts(texts={"sweep/best.yaml": self._write_best()})
+            is_new, self.best = best != self.best, best
+            self.parent.log_metrics(self._list_best_values(), step=len(ended))
+            if is_new and not self.is_multiple:
+                self.parent.log_artifacts(texts=self._write_presets())
         told = " ".join(f"{key}={_shorten(value)}" for key, value in record.choices.items())
-        value = f"  {objective} {record.value:.4f}" if record.value is not None else ""
+        outcome = " ".join(filter(None, (record.state, self._tell_values(record))))
         reason = f"  ({record.reason})" if record.reason else ""
-        print_line(
-            f"trial {record.number}: {told}  {record.state}{value}{reason}  [{len(ended)}/{self.coordinator.n_trials}]"
-        )
+        print_line(f"trial {record.number}: {told}  {outcome}{reason}  [{len(ended)}/{self.coordinator.n_trials}]")
         if time.monotonic() - self._tables_at > _TABLE_SECONDS:
             self._tables_at = time.monotonic()
-            self.parent.log_artifacts(tables=name_tables(trials=self._build_trials()))
+            self.parent.log_artifacts(tables=name_tables(trials=self._build_trials(self.coordinator.records)))
 
     def end(self, status: str) -> None:
         """Log the tables and end the parent run: FINISHED, FAILED or KILLED.
@@ -159,48 +165,84 @@ class Search:
                 raise RunError(f"the launcher broke down {idle} times ({trouble}); the same command goes on")
             source.forgive_bystanders()
 
-    def _build_trials(self) -> Any:
-        return build_trials(self.coordinator.records, self.coordinator.space.dimensions, self.base.objective)
+    def _build_trials(self, records: Sequence[TrialRecord]) -> pd.DataFrame:
+        return build_trials(records, self.coordinator.space.dimensions, self.base.objectives)
 
-    def _write_best(self) -> str:
-        assert self.best is not None
-        comment = f"Trial {self.best.number} of run {self.parent.run_id}: {self.base.objective} {self.best.value:.6g}."
-        return write_preset(self.coordinator.space, self.best.choices, comment)
+    def _choose_best(self, n: int = 1) -> list[TrialRecord]:
+        return choose_best(self.coordinator.records, self.base.objectives, n)
+
+    def _list_best_values(self) -> dict[str, float]:
+        """The best value of each objective, among the best trials."""
+        values = zip(*(record.objectives or () for record in self.best), strict=True)
+        return {
+            f"best_{objective}": min(found) if is_minimised(objective) else max(found)
+            for objective, found in zip(self.base.objectives, values, strict=True)
+        }
+
+    def _write_presets(self) -> dict[str, str]:
+        """Write the best trials as presets, by artifact path."""
+        presets = {}
+        for record in self.best:
+            comment = f"Trial {record.number} of run {self.parent.run_id}: {self._tell_values(record)}."
+            path = "sweep/best.yaml" if not self.is_multiple else f"sweep/pareto/trial_{record.number}.yaml"
+            presets[path] = write_preset(self.coordinator.space, record.choices, comment)
+        return presets
+
+    def _tell_values(self, record: TrialRecord) -> str:
+        told = zip(self.base.objectives, record.objectives or (), strict=False)
+        return ", ".join(f"{objective} {value:.6g}" for objective, value in told)
 
     def _log_outcome(self, print_it: bool) -> None:
-        coordinator, objective = self.coordinator, self.base.objective
+        coordinator, objectives = self.coordinator, self.base.objectives
         states = [record.state for record in coordinator.records]
         metrics: dict[str, float] = {"trials": len(states)}
         metrics |= {f"trials_{state}": states.count(state) for state in ("complete", "pruned", "failed")}
-        tables = {"trials": self._build_trials(), "space": build_space_table(coordinator.space)}
-        importances = build_importances(coordinator.study.trials, self.direction)
-        if importances is not None:
-            tables["importances"] = importances
-        confirmed = self.confirmation.build_table()
-        if confirmed is not None:
-            tables["confirmation"] = confirmed
+        tables = {
+            "trials": self._build_trials(coordinator.records),
+            "space": build_space_table(coordinator.space),
+            "importances": build_importances(coordinator.study.trials, objectives),
+            "confirmation": self.confirmation.build_table(),
+        }
+        if self.is_multiple:
+            tables["pareto"] = self._build_trials(self.best)
+            metrics["trials_pareto"] = len(self.best)
         self.parent.log_artifacts(tables=name_tables(**{name: table for name, table in tables.items() if len(table)}))
-        if self.best is not None:
-            self.parent.log_artifacts(texts={"sweep/best.yaml": self._write_best()})
+        if self.best:
+            self.parent.log_artifacts(texts=self._write_presets())
             metrics |= {f"chosen_{name}": value for name, value in self._fetch_chosen().items()}
         # A search that is resumed adds its numbers to those of the first time.
         self.parent.log_metrics(metrics, step=self.parent.count_logged("trials"))
-        if print_it and self.best is not None:
-            best = choose_best(coordinator.records, self.direction, 10)
-            table = build_trials(best, coordinator.space.dimensions, objective)
-            shown = table[["trial", *coordinator.space.dimensions, objective]]
-            print_table(shown.map(_shorten), f"best {objective} first")
-            if confirmed is not None:
-                print_table(confirmed.drop(columns="run_ids").map(_shorten), "the best again, with fresh seeds")
-            where = f"run {self.parent.run_id} at {tracking.get_uri()}"
-            look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
-            print_line(f"chosen: trial {self.best.number}; sweep/best.yaml of the parent, {where}, is its preset")
-            print_line(f"look: {look}")
+        if print_it and self.best:
+            self._print_best(tables["confirmation"])
+
+    def _print_best(self, confirmed: pd.DataFrame) -> None:
+        objectives = self.base.objectives
+        best = self._choose_best(_MAX_PRINTED)[:_MAX_PRINTED]
+        columns = ["trial", *self.coordinator.space.dimensions, *objectives]
+        title = f"best {objectives[0]} first"
+        if self.is_multiple:
+            aims = ", ".join(f"{one} {'minimised' if is_minimised(one) else 'maximised'}" for one in objectives)
+            of_all = f"the first {len(best)} of " if len(self.best) > len(best) else ""
+            title = f"Pareto front, {aims}: {of_all}{len(self.best)} trials"
+        print_table(self._build_trials(best)[columns].map(_shorten), title)
+        if len(confirmed):
+            print_table(confirmed.drop(columns="run_ids").map(_shorten), "the best again, with fresh seeds")
+        where = f"run {self.parent.run_id} at {tracking.get_uri()}"
+        if self.is_multiple:
+            print_line(f"sweep/pareto/ of the parent, {where}, has the preset of each")
+        else:
+            print_line(f"chosen: trial {self.best[0].number}; sweep/best.yaml of the parent, {where}, is its preset")
+        print_line(f"look: {tracking.describe_look(self.parent.experiment_id, self.parent.run_id)}")
 
     def _fetch_chosen(self) -> Mapping[str, float]:
-        """Means of the chosen trial's results, the test set's among them, which nobody has looked at before."""
-        assert self.best is not None
-        run_ids: Sequence[str] = self.confirmation.list_run_ids(self.best) or self.best.run_ids
+        """Means of the chosen trial's results, the test set's among them, which nobody has looked at before.
+
+        Of several objectives none is chosen.
+        """
+        if self.is_multiple:
+            return {}
+        (best,) = self.best
+        run_ids: Sequence[str] = self.confirmation.list_run_ids(best) or best.run_ids
         try:
             runs = [tracking.fetch_run(run_id) for run_id in run_ids]
         except TrackingError:

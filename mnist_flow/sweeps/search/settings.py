@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,8 @@ from mnist_flow.errors import ConfigError
 
 # Packages that a sampler needs beside Optuna.
 _NEEDED = {"gp": "torch", "cmaes": "cmaes"}
+# Samplers for one objective.
+_OF_ONE_OBJECTIVE = ("cmaes",)
 # Objectives that each epoch is measured by.
 _OF_EPOCHS = ("val_accuracy", "val_loss")
 
@@ -57,6 +60,25 @@ def read_settings(sweeper: DictConfig) -> SearchSettings:
     return settings
 
 
+def _check_several(settings: SearchSettings, objectives: Sequence[str]) -> None:
+    several = f"evaluation.objective=[{','.join(objectives)}]"
+    if settings.sampler in _OF_ONE_OBJECTIVE:
+        raise ConfigError(
+            f"hydra.sweeper.sampler={settings.sampler}: takes one objective, and {several} has {len(objectives)}; "
+            "hydra.sweeper.sampler=tpe and nsgaii take several"
+        )
+    if settings.pruner != "none":
+        raise ConfigError(
+            f"hydra.sweeper.pruner={settings.pruner}: compares one objective, and {several} has {len(objectives)}; "
+            "leave the pruner out, or choose one objective"
+        )
+    if settings.confirm:
+        raise ConfigError(
+            f"hydra.sweeper.confirm={settings.confirm}: is for the best trials, and {several} has no order; leave it "
+            "out, and train presets of sweep/pareto/ with fresh seeds"
+        )
+
+
 def check_objective(settings: SearchSettings, base: TrainConfig) -> None:
     """Check that a search can look at its objective when it has to.
 
@@ -64,11 +86,14 @@ def check_objective(settings: SearchSettings, base: TrainConfig) -> None:
         ConfigError: it can't.
     """
     objective = base.objective
-    if objective.startswith("test_"):
-        raise ConfigError(
-            f"evaluation.objective={objective}: a search chooses by it, and the test set is for what has been chosen; "
-            f"evaluation.objective=val_{objective.removeprefix('test_')}"
-        )
+    for name in base.objectives:
+        if name.startswith("test_"):
+            raise ConfigError(
+                f"evaluation.objective={name}: a search chooses by it, and the test set is for what has been chosen; "
+                f"evaluation.objective=val_{name.removeprefix('test_')}"
+            )
+    if len(base.objectives) > 1:
+        _check_several(settings, base.objectives)
     if settings.pruner == "wilcoxon" and base.replicates == 1:
         raise ConfigError("hydra.sweeper.pruner=wilcoxon: compares seeds; set replicates=5, or pruner=median")
     if settings.pruner in ("median", "hyperband"):

@@ -12,8 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
+from mnist_flow.config.train import INCIDENTAL
 from mnist_flow.errors import ConfigError
 
+_ONE_MEASURE = "all trials are measured by the same images; give it one value"
+# Keys that a search may not choose, and what to do instead.
+_REFUSED = {
+    "seed": "replicates=3 trains each trial with three seeds",
+    "replicates": "replicates=3 trains each trial with three seeds",
+    "experiment": "a search has one preset; make a search for each",
+    "training.threads": "TensorFlow keeps the threads of a process's first trial; give it one value",
+    **dict.fromkeys(
+        ("data.fold", "data.folds", "data.split_seed", "data.holdout_size", "data.validation"), _ONE_MEASURE
+    ),
+}
 # Overrides → the config that Hydra composes from them.
 Compose = Callable[[list[str]], DictConfig]
 
@@ -99,14 +111,21 @@ def read_space(overrides: Sequence[Override], chooses_option: Callable[[str], bo
             "hydra/sweeper=optuna: nothing is to be searched; give a key a range, "
             "'optimizer.learning_rate=tag(log,interval(0.001,1))'"
         )
-    for key in ("seed", "replicates"):
-        if key in dimensions:
-            raise ConfigError(f"{key}: is not for a search to choose; replicates=3 trains each trial with three seeds")
-    if "experiment" in dimensions:
-        raise ConfigError("experiment: a search has one preset; make a search for each")
+    for key in dimensions:
+        _check_key(key.lstrip("+"))
+    if "zip" in fixed:
+        raise ConfigError("zip: pairs the values of a grid, and a search chooses each by itself; leave it out")
     ordered = {key: dimensions[key] for key in sorted(dimensions, key=lambda key: key not in groups)}
     options = tuple(text for text in fixed.values() if chooses_option(text))
     return Space(tuple(fixed.values()), options, ordered, frozenset(groups))
+
+
+def _check_key(key: str) -> None:
+    """Refuse a key by which a search would choose a lucky trial, or one that changes no result."""
+    if key in _REFUSED:
+        raise ConfigError(f"{key}: is not for a search to choose; {_REFUSED[key]}")
+    if key.startswith(INCIDENTAL):
+        raise ConfigError(f"{key}: is not for a search to choose, since it changes no result; give it one value")
 
 
 def read_distribution(override: Override) -> BaseDistribution:

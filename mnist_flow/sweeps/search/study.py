@@ -11,6 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_flow.config.train import is_minimised
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.sweeps.search.settings import SearchSettings
@@ -46,12 +47,12 @@ class TrialRecord:
     # By the keys of the space.
     choices: Mapping[str, Any]
     state: State = "running"
-    # The objective, the mean over the replicates; of a pruned trial, the last that was reported.
-    value: float | None = None
-    # The objective of each replicate, and their runs.
-    values: list[float] = field(default_factory=list)
+    # The objectives, each the mean over the replicates; of a pruned trial, the one that was reported last.
+    objectives: tuple[float, ...] | None = None
+    # The objectives of each replicate, and their runs.
+    replicates: list[list[float]] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
-    # What was reported to the pruner, by epoch or by replicate, from 1.
+    # What was reported to the pruner, which takes one objective only, by epoch or by replicate, from 1.
     reports: dict[int, float] = field(default_factory=dict)
     # Why it was pruned or failed.
     reason: str = ""
@@ -62,19 +63,24 @@ class TrialRecord:
     ended: float | None = None
 
 
+def choose_direction(objective: str) -> Direction:
+    """Name the direction in which an objective is searched."""
+    return "minimize" if is_minimised(objective) else "maximize"
+
+
 def calm_optuna() -> None:
     """Silence Optuna's lines about new studies, and its warnings that a class may change."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def build_study(settings: SearchSettings, space: Space, direction: Direction, n_known: int) -> optuna.Study:
+def build_study(settings: SearchSettings, space: Space, objectives: Sequence[str], n_known: int) -> optuna.Study:
     """Make an empty study in memory.
 
     Args:
         settings: of the search.
         space: that the sampler must be able to take.
-        direction: minimize or maximize.
+        objectives: what is searched for.
         n_known: number of trials that are known already; the sampler draws others than it drew for them.
 
     Raises:
@@ -92,7 +98,7 @@ def build_study(settings: SearchSettings, space: Space, direction: Direction, n_
     warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
     seed = {"seed": settings.seed + n_known, **(settings.sampler_options or {})}
     return optuna.create_study(
-        direction=direction,
+        directions=[choose_direction(objective) for objective in objectives],
         sampler=_construct(optuna.samplers, _SAMPLERS[settings.sampler], "sampler", settings.sampler, seed),
         pruner=_construct(
             optuna.pruners, _PRUNERS[settings.pruner], "pruner", settings.pruner, settings.pruner_options or {}
@@ -111,7 +117,7 @@ def make_trial(dimensions: Mapping[str, BaseDistribution], record: TrialRecord) 
     """Make Optuna's trial of one that has ended, to be added to a study."""
     return optuna.create_trial(
         state=_STATES[record.state],
-        value=record.value if record.state != "failed" else None,
+        values=record.objectives if record.state != "failed" else None,
         params=dict(record.choices),
         distributions={key: dimensions[key] for key in record.choices},
         intermediate_values=record.reports,
@@ -122,7 +128,7 @@ def rebuild_trials(
     runs: Sequence[PastTrialRun],
     adopted: Mapping[int, Mapping[str, Any]],
     curves: Mapping[str, Mapping[int, float]],
-    objective: str,
+    objectives: Sequence[str],
     n_replicates: int,
 ) -> list[TrialRecord]:
     """Rebuild the trials of a search from what the tracking server has.
@@ -131,8 +137,8 @@ def rebuild_trials(
         runs: of the trials, oldest first; the last of each seed counts, unless an earlier one is finished.
         adopted: by trial number, the state, choices, values and run_ids of trials that can't be told by their runs:
             those whose runs were finished before, and those that were pruned between two seeds.
-        curves: the objective by epoch, for runs whose pruner looks at epochs.
-        objective: name of the metric.
+        curves: the only objective by epoch, for runs whose pruner looks at epochs.
+        objectives: names of the metrics.
         n_replicates: number of seeds of a trial.
 
     Returns:
@@ -143,16 +149,17 @@ def rebuild_trials(
         seeds = by_number.setdefault(run.trial, {})
         if run.seed not in seeds or seeds[run.seed].state != "finished":
             seeds[run.seed] = run
-    records = {number: _rebuild(number, seeds, curves, objective, n_replicates) for number, seeds in by_number.items()}
+    records = {number: _rebuild(number, seeds, curves, objectives, n_replicates) for number, seeds in by_number.items()}
     for number, kept in adopted.items():
-        values = [float(value) for value in kept["values"]]
-        mean = sum(values) / len(values)
+        # One number a replicate where there is one objective.
+        replicates = [value if isinstance(value, list) else [value] for value in kept["values"]]
+        record = TrialRecord(number, kept["choices"], kept["state"], average(replicates), replicates, kept["run_ids"])
         curve = curves.get(kept["run_ids"][-1], {})
-        reports = dict(enumerate(values, start=1)) if n_replicates > 1 else dict(curve)
-        records[number] = TrialRecord(number, kept["choices"], kept["state"], mean, values, kept["run_ids"], reports)
-        records[number].included = kept.get("included", False)
+        record.reports = _list_reports(replicates) if n_replicates > 1 else dict(curve)
+        record.included = kept.get("included", False)
+        records[number] = record
         if number in by_number:
-            records[number].started, records[number].ended = _measure_span(by_number[number].values())
+            record.started, record.ended = _measure_span(by_number[number].values())
     return [records[number] for number in sorted(records)]
 
 
@@ -160,7 +167,7 @@ def _rebuild(
     number: int,
     seeds: Mapping[int, PastTrialRun],
     curves: Mapping[str, Mapping[int, float]],
-    objective: str,
+    objectives: Sequence[str],
     n_replicates: int,
 ) -> TrialRecord:
     ordered = [seeds[seed] for seed in sorted(seeds)]
@@ -171,19 +178,38 @@ def _rebuild(
         run_ids=[run.run_id for run in ordered],
         started=started,
         ended=ended,
-        values=[read_results(run.metrics)[objective] for run in ordered if run.state == "finished"],
+        replicates=[
+            [read_results(run.metrics)[objective] for objective in objectives]
+            for run in ordered
+            if run.state == "finished"
+        ],
     )
     last = ordered[-1]
-    record.reports = dict(enumerate(record.values, start=1)) if n_replicates > 1 else dict(curves.get(last.run_id, {}))
+    record.reports = _list_reports(record.replicates) if n_replicates > 1 else dict(curves.get(last.run_id, {}))
     states = {run.state for run in ordered}
     if "failed" in states:
         record.state, record.reason = "failed", "failed before"
     elif "pruned" in states:
         record.state = "pruned"
-        record.value = record.reports[max(record.reports)] if record.reports else None
+        record.objectives = get_last_report(record)
+        record.reason = last.pruned_because
     elif states == {"finished"} and len(ordered) == n_replicates:
-        record.state, record.value = "complete", sum(record.values) / len(record.values)
+        record.state, record.objectives = "complete", average(record.replicates)
     return record
+
+
+def average(replicates: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The mean of each objective over the replicates, of which there is one or more."""
+    return tuple(sum(values) / len(values) for values in zip(*replicates, strict=True))
+
+
+def get_last_report(record: TrialRecord) -> tuple[float, ...] | None:
+    """What was reported of a trial last; None: nothing was."""
+    return (record.reports[max(record.reports)],) if record.reports else None
+
+
+def _list_reports(replicates: Sequence[Sequence[float]]) -> dict[int, float]:
+    return {number: values[0] for number, values in enumerate(replicates, start=1)}
 
 
 def _measure_span(runs: Iterable[PastTrialRun]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -34,11 +34,12 @@ def is_search_job() -> bool:
     return ADDRESS_VARIABLE in os.environ
 
 
-def run_trial() -> float:
+def run_trial() -> float | list[float]:
     """Train the next trial of the search, if one is left.
 
     Returns:
-        Its objective; NaN where it was pruned or failed, which the search knows already, or none was left.
+        What `run_experiment` returns; NaN where the trial was pruned or failed, which the search knows already, or none
+        was left.
     """
     try:
         connection = connect_to_search()
@@ -51,7 +52,7 @@ def run_trial() -> float:
             raise RunError("the search's main process is gone; the same command resumes it") from error
 
 
-def _run_assignment(connection: Connection) -> float:
+def _run_assignment(connection: Connection) -> float | list[float]:
     assignment: Assignment | None = _ask(connection, "next")
     if assignment is None:
         return math.nan
@@ -60,7 +61,7 @@ def _run_assignment(connection: Connection) -> float:
     try:
         while True:
             try:
-                objective = run_experiment(config, _TrialObserver(connection, assignment))
+                result = run_experiment(config, _TrialObserver(connection, assignment))
                 break
             except BusyError:
                 # Another process trains the same config, and its result will be found.
@@ -76,8 +77,8 @@ def _run_assignment(connection: Connection) -> float:
         log.exception("trial %d failed", assignment.trial)
         _ask(connection, "failed", f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
         return math.nan
-    _ask(connection, "complete", objective)
-    return objective
+    _ask(connection, "complete")
+    return result
 
 
 def _tell_hydra(assignment: Assignment) -> None:
@@ -119,7 +120,7 @@ class _TrialObserver(RunObserver):
         if reason is not None:
             raise PrunedError(epoch, reason)
 
-    def on_result(self, number: int, objective: float, is_last: bool) -> None:
-        reason = _ask(self._connection, "result", number, objective, is_last)
+    def on_result(self, number: int, objectives: Sequence[float], is_last: bool) -> None:
+        reason = _ask(self._connection, "result", number, list(objectives), is_last)
         if reason is not None:
             raise PrunedError(number, reason)

@@ -52,7 +52,7 @@ def search():
     importances = pd.DataFrame(
         [(OPTIMIZER, 0.5, 0.4, 0.6), ("reg", 0.3, 0.35, 0.4), (MOMENTUM, 0.15, 0.0, 0.3), (RATE, 0.05, 0.0, 0.1)],
         columns=["key", "importance", "ci_low", "ci_high"],
-    ).assign(objective="val_accuracy")
+    ).assign(objective="val_accuracy", evaluator="fANOVA")
     dimensions = [Dimension.read(key, distribution) for key, distribution in SPACE.items()]
     return SearchTables("abc", Terms(SPACE, ("val_accuracy",), 1), dimensions, trials, curves, importances)
 
@@ -69,7 +69,7 @@ def test_time_stands_still_while_no_trial_runs():
 
 
 def test_the_best_so_far_is_in_the_order_of_numbers_and_of_ends(search):
-    left, right = study.plot_history(search, "val_accuracy", "Best").axes
+    left, right = study.plot_history(search, "Best").axes
     assert find_line(left, "best so far") == [[0, 2, 4, 5], [0.90, 0.95, 0.95, 0.95]]
     assert find_line(right, "best so far") == [[1, 3, 4, 4], [0.90, 0.92, 0.95, 0.95]]
     assert find_line(left, "pruned, at its last value") == [[1], [0.15]]
@@ -83,9 +83,11 @@ def test_a_slice_has_the_trials_that_have_its_key(search):
     figure = study.plot_slices(search, "val_accuracy", "Slices")
     by_key = {axes.get_xlabel(): axes for axes in figure.axes}
     assert list(by_key) == list(SPACE)
-    points = {key: axes.collections[0].get_offsets() for key, axes in by_key.items()}
+    points = {key: np.ma.filled(axes.collections[0].get_offsets(), np.nan) for key, axes in by_key.items()}
     np.testing.assert_allclose(points[RATE], [[-1, 0.90], [-1, 0.95], [-2, 0.92]])
-    np.testing.assert_allclose(points[MOMENTUM], [[0.5, 0.90], [0.2, 0.92]])
+    np.testing.assert_allclose(points[MOMENTUM][[0, 2]], [[0.5, 0.90], [0.2, 0.92]])
+    assert np.isnan(points[MOMENTUM][1]).any()
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
     np.testing.assert_allclose(points[OPTIMIZER][:, 0].round(), [0, 1, 0])
 
 
@@ -116,7 +118,7 @@ def test_a_pruned_curve_ends_with_a_cross(search):
     crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
     assert crosses == [[[1, 0.15]]]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["failed or not at its end (1)", "pruned (1)", "complete (1)", "best: trial 2"]
+    assert labels == ["failed or not at its end (1)", "pruned (1)", "complete (1)", "best: trial 2 (1)"]
 
 
 def test_an_interval_that_lies_beside_its_importance_is_drawn_from_it(search):
@@ -129,3 +131,20 @@ def test_an_interval_that_lies_beside_its_importance_is_drawn_from_it(search):
 
 def test_complete_trials_come_first_and_the_best_of_them_before_all(search):
     assert list(study.sort_trials(search, "val_accuracy")["trial"][:4]) == [2, 4, 0, 1]
+
+
+def test_a_pareto_front_is_joined_from_the_smallest_network_to_the_best(search):
+    trials = search.trials.assign(n_parameters=[100, 10, 400, None, 200, None], on_front=[True] + 5 * [False])
+    trials.loc[[2, 4], "on_front"] = True
+    terms = Terms(SPACE, ("val_accuracy", "n_parameters"), 1)
+    two = SearchTables("abc", terms, search.dimensions, trials, search.curves, search.importances)
+    (axes,) = study.plot_pareto(two, "Front").axes
+    assert find_line(axes, "on the Pareto front") == [[100, 200, 400], [0.90, 0.92, 0.95]]
+    assert axes.get_xlabel() == "number of parameters (minimised)"
+    assert axes.get_ylabel() == "validation accuracy (maximised)"
+    labels = [text.get_text() for text in study.plot_curves(two, "Curves").legends[0].get_texts()]
+    assert labels[-1] == "on the Pareto front (2)"
+    assert [axes.get_ylabel() for axes in study.plot_history(two, "Best").axes[::2]] == [
+        "validation accuracy",
+        "number of parameters",
+    ]

@@ -110,7 +110,7 @@ def test_the_best_replicates_come_first(read_lines):
 
 
 def test_the_lowest_loss_comes_first(read_lines):
-    print_replicates(make_replicates(2), ["reg"], "val_loss")
+    print_replicates(make_replicates(2), ["reg"], "val_loss", minimise=True)
     assert read_cells(read_lines())[1] == ["0", "2", "1.0000 ± 0.2000", "0.2500"]
 
 

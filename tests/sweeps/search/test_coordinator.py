@@ -44,6 +44,11 @@ def make(ended):
     return make_coordinator
 
 
+def complete(connection, value):
+    connection.answer("result", 1, [value], True)
+    connection.answer("complete")
+
+
 def begin(coordinator):
     connection = TrialConnection(coordinator)
     return connection, connection.answer("next")
@@ -53,11 +58,11 @@ def test_a_free_process_gets_the_next_trial_while_others_are_at_work(make, ended
     coordinator = make(3)
     first, second = begin(coordinator), begin(coordinator)
     assert (first[1].trial, second[1].trial, coordinator.count_left()) == (0, 1, 1)
-    second[0].answer("complete", 0.5)
+    complete(second[0], 0.5)
     third = begin(coordinator)
     assert third[1].trial == 2
     assert begin(coordinator)[1] is None
-    first[0].answer("complete", 0.7)
+    complete(first[0], 0.7)
     third[0].answer("failed", "out of memory")
     assert ended == [(1, "complete", "", False), (0, "complete", "", False), (2, "failed", "out of memory", False)]
     assert coordinator.study.best_value == 0.7
@@ -87,7 +92,7 @@ def test_those_that_a_broken_pool_takes_along_do_not_count_as_lost(make, ended):
 def test_a_connection_that_ends_after_its_trial_loses_nothing(make):
     coordinator = make(1)
     connection, _ = begin(coordinator)
-    connection.answer("complete", 0.5)
+    complete(connection, 0.5)
     connection.lose()
     assert coordinator.lost == []
 
@@ -103,7 +108,7 @@ def test_ten_failures_in_a_row_end_the_search(make, ended):
 
 
 def test_trials_that_were_cut_off_come_first_with_what_was_chosen_for_them(make):
-    known = [TrialRecord(4, {"reg": 0.25}, "complete", 0.5), TrialRecord(5, {"reg": 0.75})]
+    known = [TrialRecord(4, {"reg": 0.25}, "complete", (0.5,)), TrialRecord(5, {"reg": 0.75})]
     coordinator = make(3, known)
     assert [begin(coordinator)[1].trial for _ in range(2)] == [5, 6]
     assert known[1].choices == {"reg": 0.75}
@@ -114,20 +119,19 @@ def test_a_hopeless_epoch_ends_a_trial_with_its_last_value(make, ended):
     coordinator = make(2, pruner=optuna.pruners.MedianPruner(n_startup_trials=1), judges_epochs=True)
     good, _ = begin(coordinator)
     assert good.answer("epoch", 1, 0.9) is None
-    good.answer("complete", 0.95)
+    complete(good, 0.95)
     bad, _ = begin(coordinator)
     reason = bad.answer("epoch", 1, 0.1)
     assert reason == "its objective 0.1 at epoch 1 is behind that of other trials"
     bad.answer("pruned", reason)
     assert ended[1] == (1, "pruned", reason, False)
-    assert coordinator.records[1].value == 0.1
+    assert coordinator.records[1].objectives == (0.1,)
 
 
 def test_finished_runs_and_trials_pruned_between_seeds_are_kept_by_the_parent(make, ended):
     coordinator = make(1)
     connection, _ = begin(coordinator)
     connection.answer("run", "elsewhere", True)
-    connection.answer("result", 1, 0.5, True)
-    connection.answer("complete", 0.5)
+    complete(connection, 0.5)
     assert ended == [(0, "complete", "", True)]
-    assert (coordinator.records[0].values, coordinator.records[0].run_ids) == ([0.5], ["elsewhere"])
+    assert (coordinator.records[0].replicates, coordinator.records[0].run_ids) == ([[0.5]], ["elsewhere"])

@@ -19,6 +19,7 @@ SPACE = (
     "optimizer=sgd,adam",
     "optimizer.momentum=interval(0,0.9)",
 )
+TWO = "evaluation.objective=[val_accuracy,n_parameters]"
 PRUNED = ("hydra.sweeper.pruner=median", "hydra.sweeper.pruner_options={n_startup_trials: 1}")
 
 
@@ -71,6 +72,8 @@ def test_a_search_trains_its_trials_and_says_what_it_chose(searched):
         if row.state == "pruned":
             assert run.info.status == "KILLED"
             assert run.data.tags["mnist_flow.pruned"] == str(int(row.last_step))
+            assert run.data.tags["mnist_flow.pruned_because"] == row.reason
+            assert f"at epoch {row.last_step:.0f} is behind that of other trials" in row.reason
         elif row.state == "complete":
             assert run.info.status == "FINISHED"
     complete = trials[trials["state"] == "complete"]
@@ -104,6 +107,10 @@ def test_a_search_is_drawn_and_its_figures_are_logged_to_its_parent(again, run_c
     named = [f"analysis/search-x/search-x_{what}" for what in ("history", "slices", "parallel", "curves")]
     files = {f"{name}.{ending}" for name in named for ending in ("png", "svg")}
     assert logged == files | {"analysis/search-x/search-x_trials.csv"}
+    n_pruned = sum("mnist_flow.pruned" in run.data.tags for run in fetch(again, "train"))
+    done = run_command(again, "-m", "mnist_flow.analyze", "study=curves", "tracking.experiment_name=x")
+    assert done.returncode == 0, done.stderr
+    assert f"{n_pruned} runs that a search pruned are left out; study=search draws them" in done.stderr
 
 
 def test_a_run_that_is_no_search_is_not_drawn(again, run_command):
@@ -132,6 +139,32 @@ def test_the_same_search_with_more_trials_goes_on_and_confirms_the_best(again, r
     assert parent.data.metrics["chosen_test_accuracy"] == pytest.approx(sum(tests) / 2)
 
 
+def test_several_objectives_leave_a_pareto_front_and_a_plan_tells_what_is_left(tmp_path, run_command):
+    search = (*SEARCH, "model.hidden_units=[4],[8]", TWO, "epochs=1", "hydra.sweeper.sampler=random")
+    planned = run_command(tmp_path, *search, "plan=true", "hydra.sweeper.n_trials=3")
+    assert planned.returncode == 0, planned.stderr
+    assert "CategoricalDistribution(choices=('[4]', '[8]'))" in planned.stdout
+    assert "3 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 3 new\ntime: unknown" in planned.stdout
+    done = run_command(tmp_path, *search, "hydra.sweeper.n_trials=3")
+    assert done.returncode == 0, done.stderr
+    assert "Pareto front, val_accuracy maximised, n_parameters minimised: " in done.stdout
+    (parent,) = fetch(tmp_path, "sweep")
+    trials = pd.read_csv(load(tmp_path, parent, "trials.csv"))
+    front = pd.read_csv(load(tmp_path, parent, "pareto.csv"))
+    smallest = trials[trials["n_parameters"] == trials["n_parameters"].min()]
+    assert smallest["val_accuracy"].max() in set(front["val_accuracy"])
+    assert front["val_accuracy"].iloc[0] == trials["val_accuracy"].max()
+    assert parent.data.metrics["best_n_parameters"] == trials["n_parameters"].min()
+    assert not any(name.startswith("chosen_") for name in parent.data.metrics)
+    best = front.iloc[0]
+    text = pathlib.Path(load(tmp_path, parent, f"pareto/trial_{best['trial']}.yaml")).read_text(encoding="utf-8")
+    assert str(yaml.safe_load(text)["model"]["hidden_units"]) == best["model.hidden_units"]
+    planned = run_command(tmp_path, *search, "plan=true", "hydra.sweeper.n_trials=5")
+    assert "5 trials: 3 complete, 0 pruned, 0 failed, 0 resumed, 2 new\ntime: about 0:00:0" in planned.stdout
+    assert "with 1 at a time, by the trials that have ended" in planned.stdout
+    assert len(fetch(tmp_path, "train")) == len(set(trials["run_ids"]))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -139,6 +172,25 @@ def test_the_same_search_with_more_trials_goes_on_and_confirms_the_best(again, r
         (["reg=interval(0,1)", "evaluation.objective=test_loss"], "the test set is for what has been chosen"),
         (["reg=interval(0,1)", "hydra.sweeper.pruner=wilcoxon"], "compares seeds; set replicates=5"),
         (["reg=interval(0,1)", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: Input should be greater"),
+        (
+            ["reg=interval(0,1)", "evaluation.objective=accuracy"],
+            "evaluation.objective=accuracy: must be 'val_accuracy'",
+        ),
+        (["reg=interval(0,1)", f"{TWO}", "hydra.sweeper.pruner=median"], "median: compares one objective, and evalu"),
+        (["reg=interval(0,1)", f"{TWO}", "hydra.sweeper.confirm=2"], "confirm=2: is for the best trials, and evalua"),
+        (
+            ["reg=interval(0,1)", "evaluation.objective=[val_loss,val_loss]"],
+            "[val_loss,val_loss]: names a metric twice",
+        ),
+        (
+            ["reg=interval(0,1)", "evaluation.objective=[val_loss,test_loss]"],
+            "evaluation.objective=test_loss: a search",
+        ),
+        (["data.folds=2", "data.fold=range(2)"], "data.fold: is not for a search to choose; all trials are measured"),
+        (
+            ["reg=interval(0,1)", "hydra/sweeper=resuming"],
+            "reg=interval(0,1): a grid needs a list of values; intervals are",
+        ),
     ],
 )
 def test_bad_input_is_a_line_before_anything_is_begun(tmp_path, run_command, overrides, message):

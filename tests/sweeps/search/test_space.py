@@ -58,7 +58,13 @@ def test_hydras_sweeps_are_optunas_distributions(override, expected):
         ("reg=tag(exp,interval(0,1))", "tag exp is unknown to a search; known: log"),
         ("reg=0.1", "nothing is to be searched; give a key a range"),
         ("seed=range(3)", "seed: is not for a search to choose; replicates=3"),
-        ("experiment=a,b", "experiment: a search has one preset"),
+        ("experiment=a,b", "experiment: is not for a search to choose; a search has one preset"),
+        (
+            "data.fold=range(5)",
+            r"data\.fold: is not for a search to choose; all trials are measured by the same images",
+        ),
+        ("+data.split_seed=1,2", r"data\.split_seed: is not for a search to choose"),
+        ("tracking.patience=interval(0,1)", r"tracking\.patience: .*, since it changes no result; give it one value"),
     ],
 )
 def test_what_is_no_space_is_told_in_a_line(override, message):

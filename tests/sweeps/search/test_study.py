@@ -49,11 +49,11 @@ def test_trials_are_what_their_runs_are():
         make_run(4, "finished", val_accuracy=0.8),
     ]
     curves = {"run 1 0": {1: 0.2, 2: 0.3}}
-    records = rebuild_trials(runs, {}, curves, "val_accuracy", n_replicates=1)
+    records = rebuild_trials(runs, {}, curves, ["val_accuracy"], n_replicates=1)
     assert [record.state for record in records] == ["complete", "pruned", "failed", "running", "complete"]
-    assert [record.value for record in records] == [0.9, 0.3, None, None, 0.8]
+    assert [record.objectives for record in records] == [(0.9,), (0.3,), None, None, (0.8,)]
     assert records[1].reports == {1: 0.2, 2: 0.3}
-    study = build_study(make_settings(), SPACE, "maximize", n_known=5)
+    study = build_study(make_settings(), SPACE, ["val_accuracy"], n_known=5)
     for record in records:
         if record.state != "running":
             study.add_trial(make_trial(SPACE.dimensions, record))
@@ -66,24 +66,24 @@ def test_trials_are_what_their_runs_are():
 
 def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last():
     two = [make_run(0, "finished", seed, val_loss=value) for seed, value in ((7, 0.2), (8, 0.4))]
-    (record,) = rebuild_trials(two, {}, {}, "val_loss", n_replicates=2)
-    assert (record.state, record.value, record.reports) == ("complete", pytest.approx(0.3), {1: 0.2, 2: 0.4})
-    (record,) = rebuild_trials(two, {}, {}, "val_loss", n_replicates=3)
+    (record,) = rebuild_trials(two, {}, {}, ["val_loss"], n_replicates=2)
+    assert (record.state, record.objectives, record.reports) == ("complete", (pytest.approx(0.3),), {1: 0.2, 2: 0.4})
+    (record,) = rebuild_trials(two, {}, {}, ["val_loss"], n_replicates=3)
     assert record.state == "running"
 
 
 def test_what_the_parent_remembers_counts():
     kept = {3: {"state": "complete", "choices": {"reg": 0.5}, "values": [0.7], "run_ids": ["elsewhere"]}}
-    records = rebuild_trials([make_run(1, "finished", val_accuracy=0.9)], kept, {}, "val_accuracy", n_replicates=1)
-    assert [(record.number, record.value, record.run_ids) for record in records] == [
-        (1, 0.9, ["run 1 0"]),
-        (3, 0.7, ["elsewhere"]),
+    records = rebuild_trials([make_run(1, "finished", val_accuracy=0.9)], kept, {}, ["val_accuracy"], n_replicates=1)
+    assert [(record.number, record.objectives, record.run_ids) for record in records] == [
+        (1, (0.9,), ["run 1 0"]),
+        (3, (0.7,), ["elsewhere"]),
     ]
 
 
 def test_a_study_that_goes_on_draws_other_trials_than_it_drew_before():
     def draw(n_known):
-        study = build_study(make_settings(sampler="random"), SPACE, "maximize", n_known)
+        study = build_study(make_settings(sampler="random"), SPACE, ["val_accuracy"], n_known)
         return [study.ask().suggest_float("reg", 0.0, 1.0) for _ in range(3)]
 
     assert draw(0) == draw(0)
@@ -92,6 +92,17 @@ def test_a_study_that_goes_on_draws_other_trials_than_it_drew_before():
 
 def test_a_sampler_that_cant_take_the_space_is_told_in_a_line():
     with pytest.raises(ConfigError, match="sampler=cmaes: searches numbers only, and units has choices"):
-        build_study(make_settings(sampler="cmaes"), SPACE, "maximize", 0)
+        build_study(make_settings(sampler="cmaes"), SPACE, ["val_accuracy"], 0)
     with pytest.raises(ConfigError, match=r"pruner=median: Optuna's MedianPruner refuses its options \(.*n_startup\b"):
-        build_study(make_settings(pruner="median", pruner_options={"n_startup": 3}), SPACE, "maximize", 0)
+        build_study(make_settings(pruner="median", pruner_options={"n_startup": 3}), SPACE, ["val_accuracy"], 0)
+
+
+def test_of_several_objectives_each_has_its_mean_and_its_direction():
+    sizes = [make_run(0, "finished", seed, val_loss=0.2 * seed, n_parameters=100) for seed in (1, 2)]
+    kept = {
+        1: {"state": "complete", "choices": {"reg": 0.5}, "values": [[0.1, 500], [0.3, 500]], "run_ids": ["a", "b"]}
+    }
+    records = rebuild_trials(sizes, kept, {}, ["val_loss", "n_parameters"], n_replicates=2)
+    assert [record.objectives for record in records] == [(pytest.approx(0.3), 100), (pytest.approx(0.2), 500)]
+    study = build_study(make_settings(), SPACE, ["val_accuracy", "n_parameters"], n_known=0)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
