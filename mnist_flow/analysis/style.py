@@ -37,8 +37,8 @@ _FONT_SIZE = 8
 
 
 def format_percent(fraction: float, _: object = None) -> str:
-    """0.985 as `98.5 %`, for ticks."""
-    return f"{100 * fraction:.4g} %"
+    """0.985 as `98.5 %`, for ticks; those in the margin above 100 % have no text."""
+    return f"{100 * fraction:.4g} %" if fraction < 1 + 1e-9 else ""
 
 
 def describe_n(summary: pd.DataFrame) -> str:

@@ -54,8 +54,9 @@ _COPIES = RecentValues[Copies](1)
 def read_copies(path: str) -> Copies:
     """Read a folder of corrupted copies, once for as long as its files stay the same.
 
-    A condition is a folder with test_images.npy and test_labels.npy, or the files NAME_images.npy and NAME_labels.npy,
-    or a folder that has the pictures of each class in a folder with its name. Other files are left out.
+    A condition is a folder with test_images.npy and test_labels.npy, whatever else it holds, or the files
+    NAME_images.npy and NAME_labels.npy, or a folder that has the pictures of each class in a folder with its name.
+    Other files are left out.
 
     Raises:
         DataError: there is no such folder, or it holds no condition that can be read.
@@ -162,7 +163,11 @@ def _fit(copy: Copy, data_set: DataSet) -> Copy:
             f"has {counts[worst]} images of class {data_set.class_names[worst]}, but the test set of {data_set.name} "
             f"has {wanted[worst]}"
         )
-    return Copy(copy.condition, images, labels)
+    fitted = Copy(copy.condition, images, labels)
+    # MNIST-C's identity would count as a corruption in means.
+    if np.array_equal(scale_copy(fitted).images, data_set.test.images):
+        raise refuse("holds the test set itself, which is measured in any case")
+    return fitted
 
 
 def _number_labels(labels: np.ndarray, class_names: tuple[str, ...]) -> IntArray:

@@ -44,7 +44,10 @@ def read_pixels(source: str, key: str, x: np.ndarray) -> np.ndarray:
         if len(bad):
             raise refuse(f"has NaN or infinite pixels in {len(bad)} images, first in x[{bad[0]}]; leave these out")
         if x.min() < 0 or x.max() > 1:
-            raise refuse(f"holds floats from {x.min():g} to {x.max():g}, but must hold 0 to 1, or uint8 from 0 to 255")
+            raise refuse(
+                f"holds floats from {x.min():g} to {x.max():g}, but must hold 0 to 1, or uint8 from 0 to 255; "
+                "scale all images by the same numbers"
+            )
         return np.rint(x * 255).astype(np.uint8)
     if x.dtype != np.uint8:
         raise refuse(f"is {x.dtype}, but must be uint8 from 0 to 255, or floats from 0 to 1; convert it")
@@ -83,7 +86,10 @@ def read_labels(
             "images to the training part, or leave these classes out"
         )
     if not 2 <= len(seen) <= MAX_CLASSES:
-        raise DataError(f"{source}: number of classes to train on: {len(seen)}, but there must be 2 to {MAX_CLASSES:,}")
+        raise DataError(
+            f"{source}: number of classes to train on: {len(seen)}, but there must be 2 to {MAX_CLASSES:,}; "
+            f"{'add images of another class' if len(seen) < 2 else 'leave some out'}"
+        )
     if train.dtype.kind == "U":
         if class_names is not None:
             raise DataError(f"{source}: has class_names, but its labels are names already; leave out class_names")

@@ -48,7 +48,9 @@ def read_npz(
                 raise DataError(f"{resolved}: lacks {' '.join(missing)}; it holds {held}. {remedies}")
             arrays = {key: archive[key] for key in (*keys, *optional) if key in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
-        raise DataError(f"{resolved}: not a readable .npz file, perhaps cut short ({error}). {remedies}") from error
+        # NumPy's advice would be to run code that the file holds.
+        reason = "it holds Python objects, not only numbers and texts" if "pickle" in str(error) else str(error)
+        raise DataError(f"{resolved}: not a readable .npz file, perhaps cut short ({reason}). {remedies}") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise DataError(f"{resolved}: not all of {' '.join(arrays)} are arrays. {remedies}")
     return resolved, arrays

@@ -39,11 +39,14 @@ def plot_confusion_matrix(
     bar = figure.add_axes(((left + side + 0.15) / width, bottom / height, 0.2 / width, side / height))
     values = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1) if normalize else confusion
     mistakes = np.where(np.eye(len(values), dtype=bool), 0, values)
-    darkest = max(mistakes.max(), 1e-3 if normalize else 1)
+    # The four fields of two classes are read as numbers, and their largest mistake may be as dark as what is right.
+    of_mistakes = len(values) > 2
+    darkest = max(mistakes.max() if of_mistakes else values.max(), 1e-3 if normalize else 1)
     image = plot_matrix(axes, values, class_names, darkest, ("{:.3f}" if normalize else "{:d}").format)
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
     label = "fraction of the row" if normalize else "images"
-    figure.colorbar(image, cax=bar, extend="max", label=f"{label} (darkest from the largest mistake on)")
+    said = " (darkest from the largest mistake on)" if of_mistakes else ""
+    figure.colorbar(image, cax=bar, extend="max" if of_mistakes else "neither", label=f"{label}{said}")
     return figure
 
 

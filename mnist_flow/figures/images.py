@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.data.transforms import DIRECTIONS, Fill, shift_images
@@ -41,23 +42,26 @@ def plot_misclassified(
     """
     columns = 5
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.5 * columns, 1.75 * rows + 0.55))
+    # In inches: of the place of an image with its caption, and of the image in it.
+    cell_width, cell_height, size, title_height = 1.5, 1.6, 1.2, 0.6
+    figure = Figure(figsize=(cell_width * columns, cell_height * rows + title_height))
     figure.suptitle(title, fontsize=10)
     # One axes for the whole grid: 25 of their own take three times as long to draw.
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.5 / figure.get_figheight()))
+    axes = figure.add_axes((0, 0, 1, 1 - title_height / figure.get_figheight()))
     axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        _draw_image(axes, image, (column + 0.1, column + 0.9, row + 0.97, row + 0.2), _GRAY_REVERSED)
+        left, bottom = column + (1 - size / cell_width) / 2, row + 0.98
+        _draw_image(axes, image, (left, left + size / cell_width, bottom, bottom - size / cell_height), _GRAY_REVERSED)
         names = class_names[true[index]], class_names[predicted[index]]
         caption = f"{names[0]} taken for {names[1]} ({confidence[index]:.0%})"
         if len(caption) <= _CAPTION_LENGTH:
-            axes.text(column + 0.5, row + 0.13, caption, ha="center", fontsize=8)
+            axes.text(column + 0.5, row + 0.19, caption, ha="center", fontsize=8)
         else:
             true_name, predicted_name = (_shorten(name, 13) for name in names)
             caption = f"{true_name}\ntaken for {predicted_name} ({confidence[index]:.0%})"
-            axes.text(column + 0.5, row + 0.18, caption, ha="center", fontsize=7)
+            axes.text(column + 0.5, row + 0.2, caption, ha="center", fontsize=7)
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
     if not len(images):
         axes.text(columns / 2, rows / 2, "none", ha="center")
@@ -153,6 +157,8 @@ def plot_beside_nearest(
     if np.any(intended >= 0):
         key += ", orange where it is not the class intended"
     axes.text(width / 2, 0.45, key, ha="center", va="center", fontsize=8)
+    # Names could not be read on images in colour, or grey ones of the same lightness.
+    outline = [withStroke(linewidth=1.5, foreground="black")]
     for place, row in enumerate(rows):
         top = title_height + place * size
         if intended[row[0]] >= 0:
@@ -168,7 +174,7 @@ def plot_beside_nearest(
                     agrees = intended[index] in (-1, judged[step, index])
                     color = "#56B4E9" if agrees else "#E69F00"
                     name = _shorten(class_names[judged[step, index]], 10)
-                    axes.text(left + 0.04, top + 0.03, name, va="top", fontsize=7, color=color)
+                    axes.text(left + 0.04, top + 0.03, name, va="top", fontsize=7, color=color, path_effects=outline)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 

@@ -60,7 +60,7 @@ class Classification(Task):
         wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
         n_wrong = int(np.sum(predicted != test.labels))
         score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
-        mistakes = f"{score}\nthe {len(wrong)} most confident mistakes: class, prediction and its probability"
+        shown = f"\nthe {len(wrong)} most confident mistakes: class, prediction and its probability" if n_wrong else ""
         confidence, names = probabilities[wrong, predicted[wrong]], trained.info.class_names
         test_loss = measures.loss
         if trained.loss is not None:
@@ -86,7 +86,7 @@ class Classification(Task):
                     measures.confusion, score, names, normalize=True
                 ),
                 "samples/misclassified.png": figures.plot_misclassified(
-                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, names, mistakes
+                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, names, f"{score}{shown}"
                 ),
             },
             records={

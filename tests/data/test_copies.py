@@ -16,11 +16,13 @@ TEST = Images((PIXELS / 255).astype(np.float32), LABELS)
 DATA = DataSet("letters", "here", "0" * 16, (2, 3, 1), ("a", "b"), TEST, TEST)
 
 
-def write(folder: Path, images: np.ndarray = PIXELS, labels: np.ndarray = LABELS) -> None:
+def write(folder: Path, images: np.ndarray = 255 - PIXELS, labels: np.ndarray = LABELS) -> None:
     """A condition as MNIST-C has it."""
     folder.mkdir(parents=True)
     np.save(folder / "test_images.npy", images)
     np.save(folder / "test_labels.npy", labels)
+    np.save(folder / "train_images.npy", images)
+    np.save(folder / "train_labels.npy", labels)
 
 
 def fit(folder: Path, data_set: DataSet = DATA) -> tuple[dict[str, Images], list[str]]:
@@ -29,7 +31,7 @@ def fit(folder: Path, data_set: DataSet = DATA) -> tuple[dict[str, Images], list
 
 
 def test_a_condition_is_a_folder_a_pair_of_files_or_pictures_by_class(tmp_path):
-    write(tmp_path / "fog", 255 - PIXELS)
+    write(tmp_path / "fog")
     np.save(tmp_path / "dim_images.npy", (PIXELS[..., 0] / 510).astype(np.float32))
     np.save(tmp_path / "dim_labels.npy", np.array(["a", "b", "b"]))
     for number, name in enumerate("bab"):
@@ -55,6 +57,7 @@ def test_what_does_not_fit_is_named_and_left_out(tmp_path):
     write(tmp_path / "torn")
     (tmp_path / "torn" / "test_images.npy").write_bytes(b"\x93NUMPY")
     (tmp_path / "void").mkdir()
+    write(tmp_path / "identity", PIXELS)
     np.save(tmp_path / "alone_images.npy", PIXELS)
     conditions, troubles = fit(tmp_path)
     assert list(conditions) == ["fine"]
@@ -66,6 +69,7 @@ def test_what_does_not_fit_is_named_and_left_out(tmp_path):
         "other": "its label 2 is no class of letters",
         "named": "its label c is no class of letters",
         "torn": "not a readable .npy file",
+        "identity": "holds the test set itself, which is measured in any case",
         "void": "holds no folders of pictures",
     }
     assert len(troubles) == len(reasons)
@@ -78,7 +82,7 @@ def test_grey_copies_of_images_in_colour_are_repeated_in_each_channel(tmp_path):
     write(tmp_path / "grey")
     test = Images(np.repeat(TEST.images, 3, axis=3), LABELS)
     conditions, _ = fit(tmp_path, DataSet("photos", "here", "0" * 16, (2, 3, 3), ("a", "b"), test, test))
-    np.testing.assert_allclose(conditions["grey"].images, test.images, atol=1e-6)
+    np.testing.assert_allclose(conditions["grey"].images, 1 - test.images, atol=1e-6)
 
 
 def test_the_digest_is_that_of_what_the_files_hold(tmp_path):

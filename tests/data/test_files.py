@@ -201,7 +201,7 @@ def test_a_jpeg_is_turned_as_its_camera_says(tmp_path):
 def test_1000_classes_are_taken_and_1001_are_not(tmp_path):
     assert load(save(tmp_path / "a.npz", **make_arrays(1000, 1, (1, 1)))).n_classes == 1000
     path = save(tmp_path / "b.npz", **make_arrays(1001, 1, (1, 1)))
-    assert refusal(path) == f"{path}: number of classes to train on: 1001, but there must be 2 to 1,000"
+    assert refusal(path) == f"{path}: number of classes to train on: 1001, but there must be 2 to 1,000; leave some out"
 
 
 # Identity

@@ -57,6 +57,13 @@ def test_confusion_matrix_is_darkest_from_the_largest_mistake_on(confusion, norm
     assert [axes.texts[index].get_color() for index in (17, 11, 49, 1)] == ["white", "white", "black", "black"]
 
 
+def test_the_colours_of_two_classes_end_at_the_largest_value():
+    axes, colorbar = figures.plot_confusion_matrix(np.array([[301, 0], [12, 87]]), "", ["fine", "not"]).axes
+    assert axes.images[0].get_clim() == (0, 301)
+    assert colorbar.get_ylabel() == "images"
+    assert [text.get_color() for text in axes.texts] == ["white", "black", "black", "black"]
+
+
 @pytest.mark.parametrize(
     ("n_classes", "written", "named"), [(12, 144, 12), (26, 27, 26), (47, 0, 47), (100, 0, 100), (250, 0, 84)]
 )

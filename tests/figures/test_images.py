@@ -34,6 +34,9 @@ def test_misclassified_images_stand_in_rows_of_five_under_their_captions():
     x, y = axes.texts[6].get_position()
     assert left < x < right
     assert 1 < y < top
+    # Square pixels.
+    width, height = axes.get_window_extent().size
+    assert (right - left) * width / 5 == pytest.approx((bottom - top) * height / 2)
     assert axes.get_xlim() == (0, 5)
     assert axes.get_ylim() == (2, 0)
 

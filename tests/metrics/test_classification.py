@@ -43,6 +43,15 @@ def test_measures_of_unequal_classes_are_scikit_learns(random):
     assert evaluation.balanced_accuracy != pytest.approx(evaluation.accuracy, rel=0.1)
 
 
+def test_each_class_counts_alike_in_balanced_accuracy_and_macro_f1():
+    # Three images of class 0, of which one is taken for 1, and one of class 1.
+    evaluation = evaluate_predictions(np.eye(2, dtype=np.float32)[[0, 0, 1, 1]], np.array([0, 0, 0, 1]))
+    assert evaluation.accuracy == 0.75
+    assert evaluation.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
+    # Of class 0: precision 1, recall 2/3; of class 1: precision 1/2, recall 1.
+    assert evaluation.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+
+
 def test_evaluation_against_literals(probabilities):
     evaluation = evaluate_predictions(probabilities, LABELS, l2_penalty=0.25)
     assert (evaluation.n, evaluation.accuracy) == (4, 0.5)

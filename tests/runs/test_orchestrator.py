@@ -207,7 +207,7 @@ def test_a_deleted_experiment_is_a_clear_error(store, compose_config):
         run_experiment(compose_config(*QUICK, "tracking.experiment_name=gone"))
 
 
-@pytest.mark.parametrize("objective", ["val_loss", "test_accuracy"])
+@pytest.mark.parametrize("objective", ["val_loss", "test_accuracy", "val_balanced_accuracy"])
 def test_the_objective_can_be_chosen(store, compose_config, objective):
     value = run_experiment(compose_config(*QUICK, "epochs=1", f"evaluation.objective={objective}"))
     assert value == only_run(store).data.metrics[objective]

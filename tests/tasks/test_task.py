@@ -46,6 +46,11 @@ def test_a_classifiers_result_is_told_with_its_error():
         "test loss": "0.12346 with the L2 penalty, 0.10000 without",
         "validation accuracy": "97.50% (epoch 3)",
     }
+    # It is told where it differs from the accuracy by more than the standard error.
+    for balanced, told in ((0.9800, None), (0.75, "75.00% (mean recall of the classes, whose sizes differ)")):
+        unequal = results | {"test_balanced_accuracy": balanced}
+        described = find_task("classification").describe_result(unequal, NoNoise(name="none"), 10_000, 1000)
+        assert described.get("balanced accuracy") == told
 
 
 def test_a_denoisers_result_is_told_with_its_noise_and_the_images_measured():

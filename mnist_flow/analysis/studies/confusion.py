@@ -57,7 +57,9 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
     side = measure_matrix(summary["true"].nunique())
     figure, all_axes = make_panels(len(panels), 2, (side + 0.6, side + 0.3), 0.6, title)
     mistakes = summary.loc[summary["true"] != summary["predicted"], "mean"]
-    darkest = max(mistakes.max(), 1e-3)
+    # Of two classes, as in the figure of a run.
+    of_mistakes = summary["true"].nunique() > 2
+    darkest = max(mistakes.max(), 1e-3) if of_mistakes else 1
     for axes, panel in zip(all_axes, panels, strict=True):
         shown = summary[summary["panel"] == panel]
         classes = list(shown["true"].unique())
@@ -65,9 +67,11 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
         image = plot_matrix(axes, 100 * mean, list(map(str, classes)), 100 * darkest, _write_percent)
         axes.set(xlabel=f"predicted {name_class(classes)}", ylabel=f"true {name_class(classes)}")
         axes.set_title(f"{panel} (mean of {describe_n(shown)})", fontsize=9)
-    bar = figure.colorbar(image, ax=all_axes, extend="max", shrink=0.6, aspect=30)
+    extend = "max" if of_mistakes else "neither"
+    bar = figure.colorbar(image, ax=all_axes, extend=extend, shrink=0.6, aspect=30)
     name = name_class(summary["true"].unique())
-    bar.set_label(f"share of the true {name}'s images in % (darkest from the largest mistake on)", fontsize=9)
+    said = "\n(darkest from the largest mistake on)" if of_mistakes else ""
+    bar.set_label(f"share of the true {name}'s images in %{said}", fontsize=9)
     return figure
 
 

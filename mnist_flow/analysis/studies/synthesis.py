@@ -15,6 +15,7 @@ from mnist_flow.analysis.query import StudyRuns, fetch_measured
 from mnist_flow.analysis.statistics import count_replicates, summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import FOLD
+from mnist_flow.data.dataset import name_class
 from mnist_flow.metrics.synthesis import ALL, TEST_IMAGES, WAYS
 
 _MEASURES = {
@@ -36,7 +37,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         TrackingError: none of the runs is measured.
     """
     measured = fetch_measured(runs, "synthesis")
-    figure = plot_methods(measured, style.build_title("Synthetic digits", measured))
+    made = "digits" if name_class(set(measured["digit"]) - {ALL}) == "digit" else "images"
+    figure = plot_methods(measured, style.build_title(f"Synthetic {made}", measured))
     return Drawing(
         {"": figure}, {"": summarise_methods(measured), "digits": summarise_methods(measured, by_digit=True)}
     )

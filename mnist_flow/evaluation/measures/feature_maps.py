@@ -31,7 +31,8 @@ def check(name: str, config: Config, info: DatasetInfo) -> None:
     """
     if max(config.digits) >= info.n_classes:
         raise ConfigError(
-            f"measure.{name}.digits={config.digits}: must be from 0 to {info.n_classes - 1}, the labels of {info.name}"
+            f"measure.{name}.digits={config.digits}: must be labels of {info.name}, 0 to {info.n_classes - 1}; say "
+            f"measure.{name}.digits=[0]"
         )
 
 

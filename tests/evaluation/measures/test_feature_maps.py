@@ -67,6 +67,6 @@ def test_what_is_not_there_is_told(subject, digits, layers, message):
 
 def test_only_labels_of_the_data_set_are_taken(subject):
     feature_maps.check("feature_maps", feature_maps.Config(digits=[9, 0], layers="all"), subject.data_set)
-    message = r"measure.feature_maps.digits=\[3, 10\]: must be from 0 to 9, the labels of digits$"
+    message = r"measure.feature_maps.digits=\[3, 10\]: must be labels of digits, 0 to 9; say measure"
     with pytest.raises(ConfigError, match=message):
         feature_maps.check("feature_maps", feature_maps.Config(digits=[3, 10], layers="all"), subject.data_set)

@@ -118,6 +118,17 @@ def test_every_way_of_an_autoencoder(subject):
     }
 
 
+def test_a_figure_shows_only_the_first_of_very_many_classes(subject, monkeypatch):
+    monkeypatch.setattr(synthesis, "_SHOWN_CLASSES", 3)
+    result, table = measure(subject, "ways=[gaussian_mixture]")
+    (axes,) = result.figures["samples/synthesis_gaussian_mixture.png"].axes
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[0].endswith(", the first 3 of 10 classes")
+    assert [text for text in texts if text.startswith("class ")] == ["class 0", "class 1", "class 2"]
+    # All are measured.
+    assert table.loc["gaussian_mixture", "n"].tolist() == [60, 60]
+
+
 def test_both_readings_of_noise_as_a_code(subject):
     """At level 1, corruption replaces every number by 0 or 1; with the printed code zeros stay zeros."""
     result, table = measure(subject, "ways=[noise_codes]")
