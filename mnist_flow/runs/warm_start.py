@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,14 +51,19 @@ def fetch_first_weights(context: RunContext) -> list[np.ndarray] | None:
     reset_keras(config.seed, config.training.precision)
     for there, here in zip_longest(given, build_model(config.model, context.info, config.reg).weights):
         if there is None or here is None or there.shape != here.shape:
-            shapes = [f"{one.path} {tuple(one.shape)}" if one is not None else "none" for one in (there, here)]
+            shapes = [_describe(one) for one in (there, here)]
             raise _refuse(
                 run_id,
-                f"its network, {start.params['model.name']}, has the weights {shapes[0]} where this one, "
-                f"{config.model.name}, has {shapes[1]}; choose the same model and data of the same shape",
+                f"its network, {start.params['model.name']}, has other weights: {shapes[0]} there, {shapes[1]} here; "
+                "choose the same model, and data of the same shape",
             )
     return weights
 
 
 def _refuse(run_id: str, reason: str) -> ConfigError:
     return ConfigError(f"training.warm_start={run_id}: {reason}")
+
+
+def _describe(weight: Any) -> str:
+    """Name a weight by its layer, and its shape."""
+    return "none" if weight is None else f"{'/'.join(weight.path.split('/')[-2:])} {tuple(weight.shape)}"

@@ -56,8 +56,16 @@ def test_what_can_not_be_started_from_is_told_before_a_run_begins(store, search,
     run_experiment(compose_config(*QUICK, "epochs=1", "seed=1", "tracking.log_model=false"))
     first, without_model = (run.info.run_id for run in search())
     for run_id, overrides, message in (
-        (first, ["model.hidden_units=[8]"], "has the weights dense_1/kernel \\(784, 16\\) where this one, mlp, has"),
-        (first, ["model.hidden_units=[16,10]"], "where this one"),
+        (
+            first,
+            ["model.hidden_units=[8]"],
+            "has other weights: dense_1/kernel \\(784, 16\\) there, dense_1/kernel \\(784, 8\\) here;",
+        ),
+        (
+            first,
+            ["model.hidden_units=[16,10]"],
+            "has other weights: none there, probabilities/kernel \\(10, 10\\) here",
+        ),
         (without_model, [], "has no logged model; train it again with tracking.log_model=true"),
         ("0" * 32, [], "there is no such run at sqlite"),
     ):
