@@ -141,8 +141,9 @@ def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, colum
 def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
     """Recall over the noise, a panel a class: means over the seeds with ± one sample standard deviation."""
     classes, margin = list_classes(chains), 0.22 * chains["curve"].nunique()
-    figure, all_axes = style.make_panels(len(classes), 5, (2.4, 2.9), margin, title, share=True)
-    for name, axes in zip(classes, all_axes, strict=True):
+    columns = 5
+    figure, all_axes = style.make_panels(len(classes), columns, (2.4, 2.9), margin, title, share=True)
+    for number, (name, axes) in enumerate(zip(classes, all_axes, strict=True)):
         for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
             summary = summarise(one, ["strength"], _RECALL + name).set_index("strength").sort_index()
             means, stds = summary["mean"], summary["std"].fillna(0)
@@ -152,8 +153,9 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
         axes.set_title(f"{name_class(classes)} {name}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-        axes.set(xlabel=f"noise {column}", ylabel="recall", ylim=(0, 1.02))
-        axes.label_outer()
+        # The last row may be shorter than the one above it.
+        is_lowest, is_first = number >= len(classes) - columns, number % columns == 0
+        axes.set(xlabel=f"noise {column}" if is_lowest else "", ylabel="recall" if is_first else "", ylim=(0, 1.02))
     over = "folds" if style.has_folds(chains) else "seeds"
     style.add_legend(figure, all_axes, f"means over the {over}    bands: ± sample standard deviation")
     return figure
