@@ -282,7 +282,7 @@ class TrainConfig(Section):
 
     def list_params(self) -> dict[str, Any]:
         """Flat config paths, as MLflow's params have them."""
-        params = flatten(self.model_dump(exclude={"published", "zip", "jobs"}))
+        params = flatten(self.model_dump(exclude={"published", "zip", "jobs"}, by_alias=True))
         # Folds take the place of a hold-out, whose size changes nothing then.
         unused = {"data.holdout_size"} if self.data.folds is not None else set()
         return {

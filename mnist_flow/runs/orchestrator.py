@@ -104,6 +104,7 @@ def _run_job(context: RunContext) -> list[float]:
         check_writable(Path(config.training.checkpoint_dir))
     from mnist_flow import tracking
     from mnist_flow.runs.earlier import find_earlier, find_shorter, open_checkpoint
+    from mnist_flow.runs.registration import check_registration, register_run
     from mnist_flow.runs.replay import fetch_original
     from mnist_flow.runs.warm_start import fetch_first_weights
 
@@ -116,7 +117,10 @@ def _run_job(context: RunContext) -> list[float]:
     earlier = find_earlier(context, experiment_id)
     if earlier.state == "finished" and earlier.run is not None:
         context.observer.on_found(earlier.run.run_id)
-        return _report_finished(context, earlier.run)
+        objectives = _report_finished(context, earlier.run)
+        register_run(context, earlier.run.run_id)
+        return objectives
+    check_registration(context)
     with native_stderr_hidden():
         from mnist_flow.training.devices import configure_tensorflow
 
@@ -152,6 +156,7 @@ def _run_job(context: RunContext) -> list[float]:
             raise
         if checkpoints is not None:
             checkpoints.remove()
+    register_run(context, run.run_id)
     return objectives
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib import style
 
-from mnist_flow import figures
+from mnist_flow import figures, tracking
 from mnist_flow.config.section import OptionSection
 from mnist_flow.models.inspection import list_layers
 from mnist_flow.models.subpixel import moves_pixels
@@ -71,7 +71,9 @@ def log_results(
         arrays=report.arrays,
         tables=report.tables,
     )
-    if context.config.tracking.log_model:
+    if context.in_sweep and context.config.tracking.keep_models == "none":
+        run.set_tags({tracking.MODEL_DELETED_TAG: "tracking.keep_models=none"})
+    elif context.config.tracking.log_model:
         own = _list_own_parts(trained.model, context.config.model.module)
         run.log_model(trained.model, report.input_example, report.output_example, own)
     return metrics

@@ -23,6 +23,7 @@ from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, 
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import print_line
+from mnist_flow.sweeps.models import check_registration, choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
 from mnist_flow.sweeps.sweep import Sweep
@@ -51,9 +52,12 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None
+    finished = [one.run for one in planned if one.state == "finished" and one.run is not None]
+    check_registration(base.tracking, [run.run_id for run in finished])
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
     if all_done and not _awaits_end(experiment_id, fingerprint, base):
         print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
+        settle_models(base.tracking, None, choose_best_run(finished, base.objective))
         if (earlier := tracking.find_sweep(experiment_id, fingerprint)) is not None:
             print_line(f"look: {tracking.describe_look(experiment_id, earlier)}")
         return None

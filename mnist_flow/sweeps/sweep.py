@@ -22,6 +22,7 @@ from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import label_jobs
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.terminal import SweepProgress, print_line
+from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import describe_outcome, log_outcomes, print_best
 from mnist_flow.sweeps.pool import stop_fork_server
 from mnist_flow.tracking import PastRun, TrackedRun
@@ -181,6 +182,8 @@ class Sweep:
         replicates = log_outcomes(self.parent, planned, outcomes, objective, self.n_workers)
         if print_them:
             print_best(self.jobs, replicates, objective)
+            best = choose_best_run([one.run for one in planned if one.run is not None], objective)
+            settle_models(self.base.tracking, self.parent, best)
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"
             look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
             print_line(f"more in sweep/ of the parent, {where}; look: {look}")

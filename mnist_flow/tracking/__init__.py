@@ -34,6 +34,7 @@ from mnist_flow.tracking.names import GROUP_TAG as GROUP_TAG
 from mnist_flow.tracking.names import KIND_TAG as KIND_TAG
 from mnist_flow.tracking.names import MEASURE_TAG as MEASURE_TAG
 from mnist_flow.tracking.names import MEASURED_RUN_TAG as MEASURED_RUN_TAG
+from mnist_flow.tracking.names import MODEL_DELETED_TAG as MODEL_DELETED_TAG
 from mnist_flow.tracking.names import PARENT_RUN_ID_VARIABLE as PARENT_RUN_ID_VARIABLE
 from mnist_flow.tracking.names import PRUNED_TAG as PRUNED_TAG
 from mnist_flow.tracking.names import RECIPE_TAG as RECIPE_TAG
@@ -55,6 +56,8 @@ from mnist_flow.tracking.past import fetch_sweep as fetch_sweep
 from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
 from mnist_flow.tracking.past import fetch_text as fetch_text
 from mnist_flow.tracking.past import has_artifact as has_artifact
+from mnist_flow.tracking.registry import Registration as Registration
+from mnist_flow.tracking.registry import fetch_registered as fetch_registered
 from mnist_flow.tracking.relocation import Move as Move
 from mnist_flow.tracking.relocation import relocate as relocate
 from mnist_flow.tracking.run import DeliveryOptions as DeliveryOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import mlflow
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mnist_flow.errors import RunError, TrackingError, UserError
 from mnist_flow.runtime.processes import name_process
@@ -61,12 +62,14 @@ def delete_runs(runs: Sequence[StoredRun]) -> None:
     _delete_each(list(reversed(runs)), delete)
 
 
-def delete_models(runs: Sequence[StoredRun], why: str) -> None:
-    """Delete the models of runs, which stay and say why they have none; see `delete_runs`."""
+def delete_models(runs: Sequence[StoredRun], why: str, *, from_disk: bool = False) -> None:
+    """Delete the models of runs, which stay and say why they have none; at once `from_disk`, too. See `delete_runs`."""
 
     def delete(client: mlflow.MlflowClient, run: StoredRun) -> None:
         client.set_tag(run.run_id, names.MODEL_DELETED_TAG, why)
         _delete_models(client, run)
+        for place in run.model_places.values() if from_disk else ():
+            get_artifact_repository(place).delete_artifacts()
 
     _delete_each(runs, delete)
 

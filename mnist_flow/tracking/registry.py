@@ -2,10 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
-from mnist_flow.tracking.server import clear_errors
+from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.server import clear_errors, get_uri, may_pass, shorten
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a model is registered."""
+
+    name: str
+    alias: str
+    # Move the alias where it leads to another model already.
+    move_alias: bool
+
+    def check(self, run_ids: Collection[str]) -> None:
+        """Look whether the alias is free, or leads to the model of one of some runs, before anything is started.
+
+        Raises:
+            TrackingError: it leads elsewhere and is not to be moved; or the store has no registry.
+        """
+        with self._clear_errors():
+            version, run_id = self._find_version()
+        if version is not None and run_id not in run_ids and not self.move_alias:
+            raise TrackingError(
+                f"tracking.register={self.name}: its alias {self.alias} is version {version}, of run {run_id}; "
+                "tracking.move_alias=true moves it, or choose another tracking.alias"
+            )
+
+    def register(self, run_id: str) -> str:
+        """Register the logged model of a run, unless it is registered, and set the alias; returns the version.
+
+        Raises:
+            TrackingError: the alias leads elsewhere and is not to be moved, or the server refuses.
+        """
+        self.check([run_id])
+        client = mlflow.MlflowClient()
+        with self._clear_errors():
+            found = client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
+            version = found[0] if found else self._create_version(client, run_id)
+            client.set_registered_model_alias(self.name, self.alias, version.version)
+        return str(version.version)
+
+    def _find_version(self) -> tuple[str | None, str | None]:
+        """The version that the alias leads to, and the run that made it."""
+        client = mlflow.MlflowClient()
+        try:
+            version = client.get_registered_model(self.name).aliases.get(self.alias)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            return None, None
+        return (None, None) if version is None else (version, client.get_model_version(self.name, version).run_id)
+
+    def _create_version(self, client: mlflow.MlflowClient, run_id: str) -> mlflow.entities.model_registry.ModelVersion:
+        outputs = client.get_run(run_id).outputs
+        if outputs is None or not outputs.model_outputs:
+            raise TrackingError(f"tracking.register={self.name}: run {run_id} has no logged model")
+        model_id = outputs.model_outputs[0].model_id
+        try:
+            client.create_registered_model(self.name)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        return client.create_model_version(self.name, f"models:/{model_id}", run_id, model_id=model_id)
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        with clear_errors():
+            try:
+                yield
+            except MlflowException as error:
+                if may_pass(error):
+                    raise
+                raise TrackingError(
+                    f"tracking.register={self.name}: {get_uri()} has no registry that takes it ({shorten(error)}); "
+                    "leave it out, or choose another server"
+                ) from error
 
 
 def fetch_registered() -> dict[str, tuple[str, str]]:

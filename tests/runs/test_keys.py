@@ -222,7 +222,8 @@ TABLE = [
 ]
 # Keys that name the option of a group.
 CHOOSING = {"data.name", "model.family", *(f"{group}.name" for group in OPTIONS)}
-# Keys about runs that are there already, which a row has none of: test_orchestrator.py.
+# Keys about runs that are there already, which a row has none of: test_orchestrator.py; those of sweeps and of the
+# registry are tried in tests/sweeps/test_models.py.
 ABOUT_OTHER_RUNS = {
     "replicates",
     "resume",
@@ -232,6 +233,10 @@ ABOUT_OTHER_RUNS = {
     "training.warm_start",
     "tracking.changed_code",
     "tracking.rerun_of",
+    "tracking.keep_models",
+    "tracking.register",
+    "tracking.alias",
+    "tracking.move_alias",
 }
 
 

@@ -18,6 +18,7 @@ from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
+from mnist_flow.sweeps.models import check_registration
 from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
@@ -54,6 +55,10 @@ def open_search(config: DictConfig) -> Search | None:
         show_plan(config, space, terms, jobs, fingerprint, settings.n_trials)
         return None
     experiment_id = prepare_experiment(base)
+    if base.tracking.registered_name is not None:
+        earlier = tracking.find_sweep(experiment_id, fingerprint)
+        known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier)
+        check_registration(base.tracking, [run.run_id for run in known])
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
     epochs, stale_after = settings.pruner in ("median", "hyperband"), base.tracking.stale_after

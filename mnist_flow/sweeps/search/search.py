@@ -17,6 +17,7 @@ from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.runtime.terminal import print_line, print_table
+from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
 from mnist_flow.sweeps.pool import stop_fork_server
 from mnist_flow.sweeps.search.confirmation import Confirmation
@@ -32,7 +33,7 @@ from mnist_flow.sweeps.search.outcome import (
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.study import TrialRecord
 from mnist_flow.sweeps.sweep import Launch
-from mnist_flow.tracking import TrackedRun
+from mnist_flow.tracking import PastRun, TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -207,13 +208,15 @@ class Search:
             tables["pareto"] = self._build_trials(self.best)
             metrics["trials_pareto"] = len(self.best)
         self.parent.log_artifacts(tables=name_tables(**{name: table for name, table in tables.items() if len(table)}))
+        chosen = self._fetch_chosen_runs()
         if self.best:
             self.parent.log_artifacts(texts=self._write_presets())
-            metrics |= {f"chosen_{name}": value for name, value in self._fetch_chosen().items()}
+            metrics |= {f"chosen_{name}": value for name, value in self._compute_means(chosen).items()}
         # A search that is resumed adds its numbers to those of the first time.
         self.parent.log_metrics(metrics, step=self.parent.count_logged("trials"))
         if print_it and self.best:
             self._print_best(tables["confirmation"])
+            settle_models(self.base.tracking, self.parent, choose_best_run(chosen, objectives[0]))
 
     def _print_best(self, confirmed: pd.DataFrame) -> None:
         objectives = self.base.objectives
@@ -234,20 +237,21 @@ class Search:
             print_line(f"chosen: trial {self.best[0].number}; sweep/best.yaml of the parent, {where}, is its preset")
         print_line(f"look: {tracking.describe_look(self.parent.experiment_id, self.parent.run_id)}")
 
-    def _fetch_chosen(self) -> Mapping[str, float]:
-        """Means of the chosen trial's results, the test set's among them, which nobody has looked at before.
-
-        Of several objectives none is chosen.
-        """
-        if self.is_multiple:
-            return {}
+    def _fetch_chosen_runs(self) -> list[PastRun]:
+        """The finished runs of the chosen trial. Of several objectives none is chosen."""
+        if self.is_multiple or not self.best:
+            return []
         (best,) = self.best
         run_ids: Sequence[str] = self.confirmation.list_run_ids(best) or best.run_ids
         try:
             runs = [tracking.fetch_run(run_id) for run_id in run_ids]
         except TrackingError:
-            return {}
-        results = [run.metrics for run in runs if run.state == "finished"]
+            return []
+        return [run for run in runs if run.state == "finished"]
+
+    def _compute_means(self, runs: Sequence[PastRun]) -> Mapping[str, float]:
+        """Means of the chosen trial's results, the test set's among them, which nobody has looked at before."""
+        results = [run.metrics for run in runs]
         names = ("test_accuracy", "test_loss", self.base.objective)
         return {
             name: float(np.mean([one[name] for one in results]))
