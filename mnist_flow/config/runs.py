@@ -24,7 +24,8 @@ class ChosenModelConfig(Section):
 class RunsConfig(Section):
     """What is done with which runs."""
 
-    action: Literal["list", "delete", "delete_models", "delete_checkpoints", "delete_records"]
+    action: Literal["list", "delete", "delete_models", "delete_checkpoints", "delete_records", "export", "import"]
+    folder: Annotated[str, Field(min_length=1)] | None
     apply: bool
     run_ids: list[RunId]
     sweep: RunId | None

@@ -1,4 +1,4 @@
-"""The story of `python -m mnist_flow.runs`: show which runs there are, and delete those that nobody wants."""
+"""The story of `python -m mnist_flow.runs`: show which runs there are, delete those that nobody wants, move others."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mnist_flow import tracking
 from mnist_flow.config.runs import RunsConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import BusyError, ConfigError
+from mnist_flow.runs.travel import export_to_folder, import_from_folder
 from mnist_flow.runtime.terminal import print_line, print_table
 from mnist_flow.training.checkpoint import CheckpointFolder
 
@@ -26,7 +27,7 @@ _NOTHING_YET = "nothing is deleted yet; apply=true deletes it"
 
 
 def look_after_runs(cfg: DictConfig) -> None:
-    """List or delete runs, models, checkpoints or kept records; without `apply` only show what would be deleted.
+    """List, delete, export or import runs; without `apply` only show what would be deleted.
 
     Args:
         cfg: the config that Hydra composed from conf/runs.yaml.
@@ -40,15 +41,20 @@ def look_after_runs(cfg: DictConfig) -> None:
         _delete_records(config)
         return
     tracking.configure(config.tracking.uri, config.tracking.experiment_name)
+    if config.action == "import":
+        import_from_folder(config)
+        return
     tracking.check_store_is_there()
     if config.action == "delete_checkpoints":
         _delete_checkpoints(config)
         return
-    if config.action != "list" and not config.chooses:
+    if config.action.startswith("delete") and not config.chooses:
         raise ConfigError(f"action={config.action}: of which runs? Say status=failed, sweep=ID, run_ids=[ID,ID], …")
     runs, sizes = _choose_runs(config)
     if config.action == "list":
         _print_runs(runs, sizes, f"runs at {tracking.get_uri()}")
+    elif config.action == "export":
+        export_to_folder(config, runs)
     else:
         _delete(config, runs)
 

@@ -31,6 +31,9 @@ CHOICES_TAG = "mnist_flow.choices"
 CONFIRMS_TAG = "mnist_flow.confirms"
 # Of a training run whose model was logged and deleted since: by what.
 MODEL_DELETED_TAG = "mnist_flow.model_deleted"
+# Of an imported run: the run that it was in the store where it was made; the other tag while it is being imported.
+ORIGIN_TAG = "mnist_flow.origin"
+IMPORTING_TAG = "mnist_flow.importing"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"

@@ -1,0 +1,180 @@
+"""Runs that go from one store to another by a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import mlflow
+import pytest
+
+from mnist_flow import tracking
+from mnist_flow.errors import ConfigError, RunError, UserError
+from mnist_flow.runs.orchestrator import run_experiment
+from mnist_flow.runs.upkeep import look_after_runs
+from support import PROCESS_ELSEWHERE, QUICK
+
+# Tags that an import adds.
+ADDED = {"mnist_flow.origin"}
+
+
+@pytest.fixture
+def call(compose_config, capsys, monkeypatch):
+    """Run the command in process; returns what it printed."""
+
+    def call_command(*overrides):
+        # MLflow sets it with the store in force, and it would win over tracking.uri.
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        look_after_runs(compose_config(*overrides, config_name="runs"))
+        return capsys.readouterr().out
+
+    return call_command
+
+
+@pytest.fixture
+def ids(store, tmp_path):
+    """Ids of a sweep, its trained job, and an evaluation of that job's model; none of them was trained."""
+    experiment_id = tracking.get_or_create_experiment("x")
+    made, parent = {}, None
+    for kind in ("sweep", "train", "evaluation"):
+        tags = {"mnist_flow.kind": kind, "mnist_flow.fingerprint": f"f {kind}", "mnist_flow.process": PROCESS_ELSEWHERE}
+        tags |= {"mlflow.parentRunId": parent, "mnist_flow.measured_run": parent} if parent else {}
+        run_id = store.create_run(experiment_id, 1_000_000, tags, f"a {kind}").info.run_id
+        made[kind] = parent = run_id
+        run = tracking.TrackedRun(run_id, experiment_id, tracking.DeliveryOptions(0, tmp_path / "undelivered"))
+        run.log_params({"model.name": "mlp", "seed": 3})
+        for epoch in (1, 2):
+            run.log_epoch(epoch, {"loss": 1 / epoch})
+        run.log_artifacts(texts={"notes/text.txt": f"of the {kind}"})
+        if kind == "train":
+            model = store.create_logged_model(experiment_id, "model", run_id, params={"seed": "3"})
+            mlflow.models.Model().save(str(tmp_path / "MLmodel"))
+            store.log_model_artifact(model.model_id, str(tmp_path / "MLmodel"))
+            store.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model.model_id, 0)])
+            store.finalize_logged_model(model.model_id, "READY")
+            run.log_metrics({"test_loss": 0.25}, model_id=model.model_id)
+        if kind == "evaluation":
+            run.link_model(model.model_id)
+            run.log_metrics({"shifted": float("nan"), "accuracy": 0.5}, model_id=model.model_id)
+        run.end("KILLED" if kind == "sweep" else "FINISHED")
+    return made
+
+
+def describe(client, run_id, ids):
+    """All that a run consists of, with names in place of ids."""
+    names = {run_id: name for name, run_id in ids.items()}
+    run = client.get_run(run_id)
+    tags = {key: names.get(text, text) for key, text in run.data.tags.items() if key not in ADDED}
+    points = [
+        (point.key, str(point.value), point.timestamp, point.step)
+        for name in run.data.metrics
+        for point in client.get_metric_history(run_id, name)
+    ]
+    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    info = run.info
+    return {
+        "info": [info.run_name, info.status, info.start_time, info.end_time],
+        "experiment": client.get_experiment(info.experiment_id).name,
+        "params": run.data.params,
+        "tags": tags,
+        "points": sorted(points),
+        "text": mlflow.artifacts.load_text(f"{info.artifact_uri}/notes/text.txt"),
+        "models": [
+            (model.name, model.params, model.status, {(one.key, names.get(one.run_id)) for one in model.metrics})
+            for model in models
+        ],
+        "inputs": len(run.inputs.model_inputs),
+        "outputs": len(run.outputs.model_outputs),
+    }
+
+
+def switch_store(new_store, folder):
+    """A further empty store, in force from now on."""
+    folder.mkdir()
+    shutil.copy(new_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    return uri, mlflow.MlflowClient(uri)
+
+
+def test_runs_arrive_whole_once_and_with_their_parents(store, ids, call, new_store, tmp_path, monkeypatch):
+    # The child alone takes what is above and below along.
+    assert "exported to out: 3 runs" in call("action=export", "folder=out", f"run_ids=[{ids['train']}]")
+    before = {name: describe(store, run_id, ids) for name, run_id in ids.items()}
+    monkeypatch.chdir(tmp_path)
+    uri, other = switch_store(new_store, tmp_path / "there")
+    arguments = ("action=import", "folder=out", f"tracking.uri={uri}")
+    assert call(*arguments) == f"imported into {uri}: 3 runs; there already: 0\n"
+    found = other.search_runs([other.get_experiment_by_name("x").experiment_id])
+    arrived = {run.data.tags["mnist_flow.kind"]: run.info.run_id for run in found}
+    assert not set(arrived.values()) & set(ids.values())
+    assert {name: describe(other, run_id, arrived) for name, run_id in arrived.items()} == before
+    assert {name: other.get_run(run_id).data.tags["mnist_flow.origin"] for name, run_id in arrived.items()} == ids
+    assert call(*arguments) == f"imported into {uri}: 0 runs; there already: 3\n"
+    # Back where they came from they are known, too, also by way of the other store.
+    call("action=export", "folder=back", f"tracking.uri={uri}", "tracking.experiment_name=x")
+    assert "0 runs; there already: 3" in call("action=import", "folder=back", f"tracking.uri={store.tracking_uri}")
+
+
+def test_an_import_that_breaks_off_leaves_no_half_run_and_goes_on(ids, call, new_store, tmp_path, monkeypatch):
+    call("action=export", "folder=out", "tracking.experiment_name=x")
+    uri, other = switch_store(new_store, tmp_path / "there")
+    end, calls = mlflow.MlflowClient.set_terminated, []
+
+    def break_off(client, run_id, *rest):
+        calls.append(run_id)
+        if len(calls) == 2:
+            raise mlflow.MlflowException("the server is on fire")
+        end(client, run_id, *rest)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", break_off)
+    arguments = ("action=import", "folder=out", f"tracking.uri={uri}")
+    with pytest.raises(RunError, match=r"on fire; 1 runs are imported; the same command goes on"):
+        call(*arguments)
+    experiment_id = other.get_experiment_by_name("x").experiment_id
+    assert len(other.search_runs([experiment_id])) == 1
+    assert "2 runs; there already: 1" in call(*arguments)
+    assert len(other.search_runs([experiment_id])) == 3
+
+
+def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refused(store, ids, call, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("kept")
+    with pytest.raises(ConfigError, match=r"folder=full: is there and not empty; choose another"):
+        call("action=export", "folder=full")
+    with pytest.raises(ConfigError, match=r"action=export: which folder"):
+        call("action=export")
+    with pytest.raises(UserError, match=r"folder=full: holds no export of runs"):
+        call("action=import", "folder=full")
+    call("action=export", "folder=out")
+    record = json.loads((tmp_path / "out" / ids["train"] / "run.json").read_text())
+    record["operations"][-1]["folder"] = "../../full"
+    (tmp_path / "out" / ids["train"] / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"folder=out: holds no export of runs .names another folder"):
+        call("action=import", "folder=out")
+    store.update_run(ids["sweep"], "RUNNING")
+    store.delete_tag(ids["sweep"], "mnist_flow.process")
+    with pytest.raises(UserError, match=rf"run {ids['sweep']} is running; wait for it"):
+        call("action=export", "folder=new")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["full", "mlruns", "out"]
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_imported_runs_are_resumed_analyzed_and_measured_on_a_server(
+    store, compose_config, call, run_command, mlflow_server, tmp_path
+):
+    run_experiment(compose_config(*QUICK))
+    call("action=export", "folder=out")
+    assert "1 runs; there already: 0" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
+    assert "0 runs; there already: 1" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
+    variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
+    again = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, **variables)
+    assert "has the same config and data and is finished" in again.stdout, again.stderr
+    measured = run_command(
+        tmp_path, "-m", "mnist_flow.evaluate", "measure=shift", "measure.shift.max_pixels=1", **variables
+    )
+    assert measured.returncode == 0, measured.stderr
+    study = ("study=compare", "study.metric=fit_seconds", "study.x=model.name", "tracking.experiment_name=mnist_flow")
+    drawn = run_command(tmp_path, "-m", "mnist_flow.analyze", *study, **variables)
+    assert drawn.returncode == 0, drawn.stderr
