@@ -311,6 +311,9 @@ def _describe(error: BaseException | None, config_name: str, arguments: Sequence
     line = " ".join(line.strip() for line in text.splitlines() if line.strip())
     if isinstance(error, OverrideParseException):
         key, _, value = str(error.override).partition("=")
+        if re.match(r"((tag|int|float|sort|shuffle)\(.*)?(interval|range|choice)\(", value):
+            examples = "'interval(0.001,1)', 'tag(log,interval(0.001,1))', 'range(1,10)' or 'choice(a,b)'"
+            return f"{error.override}: is no range that Hydra can read; write {examples}"
         if value and not value.startswith(("[", "{")):
             return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
         return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"

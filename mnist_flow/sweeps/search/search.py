@@ -109,6 +109,7 @@ class Search:
                 # Numbers where there is one objective, lists where there are several.
                 "values": record.replicates if len(objectives) > 1 else [values[0] for values in record.replicates],
                 "run_ids": record.run_ids,
+                "reason": record.reason,
             }
             self.parent.set_tags({f"{tracking.TRIAL_TAG}.{record.number}": json.dumps(memory)})
         best = self._choose_best()

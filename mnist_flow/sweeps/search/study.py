@@ -156,7 +156,7 @@ def rebuild_trials(
         record = TrialRecord(number, kept["choices"], kept["state"], average(replicates), replicates, kept["run_ids"])
         curve = curves.get(kept["run_ids"][-1], {})
         record.reports = _list_reports(replicates) if n_replicates > 1 else dict(curve)
-        record.included = kept.get("included", False)
+        record.included, record.reason = kept.get("included", False), kept.get("reason", "")
         records[number] = record
         if number in by_number:
             record.started, record.ended = _measure_span(by_number[number].values())

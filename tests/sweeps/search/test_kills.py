@@ -34,14 +34,22 @@ def find_living(client):
     return [int(owner.split("/")[-2]) for owner in owners if is_alive(owner)]
 
 
+def kill_one(client):
+    """Kill the process of a trial; False where none is there, or it ended just now."""
+    try:
+        psutil.Process(find_living(client)[0]).kill()
+    except (IndexError, psutil.NoSuchProcess):
+        return False
+    return True
+
+
 @pytest.mark.slow
 @pytest.mark.launchers
 @pytest.mark.timeout(600)
 def test_killed_workers_and_a_killed_main_process_leave_every_trial_once(store, tmp_path):
     search = start_command(tmp_path, *SEARCH)
     for _ in range(2):
-        wait_until(lambda: find_living(store))
-        psutil.Process(find_living(store)[0]).kill()
+        wait_until(lambda: kill_one(store))
     wait_until(lambda: find_living(store))
     search.kill()
     search.wait()

@@ -73,8 +73,11 @@ def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last()
 
 
 def test_what_the_parent_remembers_counts():
-    kept = {3: {"state": "complete", "choices": {"reg": 0.5}, "values": [0.7], "run_ids": ["elsewhere"]}}
+    kept = {
+        3: {"state": "complete", "choices": {"reg": 0.5}, "values": [0.7], "run_ids": ["elsewhere"], "reason": "so"}
+    }
     records = rebuild_trials([make_run(1, "finished", val_accuracy=0.9)], kept, {}, ["val_accuracy"], n_replicates=1)
+    assert [record.reason for record in records] == ["", "so"]
     assert [(record.number, record.objectives, record.run_ids) for record in records] == [
         (1, (0.9,), ["run 1 0"]),
         (3, (0.7,), ["elsewhere"]),
