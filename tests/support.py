@@ -176,6 +176,42 @@ def assert_is_a_finished_sweep(
     return jobs
 
 
+@contextmanager
+def serve_model(folder: Path, model_uri: str) -> Iterator[Callable[[dict[str, Any]], Any]]:
+    """MLflow's own scoring server, started in a folder; gives a function from a body to the answer, over HTTP."""
+    port = find_free_port()
+    serve = ["-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port), "--model-uri", model_uri]
+    with (folder / "serve.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, *serve],
+            cwd=folder,
+            env=command_environment(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def ask(body: dict[str, Any]) -> Any:
+        answer = requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def is_up() -> bool:
+        assert server.poll() is None, (folder / "serve.log").read_text()
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/ping", timeout=60).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        # It imports TensorFlow first.
+        wait_until(is_up)
+        yield ask
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
 class MlflowServer:
     """A real `mlflow server` that passes artifacts on; killed, it can be started again on the same port and folder.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
-from support import PROJECT_DIR
+from commands import start_command
+from support import PROJECT_DIR, serve_model, wait_until
 
 EXAMPLE = PROJECT_DIR / "examples/own_project"
 TRAIN = ("-m", "mnist_flow.train", "--config-dir", "conf")
@@ -131,6 +134,52 @@ def build_loss(config):
 """
 
 
+CLIPPED = """
+import keras
+from mnist_flow.config import Fraction
+from mnist_flow.config.train import LossSection
+
+
+class Config(LossSection):
+    most: Fraction
+
+
+def build_loss(config):
+    def clipped(y_true, y_pred):
+        return keras.ops.mean(keras.ops.minimum(keras.ops.square(y_true - y_pred), config.most), axis=(1, 2, 3))
+
+    return clipped
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_an_autoencoder_with_a_loss_of_ones_own_is_killed_resumed_repeated_and_swept_by_submitit(copied, run_command):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs pip install '.[slurm]'")
+    (copied / "lab/clipped.py").write_text(CLIPPED, encoding="utf-8")
+    (copied / "conf/loss").mkdir()
+    (copied / "conf/loss/clipped.yaml").write_text("module: lab.clipped\nname: clipped\nmost: 0.5\n", encoding="utf-8")
+    train = (*TRAIN, "data=shapes", "model=autoencoder", "loss=clipped")
+    with (copied / "killed.log").open("w") as log:
+        killed = start_command(copied, *train, "epochs=40", stdout=log, stderr=log)
+        wait_until(lambda: "epoch 6/40" in (copied / "killed.log").read_text())
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+    for more in ((), ("tracking.experiment_name=straight",)):
+        done = run_command(copied, *train, "epochs=40", *more)
+        assert done.returncode == 0, done.stderr
+        # The killed run is resumed, not begun anew.
+        assert ("epoch 3/40" in done.stdout) == bool(more)
+    (resumed,), (straight,) = (fetch_runs(copied, name) for name in ("mnist_flow", "straight"))
+    assert resumed.data.metrics["test_loss"] == straight.data.metrics["test_loss"] <= 0.5
+    done = run_command(copied, "-m", "mnist_flow.rerun", f"run_id={resumed.info.run_id}")
+    assert "metrics are identical" in done.stdout, done.stderr
+    sweep = ("-m", "loss.most=0.1,1.0", "epochs=1", "hydra/launcher=submitit_local", "tracking.experiment_name=sweep")
+    done = run_command(copied, *train, *sweep)
+    assert done.returncode == 0, done.stderr
+    assert sorted(run.data.params["loss.most"] for run in fetch_runs(copied, "sweep")) == ["0.1", "1.0"]
+
+
 LAYER = """
 
 class Scale(layers.Layer):
@@ -148,7 +197,7 @@ def limit(x):
 
 @pytest.mark.slow
 @pytest.mark.launchers
-def test_a_layer_of_ones_own_is_measured_and_loads_where_its_code_is_not(copied, run_command):
+def test_a_layer_of_ones_own_is_measured_and_served_where_its_code_is_not(copied, run_command):
     network = copied / "lab/residual.py"
     code = network.read_text(encoding="utf-8")
     code = code.replace("import Input, Model, layers", "import Input, Model, layers, ops")
@@ -162,11 +211,7 @@ def test_a_layer_of_ones_own_is_measured_and_loads_where_its_code_is_not(copied,
     (run,) = fetch_runs(copied, "mnist_flow")
     (same,) = fetch_runs(copied, "mnist_flow", "evaluation")
     (model_id,) = [one.model_id for one in run.outputs.model_outputs]
-    load = (
-        "import mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlflow.db'); "
-        f"model = mlflow.pyfunc.load_model('models:/{model_id}'); "
-        "print(model.predict(np.zeros((2, 28, 28, 1), 'float32')).shape)"
-    )
-    loaded = run_command(copied, "-c", load)
-    assert loaded.stdout.splitlines()[-1] == "(2, 10)", loaded.stderr
+    with serve_model(copied, f"models:/{model_id}") as ask:
+        answer = ask({"inputs": np.zeros((2, 28, 28, 1)).tolist()})
+    assert np.shape(answer["predictions"]) == (2, 10)
     assert same.data.metrics["rotation_worst_accuracy_at_0_degrees"] == run.data.metrics["test_accuracy"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from support import QUICK, assert_is_a_finished_sweep, command_environment, find_free_port
+from support import PROJECT_DIR, QUICK, assert_is_a_finished_sweep, command_environment, find_free_port
 
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs pip install '.[ray]'")
 pytestmark = pytest.mark.slow
@@ -109,6 +109,19 @@ def test_a_sweep_runs_on_two_nodes_and_logs_to_a_server_that_asks_for_a_password
     assert password not in done.stdout.encode() + done.stderr.encode()
     for folder in (laptop, tmp_path / "head", tmp_path / "second", ray_folder, authenticated_server.folder):
         assert password not in read_all(folder)
+
+
+@pytest.mark.launchers
+def test_code_of_ones_own_runs_on_both_nodes(tmp_path, run_command, cluster):
+    mine = shutil.copytree(PROJECT_DIR / "examples/own_project", tmp_path / "mine")
+    sweep = ("data=shapes", "model=residual", "model.blocks=1,2", "epochs=1", "tracking.experiment_name=cluster")
+    folders = ["hydra/launcher=ray", "hydra.sweep.dir=jobs", "hydra.sweep.subdir=${hydra.job.num}"]
+    train = ("-m", "mnist_flow.train", "--config-dir", "conf", "-m")
+    done = run_command(mine, *train, *sweep, *folders, **RAY, RAY_ADDRESS=cluster)
+    assert done.returncode == 0, done.stderr
+    jobs = assert_is_a_finished_sweep(mlflow.MlflowClient(f"sqlite:///{mine / 'mlflow.db'}"), "cluster", n_jobs=2)
+    assert {job.data.params["data.module"] for job in jobs} == {"lab.shapes"}
+    assert [count_jobs(tmp_path / node) for node in ("head", "second")] == [1, 1]
 
 
 def test_without_a_cluster_ray_starts_one_and_the_numbers_are_those_of_a_run_alone(tmp_path, run_command, ray_folder):

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
 
 import mlflow
 import numpy as np
 import pytest
-import requests
 
 from mnist_flow.runs.orchestrator import run_experiment
-from support import QUICK, command_environment
+from support import QUICK, serve_model
 
 
 @pytest.fixture
@@ -45,38 +40,7 @@ def test_a_served_model_gives_the_probabilities_of_each_class(store, compose_con
     names = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/confusion_matrix/confusion_matrix.json"))
     assert len(names["class_names"]) == predicted["probabilities"].shape[1]
     example = mlflow.models.Model.load(f"runs:/{run.info.run_id}/model").load_input_example()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve = ["-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port)]
-    with (
-        (tmp_path / "serve.log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, *serve, "--model-uri", f"runs:/{run.info.run_id}/model"],
-            cwd=tmp_path,
-            env=command_environment(),
-            stdout=log,
-            stderr=log,
-        ) as server,
-    ):
-        try:
-            # The first images of the test set.
-            body = {"inputs": np.asarray(example).tolist()}
-            answer = post(f"http://127.0.0.1:{port}/invocations", body, server)
-        finally:
-            server.terminate()
-    np.testing.assert_allclose(answer.json()["predictions"], predicted["probabilities"][: len(example)], atol=1e-6)
-
-
-def post(url: str, body: dict, server: subprocess.Popen) -> requests.Response:
-    """Ask until the server is up; it imports TensorFlow first."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            answer = requests.post(url, json=body, timeout=60)
-            answer.raise_for_status()
-            return answer
-        except requests.ConnectionError:
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise
-            time.sleep(0.5)
+    # The first images of the test set.
+    with serve_model(tmp_path, f"runs:/{run.info.run_id}/model") as ask:
+        answer = ask({"inputs": np.asarray(example).tolist()})
+    np.testing.assert_allclose(answer["predictions"], predicted["probabilities"][: len(example)], atol=1e-6)
