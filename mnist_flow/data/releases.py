@@ -1,10 +1,11 @@
-"""Data sets that were published as IDX files: read from a path or from Keras's cache, or downloaded and checked."""
+"""Published data sets: IDX files from a path, from the cache or downloaded and checked, and what Keras itself loads."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,27 @@ def _read_archive(file: Path, release: Release) -> list[np.ndarray]:
             return [parse_idx(archive.read(members[name]), f"{file}, {name}") for name in release.idx_names]
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{file}: damaged or cut short ({error}). {release.remedies}") from error
+
+
+def load_of_keras(name: str, title: str, remedies: str) -> dict[str, np.ndarray]:
+    """Load a data set from Keras's cache, or download it; Keras checks the hash.
+
+    Args:
+        name: of the module in `keras.datasets`.
+        title: of the data set in messages.
+        remedies: how the data can be had otherwise, the end of the message.
+
+    Returns:
+        The arrays x_train, y_train, x_test and y_test, as Keras has them.
+
+    Raises:
+        DataError: they are not in the cache, and the download failed.
+    """
+    with native_stderr_hidden():
+        module = import_module(f"keras.datasets.{name}")
+    try:
+        (x_train, y_train), (x_test, y_test) = module.load_data()
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{title} is not in Keras's cache and the download failed ({reason}). {remedies}") from error
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}

@@ -9,8 +9,8 @@ import numpy as np
 from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import RawData
 from mnist_flow.data.npz import read_npz
+from mnist_flow.data.releases import load_of_keras
 from mnist_flow.errors import DataError
-from mnist_flow.runtime.native_output import native_stderr_hidden
 
 _SHAPE = (32, 32, 3)
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -38,7 +38,7 @@ def load(path: str | None = None, batch: int = 10_000) -> RawData:
         DataError: the data can't be had, or are not what was published; the message names every remedy.
     """
     if path is None:
-        source, arrays = "keras.datasets.cifar10", _load_of_keras()
+        source, arrays = "keras.datasets.cifar10", load_of_keras("cifar10", "CIFAR-10", _REMEDIES)
     elif (folder := Path(path).expanduser()).is_dir():
         source = str(folder.resolve())
         x_train, y_train = _read_files(folder, _TRAIN_FILES, batch)
@@ -55,18 +55,6 @@ def load(path: str | None = None, batch: int = 10_000) -> RawData:
         found, wanted = (f"{train:,} training and {test:,} test images" for train, test in (sizes, (5 * batch, batch)))
         raise DataError(f"{source}: has {found}, but CIFAR-10 has {wanted}. {_REMEDIES}")
     return RawData(source, _SHAPE, _CLASSES, **arrays, remedies=_REMEDIES)
-
-
-def _load_of_keras() -> dict[str, np.ndarray]:
-    with native_stderr_hidden():
-        import keras
-
-    try:
-        (x_train, y_train), (x_test, y_test) = keras.datasets.cifar10.load_data()
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"CIFAR-10 is not in Keras's cache and the download failed ({reason}). {_REMEDIES}") from error
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
 def _read_files(folder: Path, names: tuple[str, ...], batch: int) -> tuple[np.ndarray, np.ndarray]:

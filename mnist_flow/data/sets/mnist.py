@@ -5,8 +5,7 @@ from __future__ import annotations
 from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import RawData
 from mnist_flow.data.npz import read_npz
-from mnist_flow.errors import DataError
-from mnist_flow.runtime.native_output import native_stderr_hidden
+from mnist_flow.data.releases import load_of_keras
 
 _REMEDIES = (
     "Remedies: data.path=FILE.npz or the environment variable MNIST_NPZ=FILE.npz (an .npz with x_train y_train x_test "
@@ -28,17 +27,8 @@ def load(path: str | None = None) -> RawData:
     Raises:
         DataError: the data can't be had; the message names every remedy.
     """
-    source, arrays = ("keras.datasets.mnist", _load_of_keras()) if path is None else read_npz(path, _REMEDIES)
+    if path is None:
+        source, arrays = "keras.datasets.mnist", load_of_keras("mnist", "MNIST", _REMEDIES)
+    else:
+        source, arrays = read_npz(path, _REMEDIES)
     return RawData(source, (28, 28, 1), tuple("0123456789"), **arrays, remedies=_REMEDIES)
-
-
-def _load_of_keras() -> dict:
-    with native_stderr_hidden():
-        import keras
-
-    try:
-        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"MNIST is not in Keras's cache and the download failed ({reason}). {_REMEDIES}") from error
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
