@@ -56,7 +56,7 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo
 	@echo "The picture: figures/demo/regularization-demo.png"
 	@echo "Every run, with its params, curves, confusion matrix and model, is in the experiment 'demo' of $${MLFLOW_TRACKING_URI:-$$PWD/mlflow.db}"
-	@echo "Look at them: $(BIN)/python -m mlflow ui     and open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
+	@echo "Look at them: $(BIN)/python -m mlflow ui     and open the sweep's page, the link above"
 	@echo "Try next:"
 	@echo "  $(BIN)/python -m mnist_flow.evaluate measure=shift tracking.experiment_name=demo    # on shifted images, without training"
 	@echo "  $(BIN)/python -m mnist_flow.analyze study=shift tracking.experiment_name=demo       # and their picture"

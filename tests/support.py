@@ -27,6 +27,9 @@ from commands import PROJECT_DIR, command_environment, run_command
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.runtime.processes import describe_process
 
+# A browser, where there is one.
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
 # One run on the digits in a second or two of training.
 QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
 

@@ -44,7 +44,7 @@ class SyntheticSweep:
         self.params = validate_config(cfg, TrainConfig).list_params()
         found = client.get_experiment_by_name(experiment)
         self.experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-        tags = {"mnist_flow.kind": "sweep", "mlflow.note.content": note or " ".join(overrides)}
+        tags = {"mnist_flow.kind": "sweep", "mnist_flow.overrides": note or " ".join(overrides)}
         self.parent = client.create_run(self.experiment_id, tags=tags).info.run_id if grouped else None
         self._jobs: list[dict[str, object]] = []
 

@@ -14,12 +14,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mnist_flow import CONF_DIR
 from support import PROJECT_DIR
 
-PAGES = [PROJECT_DIR / "README.md", PROJECT_DIR / "CONTRIBUTING.md", *sorted((PROJECT_DIR / "docs").glob("*.md"))]
-# Stands for something that only the reader knows, or for a part of a command that may be left out.
-PLACEHOLDER = re.compile(r"\b(ID|N|NAME|OTHER|FILE|FOLDER|RUN_ID|URI)\b|…|\[overrides\]|\[tracking\.")
+EXAMPLE = PROJECT_DIR / "examples" / "own_project"
+PAGES = [
+    *(PROJECT_DIR / "README.md", PROJECT_DIR / "CONTRIBUTING.md", EXAMPLE / "README.md"),
+    *sorted((PROJECT_DIR / "docs").glob("*.md")),
+]
+# Stands for an option that only the reader has, or for a part of a command that may be left out.
+PLACEHOLDER = re.compile(r"=NAME\b|\bFOLDER\b|…|\[overrides\]|\[tracking\.")
+# What stands for a value that only the reader knows, and such a value.
+VALUES = {
+    "ID": "0" * 32,
+    "RUN_ID": "0" * 32,
+    "N": "3",
+    "OTHER": "other",
+    "NAME": "name",
+    "FILE": "file",
+    "URI": "http://host",
+}
 # Entry points of MLproject that call a command by another name, and configs that are not called as their command is.
 ENTRY_POINTS = {"main": "train", "sweep": "train"}
-CONFIGS = {"train": "config"}
+CONFIGS = {"train": "config", "rerun": "config"}
 RESULT_PAGES = ("RESULTS", "HOLDOUT", "HOLDOUT_REGULARIZATION", "HOLDOUT_WIDTH", "DENOISING", "BEYOND")
 
 
@@ -42,8 +56,10 @@ def list_commands(page: Path) -> list[tuple[str, list[str]]]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     for line in [*(line.strip() for block in blocks for line in block.splitlines()), *spans]:
-        if PLACEHOLDER.search(line.partition(" #")[0]):
+        line = line.partition(" #")[0]
+        if PLACEHOLDER.search(re.sub("experiment_name=NAME", "", line)):
             continue
+        line = re.sub(r"\b(ID|RUN_ID|N|OTHER|NAME|FILE|URI)\b", lambda found: VALUES[found[0]], line)
         if match := re.match(r"python -m mnist_flow\.(\w+)", line):
             found.append((match[1], shlex.split(line, comments=True)[3:]))
         elif match := re.match(r"mlflow run \. .*-P overrides=", line):
@@ -93,7 +109,9 @@ def test_the_index_lists_every_page():
 def test_commands_name_modules_and_compose(page):
     for module, arguments in list_commands(page):
         assert importlib.util.find_spec(f"mnist_flow.{module}"), module
-        words = [word for word in arguments if "=" in word]
+        words = [word for word in arguments if "=" in word and not word.startswith("run_id=")]
+        if "--config-dir" in arguments and page.parent == EXAMPLE:
+            words.append(f"hydra.searchpath=[file://{EXAMPLE / 'conf'}]")
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
             for overrides in list_jobs(words):
                 compose(CONFIGS.get(module, module), overrides)

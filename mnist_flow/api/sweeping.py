@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What the command prints at its end: the page of the parent run.
-_LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)")
+_LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)\S*")
 # How many jobs are done, and of how many, in what the command prints when one ends.
 _COUNTS = re.compile(r"\[(\d+)/(\d+)\b")
 # Jupyter tells its processes that what they print is shown as on a terminal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -47,6 +48,18 @@ def load_preset(name: str) -> Preset:
     content = OmegaConf.load(_FOLDER / f"{name}.yaml")
     published = OmegaConf.to_container(content.published)
     return Preset(name, content.tracking.experiment_name, Published.model_validate(published))
+
+
+def describe_preset(experiment_name: str) -> str:
+    """Describe the preset whose runs an experiment of MLflow has, as its file does; empty where there is none."""
+    for name in list_presets():
+        if load_preset(name).experiment_name == experiment_name:
+            lines = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+            # The first line is Hydra's, the second the command.
+            return " ".join(
+                line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines[2:])
+            )
+    return ""
 
 
 def describe_remedy(experiment_name: str) -> str:

@@ -93,11 +93,26 @@ def find_varying(jobs: Sequence[Job]) -> list[str]:
     return [key for key in varying if key not in REPLICATED] + [key for key in (FOLD, "seed") if key in varying]
 
 
+def find_telling(jobs: Sequence[Job]) -> list[str]:
+    """List the config paths that tell jobs apart: those of `find_varying` that do not follow from the model's name.
+
+    A name says what `model.hidden_units` is, unless models with one name differ in it.
+    """
+    varying = find_varying(jobs)
+
+    def follows(key: str) -> bool:
+        pairs = {(job.params["model.name"], str(job.params.get(key))) for job in jobs}
+        return len(pairs) == len({name for name, _ in pairs})
+
+    told = [key for key in varying if not key.startswith("model.") or key == "model.name" or not follows(key)]
+    return told if "model.name" in varying else varying
+
+
 def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
     """Name each job, by fingerprint, by the params in which it differs from the others: `reg=1e-05 seed=0`."""
-    varying = find_varying(jobs)
+    telling = find_telling(jobs)
     return {
-        job.identity.fingerprint: " ".join(f"{key}={job.params[key]}" for key in varying if key in job.params)
+        job.identity.fingerprint: " ".join(f"{key}={job.params[key]}" for key in telling if key in job.params)
         or job.config.model.name
         for job in jobs
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hydra.conf import HydraConf
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.dataset import DatasetInfo, Splits
 from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.tables import read_results
 from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.tasks import Task, find_task
@@ -81,6 +83,14 @@ class RunContext:
             tracking.DATA_TAG: self.info.digest,
             **self.observer.tags,
         }
+
+    def describe_result(self, metrics: Mapping[str, float]) -> dict[str, str]:
+        """The result of the run in words, by what it is, given its metrics."""
+        config = self.config
+        results = {**metrics, **read_results(metrics)}
+        loss = None if config.loss is None else config.loss.name
+        n_test, n_quality = len(self.splits.test), config.evaluation.quality_images
+        return self.task.describe_result(results, config.noise, n_test, n_quality, loss)
 
     def describe_invocation(self) -> dict[str, str]:
         """What was composed and by which overrides, as texts by the path of their artifact."""

@@ -229,13 +229,10 @@ def _print_result(context: RunContext, metrics: Mapping[str, float], training_ti
     from mnist_flow import tracking
 
     config = context.config
-    results = {**metrics, **read_results(metrics)}
-    loss = None if config.loss is None else config.loss.name
-    n_test, n_quality = len(context.splits.test), config.evaluation.quality_images
     print_summary(
         f"{config.model.name} on {config.data.name}{_describe_protocol(config.data)}",
         {
-            **context.task.describe_result(results, config.noise, n_test, n_quality, loss),
+            **context.describe_result(metrics),
             "parameters": f"{metrics['n_parameters']:,.0f}",
             "training time": training_time,
             "run id": run_id,

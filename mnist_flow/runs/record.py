@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from matplotlib import style
 
 from mnist_flow import figures, tracking
@@ -63,7 +65,7 @@ def log_results(
     """
     report = context.task.measure(trained, result.selected_epoch)
     metrics = {**report.metrics, **_describe_training(trained.model, result)}
-    run.log_metrics(metrics)
+    run.log_metrics(metrics, tags={tracking.NOTE_TAG: _describe(context, metrics, run.run_id)})
     run.log_artifacts(
         figures={**report.figures, **_plot_training(context, trained.model, result)},
         records=report.records,
@@ -77,6 +79,13 @@ def log_results(
         own = _list_own_parts(trained.model, context.config.model.module)
         run.log_model(trained.model, report.input_example, report.output_example, own)
     return metrics
+
+
+def _describe(context: RunContext, metrics: Mapping[str, float], run_id: str) -> str:
+    """Describe a run in Markdown: its result, and how it is repeated."""
+    columns = ["result", f"{context.config.model.name} on {context.config.data.name}"]
+    result = tracking.format_table(pd.DataFrame(context.describe_result(metrics).items(), columns=columns))
+    return tracking.join_parts(result, f"Repeat it: `python -m mnist_flow.rerun run_id={run_id}`")
 
 
 def _list_own_parts(model: keras.Model, module: str | None) -> dict[str, Any]:

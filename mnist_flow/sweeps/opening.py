@@ -7,19 +7,22 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import quote_argument
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.grids import read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
-from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_varying
+from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_telling
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import print_line
@@ -55,16 +58,20 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     finished = [one.run for one in planned if one.state == "finished" and one.run is not None]
     check_registration(base.tracking, [run.run_id for run in finished])
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
-    if all_done and not _awaits_end(experiment_id, fingerprint, base):
-        print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
-        settle_models(base.tracking, None, choose_best_run(finished, base.objective))
-        if (earlier := tracking.find_sweep(experiment_id, fingerprint)) is not None:
-            print_line(f"look: {tracking.describe_look(experiment_id, earlier)}")
-        return None
+    if all_done and not tracking.is_project_run():
+        last = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
+        # The main process of one that was cut off may have been killed while its workers went on.
+        if last is None or not last.was_cut_off:
+            print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
+            settle_models(base.tracking, None, choose_best_run(finished, base.objective))
+            if last is not None:
+                print_line(f"look: {tracking.describe_look(experiment_id, last.run_id)}")
+            return None
     # Logged at once, so that what is missing can be told while the sweep goes on.
     parent = open_parent(config, base, experiment_id, fingerprint, {"grid": build_grid(jobs)} if jobs else {})
+    command = describe_command(config)
     hand_over(config, jobs, parent)
-    return Sweep(jobs, base, parent, planned, partial(count_workers, config))
+    return Sweep(jobs, base, parent, planned, command, partial(count_workers, config))
 
 
 def open_parent(
@@ -79,19 +86,36 @@ def open_parent(
         fingerprint: of the set of jobs; None where they are not known beforehand.
         tables: by name; they are logged in sweep/.
     """
+    typed = read_overrides(config.hydra.overrides.task)
     parent = tracking.open_sweep(
         experiment_id,
         fingerprint,
-        read_overrides(config.hydra.overrides.task),
+        typed,
+        name=f"sweep {' '.join(_list_telling(typed))}",
         resume=base.resume,
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
     )
-    texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(config.hydra.overrides.task)}
+    texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(typed)}
     if config.jobs is not None:
         texts["sweep/jobs.yaml"] = Path(config.jobs).read_text(encoding="utf-8")
     parent.log_artifacts(texts=texts, tables=name_tables(**tables))
+    parent.set_tags({tracking.NOTE_TAG: f"Made by: `{describe_command(config)}`"})
     return parent
+
+
+def _list_telling(typed: list[str]) -> list[str]:
+    """The overrides that tell a sweep apart, those that vary first: MLflow's table shows the first twenty letters."""
+    parsed = OverridesParser.create().parse_overrides(typed)
+    told = [(not override.is_sweep_override(), text) for override, text in zip(parsed, typed, strict=True)]
+    return [text for _, text in sorted(told, key=itemgetter(0)) if not text.startswith("tracking.")]
+
+
+def describe_command(config: DictConfig) -> str:
+    """The command of a sweep, as it is typed; `config` is Hydra's, before its jobs are told anything."""
+    of_hydra = [text for text in read_overrides(config.hydra.overrides.hydra) if not text.startswith("hydra.mode=")]
+    typed = [*read_overrides(config.hydra.overrides.task), *of_hydra]
+    return " ".join(["python -m mnist_flow.train -m", *map(quote_argument, typed)])
 
 
 def prepare_experiment(base: TrainConfig) -> str:
@@ -105,14 +129,6 @@ def prepare_experiment(base: TrainConfig) -> str:
     tracking.deliver_kept_records(Path(base.tracking.undelivered_dir))
     tracking.close_stale_runs(experiment_id, base.tracking.stale_after)
     return experiment_id
-
-
-def _awaits_end(experiment_id: str, fingerprint: str | None, base: TrainConfig) -> bool:
-    """Whether a parent run waits to be ended, though every job is done.
-
-    It may be the run that `mlflow run` created, or that of a main process that was killed while its workers went on.
-    """
-    return tracking.is_project_run() or tracking.was_cut_off(experiment_id, fingerprint, base.tracking.stale_after)
 
 
 def _print_counts(planned: Sequence[PlannedJob]) -> None:
@@ -141,7 +157,7 @@ def hand_over(config: DictConfig, jobs: Sequence[Job], parent: TrackedRun) -> No
     config.hydra.overrides.hydra += [
         f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{parent.experiment_id}'",
         f"+hydra.job.env_set.{tracking.PARENT_RUN_ID_VARIABLE}='{parent.run_id}'",
-        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join(find_varying(jobs))}'",
+        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join(find_telling(jobs))}'",
         # Replicates are jobs of their own by now.
         *(["replicates=1"] if jobs else []),
     ]

@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import REPLICATED, is_minimised
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.plan import PlannedJob
-from mnist_flow.jobs.tables import build_replicates, build_summary, find_varying
-from mnist_flow.runtime.terminal import print_replicates
-from mnist_flow.tracking import TrackedRun
+from mnist_flow.jobs.tables import build_replicates, build_summary, find_telling
+from mnist_flow.runtime.terminal import format_replicates, print_replicates
+from mnist_flow.tracking import TrackedRun, format_table, join_parts
 
 # new, resumed: trained by this sweep; skipped: done before; elsewhere: trained by another process meanwhile;
 # missing: the sweep ended before the job was done.
@@ -60,5 +61,26 @@ def name_tables(**tables: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def print_best(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str) -> None:
     """Print the best groups of replicates by the objective, told apart by the params that vary."""
-    varying = [key for key in find_varying(jobs) if key not in REPLICATED]
-    print_replicates(replicates, varying, objective, is_minimised(objective))
+    print_replicates(replicates, _find_settings(jobs), objective, is_minimised(objective))
+
+
+def describe_sweep(jobs: Sequence[Job], replicates: pd.DataFrame, objective: str, experiment_name: str) -> str:
+    """Describe the result of a sweep in Markdown: the best setting, a table of the best, and how to draw them."""
+    settings = _find_settings(jobs)
+    shown, title = format_replicates(replicates, settings, objective, is_minimised(objective))
+    if shown.empty:
+        return ""
+    best = {str(name): str(cell) for name, cell in shown.iloc[0].items()}
+    told = " ".join(f"{key}={best[key]}" for key in settings) or jobs[0].config.model.name
+    measured = ", ".join(f"{name} {best[name]}" for name in best if "±" in best[name] or name == objective)
+    numbers = [key for key in settings if pd.api.types.is_numeric_dtype(shown[key])]
+    study = f"study=compare study.x={numbers[0]}" if numbers else "study=curves"
+    draw = f"python -m mnist_flow.analyze {study} {type_override('tracking.experiment_name', experiment_name)}"
+    return join_parts(
+        f"**{told}**: {measured} (n = {best['n']})", format_table(shown), f"{title.capitalize()}.", f"Draw it: `{draw}`"
+    )
+
+
+def _find_settings(jobs: Sequence[Job]) -> list[str]:
+    """The params that tell settings apart: no seeds or folds."""
+    return [key for key in find_telling(jobs) if key not in REPLICATED]

@@ -23,7 +23,7 @@ from mnist_flow.jobs.tables import label_jobs
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.terminal import SweepProgress, print_line
 from mnist_flow.sweeps.models import choose_best_run, settle_models
-from mnist_flow.sweeps.outcomes import describe_outcome, log_outcomes, print_best
+from mnist_flow.sweeps.outcomes import describe_outcome, describe_sweep, log_outcomes, print_best
 from mnist_flow.sweeps.pool import stop_fork_server
 from mnist_flow.tracking import PastRun, TrackedRun
 
@@ -47,6 +47,8 @@ class Sweep:
     parent: TrackedRun
     # The jobs with their runs, as they were at the start.
     before: list[PlannedJob]
+    # As it was typed.
+    command: str
     # Number of jobs to launch → number that run at the same time; None if a cluster decides.
     count_workers: Callable[[int], int | None]
     # Fingerprint → what to say of a job that failed.
@@ -180,6 +182,12 @@ class Sweep:
         outcomes = [describe_outcome(*pair, self.failures) for pair in zip(self.before, planned, strict=True)]
         objective = self.base.objective
         replicates = log_outcomes(self.parent, planned, outcomes, objective, self.n_workers)
+        n_finished = sum(one.state == "finished" for one in planned)
+        counted = f"{n_finished} of {len(planned)} jobs are finished."
+        told = describe_sweep(self.jobs, replicates, objective, self.base.tracking.experiment_name)
+        failed = self._describe_failures() if self.failures else ""
+        note = tracking.join_parts(told, counted, failed, f"Made by: `{self.command}`")
+        self.parent.set_tags({tracking.NOTE_TAG: note})
         if print_them:
             print_best(self.jobs, replicates, objective)
             best = choose_best_run([one.run for one in planned if one.run is not None], objective)

@@ -38,6 +38,7 @@ from mnist_flow.tracking.names import KIND_TAG as KIND_TAG
 from mnist_flow.tracking.names import MEASURE_TAG as MEASURE_TAG
 from mnist_flow.tracking.names import MEASURED_RUN_TAG as MEASURED_RUN_TAG
 from mnist_flow.tracking.names import MODEL_DELETED_TAG as MODEL_DELETED_TAG
+from mnist_flow.tracking.names import NOTE_TAG as NOTE_TAG
 from mnist_flow.tracking.names import PARENT_RUN_ID_VARIABLE as PARENT_RUN_ID_VARIABLE
 from mnist_flow.tracking.names import PRUNED_TAG as PRUNED_TAG
 from mnist_flow.tracking.names import RECIPE_TAG as RECIPE_TAG
@@ -45,6 +46,8 @@ from mnist_flow.tracking.names import RERUN_AGREES_TAG as RERUN_AGREES_TAG
 from mnist_flow.tracking.names import RERUN_OF_TAG as RERUN_OF_TAG
 from mnist_flow.tracking.names import TRIAL_TAG as TRIAL_TAG
 from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
+from mnist_flow.tracking.notes import format_table as format_table
+from mnist_flow.tracking.notes import join_parts as join_parts
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
 from mnist_flow.tracking.past import close_dead_runs as close_dead_runs
@@ -86,7 +89,6 @@ from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandon
 from mnist_flow.tracking.sweeps import fetch_sweep_tables as fetch_sweep_tables
 from mnist_flow.tracking.sweeps import find_sweep as find_sweep
 from mnist_flow.tracking.sweeps import open_sweep as open_sweep
-from mnist_flow.tracking.sweeps import was_cut_off as was_cut_off
 from mnist_flow.tracking.undelivered import KeptRecord as KeptRecord
 from mnist_flow.tracking.undelivered import delete_records as delete_records
 from mnist_flow.tracking.undelivered import deliver_kept_records as deliver_kept_records

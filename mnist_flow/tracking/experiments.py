@@ -15,7 +15,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.errors import TrackingError
+from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
+from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
 from mnist_flow.tracking.server import clear_errors, describe_command, get_uri, is_store_there, lock_beside, name_lock
 
@@ -79,8 +81,8 @@ def list_experiments(wanted: Sequence[str] = ()) -> dict[str, str]:
     return {one.name: str(one.experiment_id) for one in found if one.lifecycle_stage == "active"}
 
 
-def list_chosen_experiments(names: Sequence[str]) -> list[str]:
-    """`names`, unless MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME says otherwise.
+def list_chosen_experiments(wanted: Sequence[str]) -> list[str]:
+    """`wanted`, unless MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME says otherwise.
 
     Raises:
         TrackingError: the server does not answer, or has no experiment of this id.
@@ -89,7 +91,7 @@ def list_chosen_experiments(names: Sequence[str]) -> list[str]:
         with clear_errors():
             return [str(mlflow.get_experiment(given).name)]
     variable = os.environ.get(_NAME_VARIABLE)
-    return [variable] if variable else list(names)
+    return [variable] if variable else list(wanted)
 
 
 def _find(name: str) -> Experiment | None:
@@ -135,7 +137,8 @@ def _create(name: str) -> str:
     is_misread = is_file and to_place(root) != str(root)
     with clear_errors(), _creating_store():
         try:
-            experiment_id = mlflow.create_experiment(name, to_place(root / uuid.uuid4().hex) if is_misread else None)
+            place = to_place(root / uuid.uuid4().hex) if is_misread else None
+            experiment_id = mlflow.create_experiment(name, place, tags={names.NOTE_TAG: describe_experiment(name)})
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise

@@ -21,6 +21,7 @@ from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import describe_process, name_process
 from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
+from mnist_flow.tracking.notes import show_figures
 from mnist_flow.tracking.past import fetch_past_runs
 from mnist_flow.tracking.places import check_place
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
@@ -201,7 +202,7 @@ def adopt_project_run(kind: str) -> str | None:
 
 
 def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
-    """Log local files to a folder of a run's artifacts.
+    """Log local files to a folder of a run's artifacts; SVGs are shown in its description, too.
 
     Raises:
         TrackingError: the server does not answer, or the artifacts can't be written.
@@ -211,6 +212,7 @@ def log_files(run_id: str, files: Sequence[Path], folder: str) -> None:
         check_place(client.get_run(run_id).info.artifact_uri, f"run {run_id}")
         for file in files:
             client.log_artifact(run_id, str(file), folder)
+        show_figures(run_id, [f"{folder}/{file.name}" for file in files if file.suffix == ".svg"])
 
 
 def log_summary(run_id: str, summary: pd.DataFrame) -> None:

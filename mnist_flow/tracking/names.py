@@ -34,6 +34,8 @@ MODEL_DELETED_TAG = "mnist_flow.model_deleted"
 # Of an imported run: the run that it was in the store where it was made; the other tag while it is being imported.
 ORIGIN_TAG = "mnist_flow.origin"
 IMPORTING_TAG = "mnist_flow.importing"
+# Of the parent run of a sweep: what was typed, as one text. Parents older than the tag have it as their NOTE_TAG.
+OVERRIDES_TAG = "mnist_flow.overrides"
 # The run that this one repeats, and whether their metrics are identical.
 RERUN_OF_TAG = "mnist_flow.rerun_of"
 RERUN_AGREES_TAG = "mnist_flow.rerun_agrees"

@@ -188,12 +188,15 @@ def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
         TrackingError: the server does not answer.
     """
     return [
-        PastSweep(
-            run.info.run_id, run.info.experiment_id, run.info.status, run.data.tags.get(names.NOTE_TAG, "").strip()
-        )
+        PastSweep(run.info.run_id, run.info.experiment_id, run.info.status, _read_overrides(run))
         for experiment_id in experiment_ids
         for run in search(experiment_id, f"tags.`{names.KIND_TAG}` = 'sweep'", ["attributes.start_time ASC"])
     ]
+
+
+def _read_overrides(run: Run) -> str:
+    """What was typed for a sweep; in parents that are older than its tag it is their description."""
+    return str(run.data.tags.get(names.OVERRIDES_TAG, run.data.tags.get(names.NOTE_TAG, ""))).strip()
 
 
 def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) -> list[tuple[str, str]]:

@@ -101,13 +101,20 @@ class TrackedRun:
         """Log the metrics of a finished epoch, which count from 1; an epoch that is already logged is left as it is."""
         self.log_metrics(metrics, step=epoch)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, model_id: str | None = None) -> None:
+    def log_metrics(
+        self,
+        metrics: Mapping[str, float],
+        step: int = 0,
+        model_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Log metrics; those that the run already has at this step are left as they are.
 
         Args:
             metrics: by name.
             step: finished epochs, or 0.
             model_id: the logged model that they are measures of, and that shows them too.
+            tags: to be set in the same call.
         """
         now = int(time.time() * 1000)
         new = []
@@ -116,8 +123,9 @@ class TrackedRun:
             if step not in points:
                 points[step] = [name, float(value), now, step]
                 new.append(points[step])
-        if new:
-            self._put(kind="batch", metrics=new, model_id=model_id)
+        if new or tags:
+            cleared = {key: hide_credentials(text) for key, text in (tags or {}).items()}
+            self._put(kind="batch", metrics=new, model_id=model_id, tags=cleared)
 
     def count_logged(self, metric: str) -> int:
         """Points that a metric has."""

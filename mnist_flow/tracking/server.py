@@ -184,10 +184,13 @@ def _shorten(uri: str) -> str:
 
 
 def build_run_link(experiment_id: str, run_id: str) -> str:
-    """The page of a run: on the server, or on `mlflow ui` with its usual port."""
+    """The page of a run: on the server, or on `mlflow ui` with its usual port.
+
+    Without its last part, MLflow's page has language models around it, and calls a training run an evaluation.
+    """
     uri = get_uri()
     server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def describe_look(experiment_id: str, run_id: str) -> str:

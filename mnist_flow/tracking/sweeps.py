@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -22,7 +23,7 @@ from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 
 _MAX_NAME_LENGTH = 200
-_MAX_NOTE_LENGTH = 5000
+_MAX_OVERRIDES_LENGTH = 5000
 # For processes that are being stopped, in seconds.
 _GRACE = 10.0
 
@@ -32,6 +33,7 @@ def open_sweep(
     fingerprint: str | None,
     overrides: Sequence[str],
     *,
+    name: str,
     resume: bool,
     stale_after: float,
     options: DeliveryOptions,
@@ -44,6 +46,7 @@ def open_sweep(
         experiment_id: where it belongs.
         fingerprint: of the set of jobs; None where they are not known beforehand.
         overrides: what the user typed.
+        name: the run's.
         resume: go on with an earlier sweep of the same jobs.
         stale_after: seconds of silence after which a sweep of another machine is taken for dead.
         options: for a server that goes away.
@@ -53,11 +56,11 @@ def open_sweep(
         UserError: another process runs this sweep.
     """
     client = mlflow.MlflowClient()
-    summary = hide_credentials(" ".join(overrides))[:_MAX_NOTE_LENGTH]
-    name = f"sweep {summary}"[:_MAX_NAME_LENGTH]
+    summary = hide_credentials(" ".join(overrides))[:_MAX_OVERRIDES_LENGTH]
+    name = hide_credentials(name)[:_MAX_NAME_LENGTH]
     tags = {
         names.KIND_TAG: "sweep",
-        names.NOTE_TAG: summary,
+        names.OVERRIDES_TAG: summary,
         "mlflow.source.name": Path(sys.argv[0]).name,
         **({names.FINGERPRINT_TAG: fingerprint} if fingerprint else {}),
         **describe_owner(),
@@ -80,24 +83,26 @@ def open_sweep(
         return TrackedRun(run_id, experiment_id, options)
 
 
-def was_cut_off(experiment_id: str, fingerprint: str | None, stale_after: float) -> bool:
-    """Whether the last sweep with this fingerprint ended before it was finished, so that it has no final tables.
+@dataclass(frozen=True)
+class LastSweep:
+    """The last parent run of a sweep."""
+
+    run_id: str
+    # It ended before it was finished, so that it has no final tables.
+    was_cut_off: bool
+
+
+def find_sweep(experiment_id: str, fingerprint: str | None, stale_after: float) -> LastSweep | None:
+    """The last parent run of a sweep with this fingerprint; None: there is none.
 
     Raises:
         TrackingError: the server does not answer.
     """
     earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if fingerprint else None
-    return earlier is not None and not earlier[1] and earlier[0].info.status != "FINISHED"
-
-
-def find_sweep(experiment_id: str, fingerprint: str | None) -> str | None:
-    """The id of the last parent run of a sweep with this fingerprint; None: there is none.
-
-    Raises:
-        TrackingError: the server does not answer.
-    """
-    earlier = fetch_sweep(experiment_id, fingerprint, stale_after=0.0) if fingerprint else None
-    return None if earlier is None else str(earlier[0].info.run_id)
+    if earlier is None:
+        return None
+    run, lives_on = earlier
+    return LastSweep(run.info.run_id, not lives_on and run.info.status != "FINISHED")
 
 
 def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:

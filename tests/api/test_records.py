@@ -29,7 +29,7 @@ def test_a_run_has_its_params_metrics_and_curves(trained, client):
     assert trained.state == "finished"
     assert trained.params == logged.data.params
     assert trained.metrics["test_accuracy"] == logged.data.metrics["test_accuracy"]
-    assert trained.link.endswith(f"/runs/{trained.run_id}")
+    assert f"/runs/{trained.run_id}?" in trained.link
     history = trained.fetch_history()
     assert list(history.index) == [1, 2]
     assert history["val_accuracy"].iloc[-1] == logged.data.metrics["val_accuracy"]

@@ -14,6 +14,7 @@ from mnist_flow.jobs.tables import (
     build_replicates,
     build_run_table,
     build_summary,
+    find_telling,
     find_varying,
     label_jobs,
     read_results,
@@ -180,6 +181,15 @@ def test_a_key_that_only_some_jobs_have_varies(make_jobs):
 
 def test_one_job_varies_in_nothing(make_jobs):
     assert find_varying(make_jobs(["reg=1e-5"])) == []
+
+
+def test_what_follows_from_the_name_of_a_model_does_not_tell_jobs_apart(make_jobs):
+    jobs = make_jobs(["model=mlp_100", "reg=0"], ["model=lenet5", "reg=0"])
+    assert "model.hidden_units" in find_varying(jobs)
+    assert find_telling(jobs) == ["model.name"]
+    assert sorted(label_jobs(jobs).values()) == ["model.name=lenet5", "model.name=mlp_100"]
+    wider = make_jobs(["model=mlp_100"], ["model=mlp_100", "model.hidden_units=[20]"], ["model=mlp_64_64"])
+    assert find_telling(wider) == ["model.name", "model.hidden_units"]
 
 
 def test_jobs_are_labelled_by_what_varies(make_jobs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from mnist_flow.config.reproduce import StudyStep
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.report import Page, condense, format_difference, format_measure, write_report
 from mnist_flow.reproduction.results import Comparison, judge
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from support import CHROMIUM
 
 
 def load_parts():

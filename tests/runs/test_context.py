@@ -57,7 +57,8 @@ def test_the_task_follows_from_the_model(build_context):
     assert build_context("model=cvae").task is GENERATION
 
 
-def test_a_run_without_hydra_logs_its_config_alone(build_context):
+def test_a_run_without_hydra_logs_its_config_and_what_was_typed(build_context):
     texts = build_context("reg=1e-5").describe_invocation()
-    assert texts.keys() == {"config/config.yaml"}
+    assert texts.keys() == {"config/config.yaml", "config/overrides.yaml"}
+    assert "- reg=1e-5\n" in texts["config/overrides.yaml"]
     assert "reg: 1.0e-05\n" in texts["config/config.yaml"]

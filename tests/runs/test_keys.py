@@ -262,7 +262,7 @@ class Notebook:
         self.history.append(dict(metrics))
         self.told["checkpoints"] = sorted(str(folder) for folder in Path().glob(f"*/{self.run_id}"))
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         self.metrics.update(metrics)
 
     def log_artifacts(self, **kinds: Mapping[str, Any]) -> None:

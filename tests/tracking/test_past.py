@@ -311,3 +311,14 @@ def test_the_children_of_a_sweep_that_run_and_that_ended(store, experiment_id, a
     assert [run.info.end_time for run in ended] == sorted(run.info.end_time for run in ended)
     (running,) = tracking.fetch_running_children(experiment_id, "sweep")
     assert running.info.run_id == children["RUNNING"]
+
+
+def test_what_was_typed_for_a_sweep_is_read_also_where_it_was_logged_as_the_description(store, experiment_id):
+    old = {"mnist_flow.kind": "sweep", "mlflow.note.content": "reg=0,1e-4 data=digits"}
+    new = {"mnist_flow.kind": "sweep", "mnist_flow.overrides": "reg=0,1", "mlflow.note.content": "**reg=0**: 0.97"}
+    for tags in (old, new):
+        store.create_run(experiment_id, tags=tags)
+    assert [sweep.overrides for sweep in tracking.fetch_sweeps([experiment_id])] == [
+        "reg=0,1e-4 data=digits",
+        "reg=0,1",
+    ]

@@ -29,7 +29,13 @@ def open_sweep(experiment_id):
     def open_one(fingerprint="F", overrides=("reg=0,1",), resume=True):
         options = tracking.DeliveryOptions(patience=0.0, undelivered_dir=Path("undelivered"))
         sweep = tracking.open_sweep(
-            experiment_id, fingerprint, list(overrides), resume=resume, stale_after=600.0, options=options
+            experiment_id,
+            fingerprint,
+            list(overrides),
+            name=f"sweep {' '.join(overrides)}",
+            resume=resume,
+            stale_after=600.0,
+            options=options,
         )
         opened.append(sweep)
         return sweep
@@ -52,7 +58,7 @@ def test_a_sweep_is_a_run_that_says_what_it_is(store, open_sweep):
     assert (run.info.status, run.info.run_name) == ("RUNNING", f"sweep {summary}")
     assert run.data.tags[names.KIND_TAG] == "sweep"
     assert run.data.tags[names.FINGERPRINT_TAG] == "F"
-    assert run.data.tags[names.NOTE_TAG] == summary
+    assert run.data.tags[names.OVERRIDES_TAG] == summary
     assert run.data.tags[names.PROCESS_TAG] == describe_process()
 
 
@@ -142,13 +148,14 @@ def test_the_run_that_mlflow_created_is_adopted(store, experiment_id, open_sweep
 @pytest.mark.parametrize(("status", "cut_off"), [("FINISHED", False), ("FAILED", True), ("KILLED", True)])
 def test_a_sweep_that_did_not_finish_was_cut_off(experiment_id, open_sweep, status, cut_off):
     open_sweep().end(status)
-    assert tracking.was_cut_off(experiment_id, "F", stale_after=600) is cut_off
+    assert tracking.find_sweep(experiment_id, "F", stale_after=600).was_cut_off is cut_off
 
 
 def test_a_sweep_that_lives_or_was_never_begun_was_not_cut_off(experiment_id, open_sweep):
     open_sweep()
-    for fingerprint in ("F", "another", None):
-        assert not tracking.was_cut_off(experiment_id, fingerprint, stale_after=600)
+    assert not tracking.find_sweep(experiment_id, "F", stale_after=600).was_cut_off
+    for fingerprint in ("another", None):
+        assert tracking.find_sweep(experiment_id, fingerprint, stale_after=600) is None
 
 
 def test_children_whose_process_is_gone_are_killed(store, experiment_id, open_sweep):

@@ -92,17 +92,22 @@ def _describe_seconds(seconds: float) -> str:
     return "unknown" if seconds != seconds else str(timedelta(seconds=round(seconds)))
 
 
-def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False) -> None:
-    """Print the twenty best groups of a sweep: mean ± sample standard deviation over the seeds, or the folds.
+def format_replicates(
+    replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False
+) -> tuple[pd.DataFrame, str]:
+    """Format the twenty best groups of a sweep: mean ± sample standard deviation over the seeds, or the folds.
 
     Args:
-        replicates: one row per group, from `jobs.tables.build_replicates`; nothing is printed if no job finished.
+        replicates: one row per group, from `jobs.tables.build_replicates`.
         varying: the columns that tell the groups apart.
         objective: the metric to sort by. It is shown with the test accuracy, or with the test loss if there is none.
         minimise: whether its smallest mean comes first.
+
+    Returns:
+        The table, the best first, and its title; without rows where no job has finished.
     """
     if f"{objective}_mean" not in replicates:
-        return
+        return replicates.head(0), "no job is finished"
     table = replicates.sort_values(f"{objective}_mean", ascending=minimise)
     shown = table[[*varying, *(name for name in ("n", "replicates") if name in table)]].copy()
     of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
@@ -114,7 +119,14 @@ def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective
     more = f"the best 20 of {len(shown)}, " if len(shown) > 20 else ""
     over = "n seeds" if "replicates" not in table else "n folds, of each the mean of its seeds"
     title = f"{more}best {objective} first: mean ± sample standard deviation over {over}"
-    print_table(shown.head(20), title)
+    return shown.head(20), title
+
+
+def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False) -> None:
+    """Print what `format_replicates` returns; nothing if no job has finished."""
+    shown, title = format_replicates(replicates, varying, objective, minimise)
+    if len(shown):
+        print_table(shown, title)
 
 
 def print_evaluations(summary: pd.DataFrame) -> None:

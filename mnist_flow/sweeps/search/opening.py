@@ -19,7 +19,13 @@ from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.models import check_registration
-from mnist_flow.sweeps.opening import carry_variables, list_carried, open_parent, prepare_experiment
+from mnist_flow.sweeps.opening import (
+    carry_variables,
+    describe_command,
+    list_carried,
+    open_parent,
+    prepare_experiment,
+)
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
@@ -56,8 +62,8 @@ def open_search(config: DictConfig) -> Search | None:
         return None
     experiment_id = prepare_experiment(base)
     if base.tracking.registered_name is not None:
-        earlier = tracking.find_sweep(experiment_id, fingerprint)
-        known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier)
+        earlier = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
+        known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
         check_registration(base.tracking, [run.run_id for run in known])
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
@@ -80,6 +86,7 @@ def open_search(config: DictConfig) -> Search | None:
         base,
         settings,
         parent,
+        describe_command(config),
         Coordinator(
             build_study(settings, space, base.objectives, n_known=len(records)),
             space,

@@ -14,6 +14,7 @@ import pandas as pd
 from hydra.core.utils import JobReturn
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.runtime.terminal import print_line, print_table
@@ -54,6 +55,8 @@ class Search:
     base: TrainConfig
     settings: SearchSettings
     parent: TrackedRun
+    # As it was typed.
+    command: str
     coordinator: Coordinator
     confirmation: Confirmation
     server: TrialServer | None = None
@@ -215,11 +218,13 @@ class Search:
             metrics |= {f"chosen_{name}": value for name, value in self._compute_means(chosen).items()}
         # A search that is resumed adds its numbers to those of the first time.
         self.parent.log_metrics(metrics, step=self.parent.count_logged("trials"))
+        self.parent.set_tags({tracking.NOTE_TAG: self._describe(metrics, tables["confirmation"])})
         if print_it and self.best:
             self._print_best(tables["confirmation"])
             settle_models(self.base.tracking, self.parent, choose_best_run(chosen, objectives[0]))
 
-    def _print_best(self, confirmed: pd.DataFrame) -> None:
+    def _list_best(self, confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The tables that a person reads, by their titles: the best trials, and those that were confirmed."""
         objectives = self.base.objectives
         best = self._choose_best(_MAX_PRINTED)[:_MAX_PRINTED]
         columns = ["trial", *self.coordinator.space.dimensions, *objectives]
@@ -228,9 +233,31 @@ class Search:
             aims = ", ".join(f"{one} {'minimised' if is_minimised(one) else 'maximised'}" for one in objectives)
             of_all = f"the first {len(best)} of " if len(self.best) > len(best) else ""
             title = f"Pareto front, {aims}: {of_all}{len(self.best)} trials"
-        print_table(self._build_trials(best)[columns].map(_shorten), title)
+        shown = {title: self._build_trials(best)[columns].map(_shorten)}
         if len(confirmed):
-            print_table(confirmed.drop(columns="run_ids").map(_shorten), "the best again, with fresh seeds")
+            shown["the best again, with fresh seeds"] = confirmed.drop(columns="run_ids").map(_shorten)
+        return shown
+
+    def _describe(self, metrics: Mapping[str, float], confirmed: pd.DataFrame) -> str:
+        """Describe the search in Markdown: what was chosen, how it does, the best trials, and how to draw them."""
+        states = ", ".join(f"{metrics[f'trials_{state}']:.0f} {state}" for state in ("complete", "pruned", "failed"))
+        parts = []
+        if self.best and not self.is_multiple:
+            chosen = " ".join(f"{key}={_shorten(value)}" for key, value in self.best[0].choices.items())
+            means = {name.removeprefix("chosen_"): value for name, value in metrics.items() if "chosen_" in name}
+            told = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+            preset = "its preset is `sweep/best.yaml` of the artifacts"
+            parts.append(f"**{chosen}** (trial {self.best[0].number}; {preset}): {told}")
+        parts.append(f"{metrics['trials']:.0f} trials: {states}.")
+        tables = self._list_best(confirmed) if self.best else {}
+        parts += [f"{title}:\n\n{tracking.format_table(table)}" for title, table in tables.items()]
+        name = type_override("tracking.experiment_name", self.base.tracking.experiment_name)
+        draw = f"python -m mnist_flow.analyze study=search study.run_id={self.parent.run_id} {name}"
+        return tracking.join_parts(*parts, f"Draw it: `{draw}`", f"Made by: `{self.command}`")
+
+    def _print_best(self, confirmed: pd.DataFrame) -> None:
+        for title, table in self._list_best(confirmed).items():
+            print_table(table, title)
         where = f"run {self.parent.run_id} at {tracking.get_uri()}"
         if self.is_multiple:
             print_line(f"sweep/pareto/ of the parent, {where}, has the preset of each")
