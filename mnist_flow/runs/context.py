@@ -15,6 +15,7 @@ from mnist_flow.data.dataset import DatasetInfo, Splits
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.runs.observer import RunObserver
+from mnist_flow.runtime.console import Console
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.tasks import Task, find_task
 
@@ -35,6 +36,8 @@ class RunContext:
     # Hydra's own config; None where the run was not started by Hydra.
     hydra: HydraConf | None
     observer: RunObserver = field(default_factory=RunObserver)
+    # What was said since the command began, or the run before.
+    console: Console = field(default_factory=Console)
 
     @property
     def config(self) -> TrainConfig:

@@ -26,6 +26,7 @@ from mnist_flow.jobs.tables import read_results
 from mnist_flow.models import build_model
 from mnist_flow.runs.context import RunContext
 from mnist_flow.runs.observer import RunObserver
+from mnist_flow.runtime.console import Console, hear_console
 from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
@@ -62,6 +63,14 @@ def run_experiment(
         PrunedError: the observer ended a run.
         RunError: the training diverged, and the run is marked FAILED; or the run's record could not be delivered.
     """
+    with hear_console() as console:
+        return _make_runs(cfg, observer or RunObserver(), overrides, console)
+
+
+def _make_runs(
+    cfg: DictConfig, observer: RunObserver, overrides: Sequence[str] | None, console: Console
+) -> float | list[float]:
+    """`run_experiment`, whose runs log what the console hears."""
     settle_variables()
     config = validate_config(cfg, TrainConfig)
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
@@ -90,9 +99,9 @@ def run_experiment(
     results: list[list[float]] = []
     for job in jobs:
         composed = OmegaConf.create({**cfg, "seed": job.config.seed, "replicates": 1})
-        results.append(_run_job(RunContext(composed, job, info, splits, hydra, observer or RunObserver())))
-        if observer is not None:
-            observer.on_result(len(results), results[-1], is_last=job is jobs[-1])
+        results.append(_run_job(RunContext(composed, job, info, splits, hydra, observer, console)))
+        console.forget()
+        observer.on_result(len(results), results[-1], is_last=job is jobs[-1])
     means: list[float] = np.mean(results, axis=0).tolist()
     return means if isinstance(config.evaluation.objective, list) else means[0]
 
@@ -142,6 +151,7 @@ def _run_job(context: RunContext) -> list[float]:
         )
         try:
             with started as run:
+                run.keep_console(context.console)
                 context.observer.on_start(run.run_id)
                 if shorter is not None:
                     state = shorter[1]

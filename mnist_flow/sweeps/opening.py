@@ -29,6 +29,7 @@ from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.models import check_registration, choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
+from mnist_flow.sweeps.session import get_session
 from mnist_flow.sweeps.sweep import Sweep
 from mnist_flow.tracking import TrackedRun
 
@@ -96,6 +97,7 @@ def open_parent(
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
     )
+    parent.keep_console(get_session().console)
     texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(typed)}
     if config.jobs is not None:
         texts["sweep/jobs.yaml"] = Path(config.jobs).read_text(encoding="utf-8")

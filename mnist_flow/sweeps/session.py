@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from mnist_flow.runtime.console import Console, hear_console
+
 if TYPE_CHECKING:
     from mnist_flow.sweeps.search.search import Search
     from mnist_flow.sweeps.series import SweepSeries
@@ -21,7 +23,9 @@ class Session:
     main function; the callback puts the sweep into it, the sweeper finds it there, and the command ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
+        # What the command has said.
+        self.console = console
         # None before a sweep is opened, where nothing is left to do, and after its end.
         self.sweep: Sweep | SweepSeries | Search | None = None
 
@@ -42,12 +46,13 @@ _session: ContextVar[Session] = ContextVar("session")
 @contextmanager
 def open_session() -> Iterator[Session]:
     """Make the session of a command, around its main function."""
-    session = Session()
-    token = _session.set(session)
-    try:
-        yield session
-    finally:
-        _session.reset(token)
+    with hear_console() as console:
+        session = Session(console)
+        token = _session.set(session)
+        try:
+            yield session
+        finally:
+            _session.reset(token)
 
 
 def get_session() -> Session:

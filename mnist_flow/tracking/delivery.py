@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -74,12 +74,18 @@ class Delivery:
         self._refused: Exception | None = None
         self._last_error: Exception | None = None
         self._give_up = threading.Event()
+        # Path of an artifact that grows while the run goes on, and what tells its text.
+        self._live: tuple[str, Callable[[], str]] | None = None
         self._thread = threading.Thread(target=self._work, name=f"delivery of run {run_id}", daemon=True)
         self._thread.start()
 
     def put(self, operation: Operation) -> None:
         """Hand over an operation; returns at once."""
         self._waiting.put(operation)
+
+    def keep_live(self, path: str, read: Callable[[], str]) -> None:
+        """From now on send a text artifact with each heartbeat; it may be lost, the last one is the run's to log."""
+        self._live = path, read
 
     def make_folder(self) -> Path:
         """A new, empty folder for the files of an operation; its name is what the operation says."""
@@ -139,6 +145,7 @@ class Delivery:
                 if not self._send(client, beat):
                     return
                 heard_of = time.monotonic()
+                self._send_live(client)
             if self._current is not None and not self._send(client, self._current):
                 return
             self._current = None
@@ -171,6 +178,20 @@ class Delivery:
             self._give_up.wait(pause)
             pause = min(2 * pause, 5.0)
         return False
+
+    def _send_live(self, client: mlflow.MlflowClient) -> None:
+        if self._live is None:
+            return
+        path, read = self._live
+        try:
+            file = self._files / "live" / path
+            text = read()
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+                client.log_artifacts(self._run_id, str(self._files / "live"))
+        except Exception:
+            log.debug("%s is not sent", path, exc_info=True)
 
     def _keep(self) -> Path:
         operations = [self._current] if self._current is not None else []

@@ -7,8 +7,8 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,10 +22,12 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Metric
 
 from mnist_flow.config.overrides import type_override
-from mnist_flow.errors import RunError, UndeliveredError
+from mnist_flow.errors import RunError, TrackingError, UndeliveredError
+from mnist_flow.runtime.console import Console
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Delivery, Operation
+from mnist_flow.tracking.past import fetch_text
 from mnist_flow.tracking.server import clear_errors, get_uri
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MODEL_PACKAGES = ("tensorflow", "keras", "numpy", "mlflow")
+# The artifact with what a run said.
+CONSOLE = "console.txt"
 _MAX_PARAM_LENGTH = 6000
 # Pixels an inch of the figures.
 _DPI = 120
@@ -69,6 +73,8 @@ class TrackedRun:
         self.experiment_id = experiment_id
         self._options = options
         self._tables: list[str] = []
+        self._taken_up = taken_up
+        self._read_console: Callable[[], str] | None = None
         # Points by metric and step: those of a run taken up again, and then all that are logged.
         self._points: dict[str, dict[int, list[Any]]] = {}
         self._params: dict[str, str] = {}
@@ -82,6 +88,15 @@ class TrackedRun:
                     self._points[name] = {point.step: _to_list(point) for point in history}
         with _room_for(run_id):
             self._delivery = Delivery(run_id, experiment_id, options.undelivered_dir)
+
+    def keep_console(self, console: Console) -> None:
+        """Log what is said as console.txt, while the run goes on and at its end; a run taken up keeps its old text."""
+        earlier = ""
+        if self._taken_up:
+            with suppress(TrackingError):
+                earlier = fetch_text(self.run_id, CONSOLE)
+        self._read_console = lambda: earlier + console.read()
+        self._delivery.keep_live(CONSOLE, self._read_console)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log flat params as text, without credentials; those the run already has are left as they are.
@@ -243,6 +258,9 @@ class TrackedRun:
             UndeliveredError: the server is away or refuses; the message says where the record is.
             LostRecordError: the same, and the record can't be kept.
         """
+        if self._read_console is not None:
+            with suppress(RunError):  # A full disk must not keep the run from ending.
+                self.log_artifacts(texts={CONSOLE: self._read_console()})
         self._put(kind="end", status=status, end_time=int(time.time() * 1000))
         kept = self._delivery.close(self._options.patience if patience is None else patience)
         if kept is not None:

@@ -252,6 +252,9 @@ class Notebook:
         self.told: dict[str, Any] = {"largest batch": 0}
         self.artifacts: dict[str, Any] = {}
 
+    def keep_console(self, console: Any) -> None:
+        """What is said is about this moment."""
+
     def log_params(self, params: Mapping[str, Any]) -> None:
         self.params.update(params)
 

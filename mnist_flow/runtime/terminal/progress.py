@@ -55,6 +55,11 @@ class TrainingProgress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
+    @property
+    def prints_lines(self) -> bool:
+        """Whether each epoch has a line, since there is no bar."""
+        return bool(self._bar.disable)
+
     def on_steps(self, epoch: int, images_done: int, metrics: Mapping[str, float]) -> None:
         """Move the bar within an epoch.
 
