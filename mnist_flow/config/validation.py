@@ -47,7 +47,13 @@ def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
     try:
         return cast(SectionT, specialised.model_validate(plain))
     except ValidationError as error:
-        raise ConfigError("; ".join(_describe(detail, plain, specialised) for detail in error.errors())) from error
+        # Each type that a value may have makes an error of its own.
+        allowed: dict[str, list[str]] = {}
+        for detail in error.errors():
+            value, message = _describe(detail, plain, specialised)
+            allowed.setdefault(value, []).append(message)
+        lines = [value + " or ".join(dict.fromkeys(messages)) for value, messages in allowed.items()]
+        raise ConfigError("; ".join(lines)) from error
 
 
 def _find_type(schema: Any, path: str) -> Any:
@@ -58,20 +64,20 @@ def _find_type(schema: Any, path: str) -> Any:
     return schema
 
 
-def _describe(detail: Any, plain: Any, schema: type[Section]) -> str:
-    """One pydantic error as `key=value: what is allowed`."""
+def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]:
+    """One pydantic error as `key=value: ` and what is allowed; a validator of ours has said both in one."""
     path = _strip_tags(detail["loc"], plain)
     value = detail["input"]
     if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
+        return str(detail["ctx"]["error"]), ""
     if detail["type"] == "extra_forbidden":
         known = [key for key in flatten(plain) if key != path]
-        return f"{path}: unknown key{did_you_mean(path, known)}"
+        return f"{path}: ", f"unknown key{did_you_mean(path, known)}"
     if detail["type"] == "missing":
-        return f"{path}: missing"
+        return f"{path}: ", "missing"
     text = "null" if value is None else " ".join(str(value).split())
     message = detail["msg"].replace("Input should be", "must be")
-    return f"{path}={text}: {message}{_suggest(path, detail['type'], value, plain, schema)}"
+    return f"{path}={text}: ", f"{message}{_suggest(path, detail['type'], value, plain, schema)}"
 
 
 def _suggest(path: str, kind: str, value: Any, plain: Any, schema: type[Section]) -> str:

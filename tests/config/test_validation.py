@@ -68,3 +68,10 @@ def test_an_empty_path_is_none(compose_config, monkeypatch):
     assert validate(compose_config, "data=mnist").data.path is None
     assert validate(compose_config, "data=digits", "data.path=").data.path is None
     assert validate(compose_config, schema=EvaluateConfig).data.path is None
+
+
+def test_a_value_that_may_be_of_two_types_is_named_once(compose_config):
+    message = refuse(compose_config, "data.holdout_size=0")
+    assert message == "data.holdout_size=0: must be greater than or equal to 1 or must be greater than 0"
+    message = refuse(compose_config, "epochs=0", "batch_size=0")
+    assert message == "epochs=0: must be greater than or equal to 1; batch_size=0: must be greater than or equal to 1"
