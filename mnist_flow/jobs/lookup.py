@@ -15,9 +15,9 @@ from mnist_flow.training.checkpoint import has_checkpoint
 if TYPE_CHECKING:
     from mnist_flow.tracking import PastRun
 
-# So many jobs, or fewer, are looked up one by one, which takes milliseconds each however many runs the store has; more
-# are looked up among all runs of their models.
-_FEW = 30
+# Params that the runs of a model are asked for by, where all jobs have the same value: sweeps mostly vary these, and a
+# large store would answer with every run of the model.
+_SWEPT = ("seed", "reg", "epochs", "batch_size", "optimizer.learning_rate")
 # Number of runs of a model, the newest, that the time of further ones is estimated from.
 _EXAMPLES = 20
 
@@ -48,29 +48,31 @@ def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
     past = _fetch_runs(jobs, experiment_id) if experiment_id is not None else []
     planned = match(past if base.resume else [], jobs)
     todo = [one.job for one in planned if one.state in ("new", "interrupted")]
-    examples = past if experiment_id is None or len(jobs) > _FEW else fetch_examples(todo, experiment_id)
+    examples = fetch_examples(todo, experiment_id) if experiment_id is not None else []
     print_plan(build_grid(jobs), [one.state for one in planned], estimate_seconds(todo, examples), n_workers)
 
 
 def _fetch_runs(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
-    """Fetch the runs that jobs may have: of few jobs by their recipes, of many all runs of their models and data."""
+    """Fetch the runs that jobs may have, with one request per pair of model and data set."""
     from mnist_flow import tracking
 
-    if len(jobs) <= _FEW:
-        recipes = {job.identity.recipe: job.config.tracking.stale_after for job in jobs}
-        return [
-            run
-            for recipe, stale_after in recipes.items()
-            for run in tracking.fetch_past_runs(experiment_id, recipe=recipe, stale_after=stale_after)
-        ]
-    pairs = {(job.config.model.name, job.config.data.name): job.config.tracking.stale_after for job in jobs}
+    pairs: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        pairs.setdefault((job.config.model.name, job.config.data.name), []).append(job)
     return [
         run
-        for (model, data), stale_after in pairs.items()
+        for alike in pairs.values()
         for run in tracking.fetch_past_runs(
-            experiment_id, params={"model.name": model, "data.name": data}, stale_after=stale_after
+            experiment_id, params=_list_shared(alike), stale_after=alike[0].config.tracking.stale_after
         )
     ]
+
+
+def _list_shared(jobs: Sequence[Job]) -> dict[str, str]:
+    """The values of the params above that all jobs share, and of model and data, as MLflow has them."""
+    first = jobs[0].params
+    keys = [key for key in _SWEPT if all(job.params[key] == first[key] for job in jobs)]
+    return {key: str(first[key]) for key in ("model.name", "data.name", *keys)}
 
 
 def fetch_examples(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
