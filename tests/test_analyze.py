@@ -40,7 +40,7 @@ def test_the_analysis_does_not_import_tensorflow(swept, run_command):
     ("arguments", "message"),
     [
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train -m reg=1e-6,1e-5,1e-4"),
-        (["study=nonsense"], "Choices: cnn compare"),
+        (["study=nonsense"], "Choices: ablation cnn compare"),
         (["study.metric=speed"], "study.metric=speed: the runs have no such metric"),
         (["study.filter='params.`model.name` = \"cnn\"'"], "none of the 4 finished runs matches"),
         (["study.filter=nonsense"], "Invalid clause"),

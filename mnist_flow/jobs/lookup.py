@@ -53,9 +53,14 @@ def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
 
 
 def _fetch_runs(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
-    """Fetch the runs that jobs may have, with one request per pair of model and data set."""
+    """Fetch the runs that jobs may have, with one request per pair of model and data set; of one job by its recipe."""
     from mnist_flow import tracking
 
+    if len(jobs) == 1:
+        # A run that has just been made has its tags already, and no params.
+        (job,) = jobs
+        stale_after = job.config.tracking.stale_after
+        return tracking.fetch_past_runs(experiment_id, recipe=job.identity.recipe, stale_after=stale_after)
     pairs: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         pairs.setdefault((job.config.model.name, job.config.data.name), []).append(job)

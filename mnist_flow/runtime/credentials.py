@@ -39,5 +39,8 @@ class HidingStream:
         for line in lines:
             self.write(line)
 
+    def close(self) -> None:
+        """Leave the stream open, which is the process's own: absl's log handler closes what stands there no more."""
+
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

@@ -53,7 +53,7 @@ def test_there_are_options_of_every_group():
 def test_an_option_composes_and_is_valid(compose_config, path):
     group, option = path.parent.name, path.stem
     config = validate_config(compose_config(f"{group}={option}"), TrainConfig)
-    section = getattr(config, group).model_dump()
+    section = getattr(config, group).model_dump(by_alias=True)
     if option != "default":
         assert section["name"] == option
     if not inherited_files(path):

@@ -33,6 +33,15 @@ def test_lines_of_both_streams_and_of_log_handlers_are_heard_in_order(capsys):
     assert inner.read() == ""
 
 
+def test_who_kept_a_stream_of_a_block_does_not_close_that_of_the_process(capsys):
+    """As absl's log handler, which closes its stream when logging is configured anew, for the next job of a sweep."""
+    with hear_console():
+        kept = sys.stderr
+    kept.close()
+    sys.stderr.write("still there\n")
+    assert capsys.readouterr().err == "still there\n"
+
+
 def test_of_a_progress_bar_stays_what_stands_there_at_last():
     with hear_console() as console:
         terminal = Terminal(force_terminal=True, width=60, legacy_windows=False)
