@@ -59,6 +59,16 @@ def test_what_a_part_needs_is_trained_with_it_and_chooses_no_other_part(tmp_path
     assert plan("presets=[denoising]") == [("denoising", "3")]
 
 
+def test_a_plan_says_how_far_a_search_is(tmp_path, run_command):
+    done = run_command(tmp_path, "-m", "mnist_flow.reproduce", "parts=[yardstick]", *DIGITS, "--plan")
+    assert done.returncode == 0, done.stderr
+    command = "python -m mnist_flow.train -m hydra/sweeper=optuna experiment=yardstick_search"
+    assert (
+        done.stdout.index("10 runs to train") < done.stdout.index(command) < done.stdout.index("60 trials: 0 complete")
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_everything_missing_is_trained_measured_and_drawn(reproduced):
     folder, done = reproduced
     assert "8 runs to train" in done.stdout

@@ -24,11 +24,17 @@ class Preset:
     name: str
     experiment_name: str  # of MLflow, where its runs are
     published: Published
+    is_search: bool  # of a space, instead of a grid
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the train command that makes its runs."""
+        return ["-m", *(["hydra/sweeper=optuna"] if self.is_search else []), f"experiment={self.name}"]
 
     @property
     def command(self) -> str:
         """What makes its runs."""
-        return f"python -m mnist_flow.train -m experiment={self.name}"
+        return f"python -m mnist_flow.train {' '.join(self.arguments)}"
 
 
 def list_presets() -> list[str]:
@@ -47,7 +53,8 @@ def load_preset(name: str) -> Preset:
         raise ConfigError(f"experiment={name}: no such preset{did_you_mean(name, known)} Choices: {' '.join(known)}")
     content = OmegaConf.load(_FOLDER / f"{name}.yaml")
     published = OmegaConf.to_container(content.published)
-    return Preset(name, content.tracking.experiment_name, Published.model_validate(published))
+    is_search = OmegaConf.select(content, "hydra.sweeper.n_trials") is not None
+    return Preset(name, content.tracking.experiment_name, Published.model_validate(published), is_search)
 
 
 def describe_preset(experiment_name: str) -> str:

@@ -42,6 +42,8 @@ class Part(Section):
     # In mnist_flow/reproduction/templates; None: by the part's name.
     template: Annotated[str, Field(pattern=r"^\w+$")] | None = None
     presets: Annotated[list[str], Field(min_length=1)]
+    # Presets that search a space; what they chose is in the others. The page draws them.
+    searches: list[str] = Field(default=[])
     # Presets of other parts whose runs this one measures or draws, too.
     needs: list[str] = Field(default=[])
     evaluations: list[EvaluationStep]

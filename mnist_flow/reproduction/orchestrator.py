@@ -98,13 +98,16 @@ def run_reproduction(cfg: DictConfig) -> None:
     }
     n_todo = sum(len(state.todo) for state in states.values())
     _print_missing(list(states.values()), count_workers(_compose("config", options, RunMode.MULTIRUN), n_todo))
+    failures = []
+    # A search knows itself which of its trials are done.
+    for search in (load_preset(name) for part in chosen for name in config.parts[part].searches):
+        failures += _run_command("train", *search.arguments, *options, *(["plan=true"] if config.plan else []))
     if config.plan:
         return
 
-    failures = []
     for state in states.values():
         if state.todo:
-            failures += _run_command("train", "-m", f"experiment={state.preset.name}", *options)
+            failures += _run_command("train", *state.preset.arguments, *options)
     trained = {state.preset.experiment_name for state in states.values()}
     failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
     pages = []
@@ -232,7 +235,8 @@ def _build_page(
         if not state.todo:
             # Half a study would choose among what happens to be there.
             selections.append(build_selection(runs, min_settings=1).assign(study=state.preset.published.setting))
-    results = _draw(studies, {state.preset.experiment_name for state in states if state.finished})
+    experiments = {state.preset.experiment_name for state in states if state.finished}
+    results = _draw(studies, experiments | {load_preset(name).experiment_name for name in section.searches})
     return Page(
         part=part,
         template=section.template or part,

@@ -34,6 +34,7 @@ BEYOND = (
     "denoising_strong",
     "unet",
     "unet_wide",
+    "yardstick_search",
 )
 # What the reports printed of each row, accuracies and losses by setting and then by replicate; none where a report has
 # curves only. Typed from the reports and not from the presets. Without 003-2D', whose report has mixed up its lists.
@@ -132,7 +133,11 @@ def test_every_preset_belongs_to_one_part():
     """Otherwise it is not reproduced, or is on two pages."""
     files = sorted(Path(CONF_DIR, "parts").glob("*.yaml"))
     parts = [OmegaConf.load(file) for file in files]
-    assert sorted(name for part in parts for name in part.presets) == sorted(list_presets())
+    named = [name for part in parts for name in [*part.presets, *part.get("searches", [])]]
+    assert sorted(named) == sorted(list_presets())
+    assert {name for part in parts for name in part.get("searches", [])} == {
+        name for name in list_presets() if load_preset(name).is_search
+    }
     assert len({part.page for part in parts}) == len(parts)
     for part in parts:
         assert set(part.get("needs", [])) <= set(list_presets()) - set(part.presets)

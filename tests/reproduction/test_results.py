@@ -81,7 +81,7 @@ def preset():
         published({}, "test_loss", [0.1]),
         published({"direction": "right", "pixels": 3.0}, "shifted_accuracy", [0.571]),
     ]
-    return Preset("width", "width", Published(setting="784-n-10", results=results))
+    return Preset("width", "width", Published(setting="784-n-10", results=results), is_search=False)
 
 
 def test_each_published_number_finds_the_runs_of_its_setting(preset):
