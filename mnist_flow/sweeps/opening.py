@@ -32,6 +32,7 @@ from mnist_flow.sweeps.request import SweepRequest
 from mnist_flow.sweeps.session import get_session
 from mnist_flow.sweeps.sweep import Sweep
 from mnist_flow.tracking import TrackedRun
+from mnist_flow.training.checkpoint import remove_leftover
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None
     finished = [one.run for one in planned if one.state == "finished" and one.run is not None]
+    for run in finished:
+        remove_leftover(base.training.checkpoint_dir, run.run_id)
     check_registration(base.tracking, [run.run_id for run in finished])
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
     if all_done and not tracking.is_project_run():

@@ -90,6 +90,12 @@ def has_checkpoint(checkpoint_dir: str | None, run_id: str) -> bool:
     return checkpoint_dir is not None and any(Path(checkpoint_dir, run_id).glob("epoch-*.npz"))
 
 
+def remove_leftover(checkpoint_dir: str | None, run_id: str) -> None:
+    """Remove the checkpoint of a run that has ended well, whose process was killed before it could do so itself."""
+    if has_checkpoint(checkpoint_dir, run_id):
+        CheckpointFolder(Path(str(checkpoint_dir), run_id)).remove()
+
+
 def check_writable(folder: Path) -> None:
     """Look whether checkpoints could be kept, without making the folder.
 

@@ -146,6 +146,14 @@ def test_a_finished_sweep_asks_the_store_few_questions_however_many_jobs_it_has(
     assert calls.total() <= 5
 
 
+def test_the_checkpoint_of_a_finished_run_that_a_kill_left_is_removed(again, run_command):
+    left = again / "checkpoints" / fetch(again, "train")[0].info.run_id / "epoch-1.npz"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert run_command(again, *SWEEP, *GRID).returncode == 0
+    assert not left.parent.parent.exists()
+
+
 def test_a_parent_that_was_killed_after_its_last_job_is_ended_with_its_tables(again, run_command):
     client = connect(again)
     (killed,) = fetch(again, "sweep")
