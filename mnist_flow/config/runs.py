@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from mnist_flow.config.section import ExperimentName, Name, NonNegative, RunId, Section
 from mnist_flow.config.tracking import SyncTrackingConfig
@@ -36,6 +36,23 @@ class RunsConfig(Section):
     filter: str | None
     checkpoint_dir: Annotated[str, Field(min_length=1)]
     tracking: RunsTrackingConfig
+
+    @model_validator(mode="after")
+    def check_heeded(self) -> RunsConfig:
+        """Refuse a key that would choose among runs where the action heeds it not: more would be deleted than meant."""
+        heeded = {"delete_checkpoints": ("run_ids",), "delete_records": ("run_ids", "older_than")}.get(self.action)
+        given = {
+            "sweep": self.sweep is not None,
+            "status": bool(self.status),
+            "model.name": self.model.name is not None,
+            "older_than": self.older_than is not None,
+            "larger_than": self.larger_than is not None,
+            "filter": self.filter is not None,
+        }
+        for key, is_given in given.items():
+            if heeded is not None and is_given and key not in heeded:
+                raise ValueError(f"{key}: action={self.action} does not heed it; it heeds {' and '.join(heeded)}")
+        return self
 
     @property
     def chooses(self) -> bool:

@@ -153,10 +153,12 @@ def _delete_checkpoints(config: RunsConfig) -> None:
     if rows and not config.apply:
         print_line(_NOTHING_YET)
     elif rows:
+        n_deleted = 0
         for row in rows:
             with suppress(BusyError), CheckpointFolder(Path(config.checkpoint_dir, str(row["run"]))) as held:
                 held.remove()
-        print_line(f"deleted: {_count(len(rows), 'checkpoint')}")
+                n_deleted += 1
+        print_line(f"deleted: {_count(n_deleted, 'checkpoint')}")
 
 
 def _find_reason(run: tracking.StoredRun) -> str:

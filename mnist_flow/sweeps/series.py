@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from mnist_flow.errors import RunError
+from mnist_flow.errors import RunError, UserError
 from mnist_flow.jobs.grids import name_key, read_overrides
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.opening import open_sweep
@@ -43,11 +43,11 @@ class SweepSeries:
             self._config.hydra.overrides.task = [
                 request.preset if name_key(text) == "experiment" else text for text in read_overrides(typed.task)
             ]
-            self._open = open_sweep(self._config, request)
             status = "FINISHED"
             try:
+                self._open = open_sweep(self._config, request)
                 returns += self._open.run(launch) if self._open is not None else []
-            except RunError as error:
+            except (RunError, UserError) as error:
                 failures.append(f"{request.preset}: {error}")
                 status = "FAILED"
             self.end(status)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mnist_flow.errors import TrackingError, UserError
 from mnist_flow.tracking.delivery import Operation
 from mnist_flow.tracking.experiments import list_experiments
 from mnist_flow.tracking.server import clear_errors, get_uri, shorten
-from mnist_flow.tracking.stock import StoredRun, fetch_stored_run
+from mnist_flow.tracking.stock import StoredRun, fetch_stored_run, fetch_stored_runs
 
 INDEX = "export.json"
 RUN = "run.json"
@@ -37,8 +38,10 @@ def list_with_parents(runs: Sequence[StoredRun]) -> list[StoredRun]:
     waiting = list(runs)
     while waiting:
         parent_run_id = waiting.pop().parent_run_id
-        parent = fetch_stored_run(parent_run_id) if parent_run_id and parent_run_id not in found else None
-        if parent is not None:
+        known = fetch_stored_run(parent_run_id) if parent_run_id and parent_run_id not in found else None
+        if known is not None and not known.is_deleted:
+            # Once more, with its models.
+            (parent,) = fetch_stored_runs([known.experiment_id], run_ids=[parent_run_id])
             found[parent_run_id] = parent
             waiting.append(parent)
 
@@ -63,19 +66,22 @@ def export_runs(runs: Sequence[StoredRun], folder: Path) -> None:
         if run.status == "running":
             raise UserError(f"run {run.run_id} is running; wait for it, or leave it out")
     names = {experiment_id: name for name, experiment_id in list_experiments().items()}
-    unfinished = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    folder = folder.resolve()
+    unfinished = folder
     try:
-        unfinished.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         for run in runs:
             _export_run(run, names[run.experiment_id], unfinished / run.run_id)
         index = {"format": FORMAT, "tracking_uri": get_uri(), "runs": [run.run_id for run in runs]}
         (unfinished / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
+        unfinished.chmod(0o755)  # Others may read it, as any folder.
         unfinished.replace(folder)
     except OSError as error:
         raise TrackingError(f"folder={folder}: the export can't be written ({shorten(error)})") from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished != folder:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _export_run(run: StoredRun, experiment: str, folder: Path) -> None:

@@ -123,10 +123,12 @@ def _import_run(
                 key: _RUN_ID.sub(lambda found: new_ids.get(found[0], found[0]), text)
                 for key, text in record["tags"].items()
             }
+            deliver(client, run_id, experiment_id, {"kind": "batch", "tags": tags}, folder)
+            client.set_terminated(run_id, record["status"], record["end_time"])
+            # From here on it counts as imported.
+            client.set_tag(run_id, names.ORIGIN_TAG, origin)
             for key in {*begun} - {*tags}:
                 client.delete_tag(run_id, key)
-            deliver(client, run_id, experiment_id, {"kind": "batch", "tags": tags | {names.ORIGIN_TAG: origin}}, folder)
-            client.set_terminated(run_id, record["status"], record["end_time"])
         except BaseException:
             with suppress(Exception):
                 client.delete_run(run_id)

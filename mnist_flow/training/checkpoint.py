@@ -60,10 +60,10 @@ class CheckpointFolder:
         file = self.folder / f"epoch-{state.epoch}.npz"
         unfinished = file.with_suffix(".part")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)  # Someone may have cleared up.
-            with unfinished.open("wb") as stream:
-                np.savez(stream, allow_pickle=False, **pack_state(state))
-            unfinished.replace(file)
+            try:
+                self._write(state, unfinished, file)
+            except FileNotFoundError:  # Someone is just clearing up.
+                self._write(state, unfinished, file)
             for other in self.folder.glob("epoch-*"):
                 if other != file:
                     other.unlink()
@@ -71,6 +71,12 @@ class CheckpointFolder:
             # Half a file would keep the disk full.
             unfinished.unlink(missing_ok=True)
             raise RunError(str(_refuse(self.folder.parent, error.strerror))) from error
+
+    def _write(self, state: TrainingState, unfinished: Path, file: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **pack_state(state))
+        unfinished.replace(file)
 
     def load(self) -> TrainingState | None:
         """The last state, or None where there is none that can be read."""

@@ -201,3 +201,16 @@ def test_the_command_says_what_is_wrong_in_one_line(store, tmp_path, run_command
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: {line}")
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("action=delete_records", "status=failed", "older_than=7"), "status: action=delete_records does not heed it"),
+        (("action=delete_checkpoints", "older_than=7"), "older_than: action=delete_checkpoints does not heed it"),
+    ],
+)
+def test_a_key_that_an_action_does_not_heed_is_refused(look, arguments, line):
+    """More would be deleted than was meant."""
+    with pytest.raises(ConfigError, match=line):
+        look(*arguments, "apply=true")
