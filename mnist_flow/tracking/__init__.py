@@ -48,6 +48,7 @@ from mnist_flow.tracking.names import TRIAL_TAG as TRIAL_TAG
 from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
 from mnist_flow.tracking.notes import format_table as format_table
 from mnist_flow.tracking.notes import join_parts as join_parts
+from mnist_flow.tracking.past import STALE_AFTER as STALE_AFTER
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
 from mnist_flow.tracking.past import close_dead_runs as close_dead_runs

@@ -20,7 +20,7 @@ from mnist_flow.tracking.delivery import Operation, deliver
 from mnist_flow.tracking.experiments import get_or_create_experiment, list_experiments
 from mnist_flow.tracking.exporting import FORMAT, INDEX, RUN
 from mnist_flow.tracking.lifecycle import describe_owner
-from mnist_flow.tracking.past import lives, search
+from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.server import clear_errors, shorten
 from mnist_flow.tracking.stock import fetch_stored_run
 
@@ -81,7 +81,7 @@ def _fetch_imported(client: mlflow.MlflowClient) -> dict[str, str]:
     """Ids of the runs that were imported, by the id of their origin; what broke off is deleted."""
     experiments = list(list_experiments().values())
     for run in search(experiments, f"tags.`{names.IMPORTING_TAG}` LIKE '%'") if experiments else []:
-        if not lives(run, stale_after=600.0):
+        if not lives(run, STALE_AFTER):
             with clear_errors():
                 client.delete_run(run.info.run_id)
     found = search(experiments, f"tags.`{names.ORIGIN_TAG}` LIKE '%'") if experiments else []

@@ -22,7 +22,7 @@ from mnist_flow.runtime.processes import describe_process, name_process
 from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
 from mnist_flow.tracking.notes import show_figures
-from mnist_flow.tracking.past import fetch_past_runs
+from mnist_flow.tracking.past import STALE_AFTER, fetch_past_runs
 from mnist_flow.tracking.places import check_place
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
@@ -44,7 +44,7 @@ def start_run(
     parent_run_id: str | None = None,
     take_up: str | None = None,
     alone_since: float | None = None,
-    stale_after: float = 600.0,
+    stale_after: float = STALE_AFTER,
     system_metrics: bool = False,
     options: DeliveryOptions | None = None,
 ) -> Iterator[TrackedRun]:

@@ -28,6 +28,8 @@ from mnist_flow.tracking.server import clear_errors, is_store_there, shorten
 log = logging.getLogger(__name__)
 
 _PAGE = 1000
+# Seconds of silence after which a RUNNING run of another machine is taken for dead, where no config says how many.
+STALE_AFTER = 600.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def fetch_past_runs(
     fingerprint: str | None = None,
     recipe: str | None = None,
     params: Mapping[str, str] | None = None,
-    stale_after: float = 600.0,
+    stale_after: float = STALE_AFTER,
     kind: str = "train",
     newest_finished: int | None = None,
 ) -> list[PastRun]:
@@ -99,7 +101,7 @@ def fetch_run(run_id: str) -> PastRun:
         run = mlflow.MlflowClient().get_run(run_id)
     if run.data.tags.get(names.KIND_TAG) != "train":
         raise TrackingError(f"run_id={run_id}: is no training run")
-    return _describe(run, stale_after=600.0)
+    return _describe(run, STALE_AFTER)
 
 
 def has_artifact(run_id: str, path: str) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from mnist_flow.errors import UserError
 from mnist_flow.tracking.address import find_sqlite_file
-from mnist_flow.tracking.past import lives
+from mnist_flow.tracking.past import STALE_AFTER, lives
 from mnist_flow.tracking.places import find_old_folder, to_path, to_place
 from mnist_flow.tracking.server import clear_errors, get_uri
 
@@ -121,5 +121,5 @@ def _check_nothing_runs() -> None:
     with clear_errors():
         experiments = [one.experiment_id for one in mlflow.search_experiments(view_type=ViewType.ALL)]
         running = mlflow.MlflowClient().search_runs(experiments, "attributes.status = 'RUNNING'")
-    if living := [run.info.run_id for run in running if lives(run, stale_after=600.0)]:
+    if living := [run.info.run_id for run in running if lives(run, STALE_AFTER)]:
         raise UserError(f"run {living[0]} is being written; wait for it, or end it")

@@ -15,12 +15,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
-from mnist_flow.tracking.past import lives, search
+from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
 from mnist_flow.tracking.server import clear_errors, get_uri
-
-# Seconds of silence after which a run of another machine is taken for dead.
-_STALE_AFTER = 600.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def _describe(run: Run, model_places: Mapping[str, str]) -> StoredRun:
     status: Literal["running", "finished", "failed", "killed"] = "killed"
     if info.status in ("FINISHED", "FAILED"):
         status = "finished" if info.status == "FINISHED" else "failed"
-    elif info.status != "KILLED" and lives(run, _STALE_AFTER):
+    elif info.status != "KILLED" and lives(run, STALE_AFTER):
         status = "running"
     return StoredRun(
         run_id=info.run_id,

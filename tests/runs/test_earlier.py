@@ -12,17 +12,6 @@ from support import QUICK
 KEPT = "training.keep_state=true"
 
 
-@pytest.fixture
-def search(store):
-    """The runs of the store, the oldest first."""
-
-    def search_runs():
-        experiment = store.get_experiment_by_name("mnist_flow")
-        return list(store.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"]))
-
-    return search_runs
-
-
 def read_histories(client, run):
     names = [name for name in run.data.metrics if name != "fit_seconds"]
     return {

@@ -15,8 +15,6 @@ from mnist_flow.sweeps.search.study import TrialRecord, rebuild_trials
 
 # Artifact of the parent run, see `write_terms`.
 TERMS_PATH = "sweep/search.json"
-# Seconds of silence after which a run of another machine is taken for dead by those who only look at it.
-_STALE_AFTER = 600.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def fetch_trials(
     terms: Terms,
     *,
     with_curves: bool,
-    stale_after: float = _STALE_AFTER,
+    stale_after: float = tracking.STALE_AFTER,
 ) -> list[TrialRecord]:
     """The trials of a search, in the order of their numbers.
 

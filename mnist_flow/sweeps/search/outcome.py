@@ -69,7 +69,8 @@ def choose_best(records: Sequence[TrialRecord], objectives: Sequence[str], n: in
     order = sorted(range(len(complete)), key=lambda index: (costs[index, 0], complete[index].number))
     if len(objectives) == 1:
         return [complete[index] for index in order[:n]]
-    return [complete[index] for index in order if find_front(costs)[index]]
+    is_on_front = find_front(costs)
+    return [complete[index] for index in order if is_on_front[index]]
 
 
 def find_front(costs: np.ndarray) -> np.ndarray:
