@@ -128,6 +128,11 @@ def count_store_calls(folder: Path, *arguments: str) -> Counter[str]:
     return Counter(ask_at_exit(folder, "calls", *arguments, setup=setup))
 
 
+def find_checkpoints(folder: Path) -> set[Path]:
+    """The checkpoint folders of runs that a folder's commands train; for a moment each may hold two epochs' files."""
+    return {file.parent for file in folder.glob("checkpoints/*/epoch-*.npz")}
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait for something that another process does.
 

@@ -17,7 +17,7 @@ from mnist_flow import cli
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Terminated, UndeliveredError
 from mnist_flow.sweeps.session import get_session, open_session
 from mnist_flow.train import main as train
-from support import QUICK, wait_until
+from support import QUICK, find_checkpoints, wait_until
 
 
 class FakeSweep:
@@ -221,7 +221,7 @@ def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_
     arguments = (*QUICK, "epochs=100000", "reg=0,1e-5", f"hydra/launcher={launcher}")
     with (tmp_path / "errors.txt").open("w") as errors:
         process = start_command(tmp_path, "-m", "mnist_flow.train", "-m", *arguments, stderr=errors)
-    wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) == n_running)
+    wait_until(lambda: len(find_checkpoints(tmp_path)) == n_running)
     # On a terminal Ctrl-C reaches all processes of the command.
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=120) == 130

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from commands import start_command
-from support import PROJECT_DIR, QUICK, command_environment, list_imports, list_modules, wait_until
+from support import PROJECT_DIR, QUICK, command_environment, find_checkpoints, list_imports, list_modules, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 
@@ -277,7 +277,7 @@ def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep
     with (tmp_path / "errors.txt").open("w") as errors:
         process = start_command(tmp_path, *TRAIN, *sweep, *QUICK, "epochs=100000", stderr=errors)
     # In a sweep, wait for both jobs.
-    wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) > bool(sweep))
+    wait_until(lambda: len(find_checkpoints(tmp_path)) > bool(sweep))
     process.send_signal(sent)
     assert process.wait(timeout=120) == status
     assert "Traceback" not in (tmp_path / "errors.txt").read_text()

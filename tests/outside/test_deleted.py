@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from commands import Command, start_command
-from support import QUICK, wait_until
+from support import QUICK, find_checkpoints, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 
@@ -30,7 +30,7 @@ def start_training(folder: Path, *arguments: str) -> Command:
     """Start a command, and wait until it has finished an epoch; what it says is in output.txt."""
     with (folder / "output.txt").open("w") as output:
         process = start_command(folder, *TRAIN, *QUICK, *arguments, stdout=output, stderr=output)
-    wait_until(lambda: list(folder.glob("checkpoints/*/epoch-*.npz")))
+    wait_until(lambda: find_checkpoints(folder))
     return process
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_is_deleted_while_it_is_trained_is_told_kept_and_made_anew(tm
 def test_checkpoints_that_are_deleted_while_a_run_is_trained_are_made_anew(tmp_path):
     process = start_training(tmp_path, "epochs=100")
     shutil.rmtree(tmp_path / "checkpoints")
-    wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")) or process.poll() is not None)
+    wait_until(lambda: find_checkpoints(tmp_path) or process.poll() is not None)
     assert process.wait(timeout=180) == 0
     assert [run.info.status for run in fetch(tmp_path, "train")] == ["FINISHED"]
     assert not (tmp_path / "checkpoints").exists()

@@ -16,7 +16,7 @@ import pytest
 
 from commands import Command, start_command
 from mnist_flow.tracking import names
-from support import DEAD_PROCESS, PROCESS_ELSEWHERE, QUICK, wait_until
+from support import DEAD_PROCESS, PROCESS_ELSEWHERE, QUICK, find_checkpoints, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 # It does not end by itself.
@@ -39,7 +39,7 @@ def start_long(folder: Path, *arguments: str, n_running: int = 1) -> Command:
     """Start a command that trains for ever, and wait until it does; what it says is in output.txt."""
     with (folder / "output.txt").open("w") as output:
         process = start_command(folder, *arguments, stdout=output, stderr=output)
-    wait_until(lambda: len(list(folder.glob("checkpoints/*/epoch-*.npz"))) == n_running)
+    wait_until(lambda: len(find_checkpoints(folder)) == n_running)
     return process
 
 
@@ -61,7 +61,7 @@ def test_a_run_that_a_signal_ends_is_killed_and_keeps_its_checkpoint(tmp_path, r
     assert read_errors(tmp_path) == [line]
     assert fetch_statuses(tmp_path) == [("train", "KILLED")]
     assert "Traceback" not in (tmp_path / "output.txt").read_text()
-    assert len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) == 1
+    assert len(find_checkpoints(tmp_path)) == 1
     planned = run_command(tmp_path, *TRAIN, *LONG, "plan=true")
     assert "goes on" in planned.stdout
 
@@ -128,7 +128,7 @@ def test_a_terminal_that_is_closed_ends_a_run_unless_it_ignores_that(tmp_path, i
     def has_begun() -> bool:
         with suppress(BlockingIOError):
             os.read(ours, 65536)
-        return bool(list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
+        return bool(find_checkpoints(tmp_path))
 
     wait_until(has_begun)
     os.close(ours)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from commands import Command, start_command
-from support import QUICK, MlflowServer, mount_disk, wait_until
+from support import QUICK, MlflowServer, find_checkpoints, mount_disk, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
 EPOCH_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
@@ -111,7 +111,7 @@ def test_no_process_outlives_a_sweep_whose_main_process_was_killed(tmp_path):
     # Two jobs and three processes: the third has never had a job.
     pool = ("hydra/launcher=local_pool", "hydra.launcher.n_jobs=3", "tracking.experiment_name=kills")
     process = start(tmp_path, *TRAIN, "-m", *QUICK, "epochs=60", "seed=0,1", *pool)
-    wait_until(lambda: len(list(tmp_path.glob("checkpoints/*/epoch-*.npz"))) == 2)
+    wait_until(lambda: len(find_checkpoints(tmp_path)) == 2)
     processes = psutil.Process(process.pid).children(recursive=True)
     assert len(find_workers(process)) >= 3
     process.kill()
@@ -217,8 +217,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, run_com
     wait_until(lambda: count_epochs(killed) >= 12)
     process.kill()
     process.wait()
-    (checkpoint,) = killed.glob("checkpoints/*/epoch-*.npz")
-    run_id = checkpoint.parent.name
+    (checkpoint_folder,) = find_checkpoints(killed)
+    run_id = checkpoint_folder.name
     done = run_command(killed, *arguments)
     assert done.returncode == 0, done.stderr
     assert "epoch 1/" not in done.stdout
@@ -306,7 +306,7 @@ def test_an_unwritable_artifact_store_is_one_line_before_training(tmp_path, run_
 def test_a_sweep_whose_records_are_refused_ends_and_says_so(tmp_path, run_command):
     arguments = (*TRAIN, "-m", *QUICK, "epochs=100", "reg=0,1e-4", "tracking.patience=1")
     process = start(tmp_path, *arguments)
-    wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
+    wait_until(lambda: find_checkpoints(tmp_path))
     # A file where the folder of artifacts was: refused to root as well.
     (tmp_path / "mlruns").rename(tmp_path / "before")
     (tmp_path / "mlruns").write_text("")

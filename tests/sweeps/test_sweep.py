@@ -12,7 +12,7 @@ import pytest
 
 from commands import start_command
 from mnist_flow import tracking
-from support import DEAD_PROCESS, QUICK, count_store_calls, list_imports, wait_until
+from support import DEAD_PROCESS, QUICK, count_store_calls, find_checkpoints, list_imports, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
 GRID = ("reg=0,1e-4", "replicates=2")
@@ -236,7 +236,7 @@ def test_a_sweep_that_runs_already_is_refused(tmp_path, run_command):
     with (tmp_path / "output.txt").open("w") as output:
         process = start_command(tmp_path, *arguments, stdout=output, stderr=output)
     try:
-        wait_until(lambda: list(tmp_path.glob("checkpoints/*/epoch-*.npz")))
+        wait_until(lambda: find_checkpoints(tmp_path))
         second = run_command(tmp_path, *arguments)
         assert second.returncode == 2
         assert second.stderr.startswith(f"error: this sweep is running already, in process {process.pid} on ")
