@@ -53,6 +53,11 @@ _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
 # Answers to a question in MLflow's API that are not in its language.
 _NO_MLFLOW = re.compile(r"failed with error code (30\d|404|405) != 200|not in a valid JSON format")
 
+_AUTOFLUSH = (
+    "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block if this flush is "
+    "occurring prematurely) "
+)
+
 
 def configure(uri: str | None, experiment_name: str | None = None) -> str | None:
     """Choose the tracking server: MLFLOW_TRACKING_URI, or `uri`, or mlflow.db in the working directory.
@@ -75,6 +80,8 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     # MLflow's own ten seconds are longer than many a run here.
     os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    # It prints each error of a database with its traceback, and raises it as well; we tell it in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     given = os.environ.get(_URI_VARIABLE)
     chosen = complete_uri(given or uri, _URI_VARIABLE if given else "tracking.uri")
     _say_what_wins(uri, experiment_name)
@@ -283,6 +290,8 @@ def shorten(error: BaseException) -> str:
         return "psycopg2 is not installed; with pip install '.[server]' begin the address with postgresql+psycopg://"
     if schema := _OTHER_SCHEMA.search(reason):
         return _describe_schema(schema[1])
+    # What SQLAlchemy says to programmers.
+    reason = reason.removeprefix(_AUTOFLUSH)
     return textwrap.shorten(reason, 400, placeholder=" …")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
@@ -105,12 +107,22 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
             except TrackingError as error:
                 yield Delivered(record, "", str(error))
             except Exception as error:
-                reason = f"tracking server {hide_credentials(uri or meant_for)}: {shorten(error)}"
+                reason = f"tracking server {hide_credentials(uri or meant_for)}: {_describe(error, record.name)}"
                 if may_pass(error):
                     away[meant_for] = reason
                 yield Delivered(record, "", reason)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _describe(error: Exception, run_id: str) -> str:
+    if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        return (
+            f"has no run {run_id}, since its store was deleted or is elsewhere; deliver to where it is now: "
+            "python -m mnist_flow.sync tracking.uri=URI, or give the record up: "
+            f"python -m mnist_flow.runs action=delete_records run_ids=[{run_id}]"
+        )
+    return shorten(error)
 
 
 def deliver_kept_records(folder: Path) -> None:

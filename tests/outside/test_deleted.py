@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -63,6 +64,26 @@ def test_a_run_that_is_deleted_while_it_is_trained_is_told_kept_and_made_anew(tm
     assert run_command(tmp_path, "-m", "mnist_flow.sync").returncode == 0
     restored = connect(tmp_path).get_run(run_id)
     assert (restored.info.status, "test_accuracy" in restored.data.metrics) == ("FINISHED", True)
+
+
+def test_a_store_deleted_while_a_run_is_trained_is_one_line_and_its_record_can_be_given_up(tmp_path, run_command):
+    process = start_training(tmp_path, "epochs=60")
+    (tmp_path / "mlflow.db").unlink()
+    assert process.wait(timeout=180) == 1
+    (record,) = (tmp_path / "undelivered").iterdir()
+    assert f"run {record.name} is FINISHED, but tracking server sqlite:///" in read_error(tmp_path)
+    printed = (tmp_path / "output.txt").read_text()
+    assert "Traceback" not in printed
+    assert "autoflush" not in printed
+    # In a new store the run can't be found.
+    assert run_command(tmp_path, *TRAIN, *QUICK).returncode == 0
+    delivered = run_command(tmp_path, "-m", "mnist_flow.sync")
+    remedy = f"python -m mnist_flow.runs action=delete_records run_ids=[{record.name}]"
+    assert (delivered.returncode, delivered.stderr.endswith(f"or give the record up: {remedy}\n")) == (1, True)
+    given_up = run_command(tmp_path, *shlex.split(remedy)[1:], "apply=true")
+    assert given_up.returncode == 0, given_up.stderr
+    assert not record.exists()
+    assert len(fetch(tmp_path, "train")) == 1
 
 
 def test_checkpoints_that_are_deleted_while_a_run_is_trained_are_made_anew(tmp_path):
