@@ -134,10 +134,11 @@ def _run_job(context: RunContext) -> list[float]:
         from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(config.training.threads or count_cores())
-    weights = fetch_first_weights(context)
     with ExitStack() as held:
         checkpoints, state = open_checkpoint(config, earlier, held)
         shorter = find_shorter(context, experiment_id) if state is None else None
+        # A state has its weights, so that the run which they once came from may be gone by now.
+        weights = fetch_first_weights(context) if state is None and shorter is None else None
         started = tracking.start_run(
             experiment_id,
             context.run_name,

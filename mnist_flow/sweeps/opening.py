@@ -51,10 +51,10 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     """
     jobs, base = request.jobs, request.base
     experiment_id = prepare_experiment(base)
-    for run_id in {job.config.training.warm_start for job in jobs}:
+    planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
+    for run_id in {one.job.config.training.warm_start for one in planned if one.state == "new"}:
         if run_id is not None:
             find_start(run_id)  # One that is not there is told before a run is open.
-    planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None
     finished = [one.run for one in planned if one.state == "finished" and one.run is not None]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import mlflow
 import numpy as np
 import pytest
 
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError
 from mnist_flow.runs import training
+from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK
+
+TRAIN = ("-m", "mnist_flow.train")
 
 
 @pytest.fixture
@@ -69,3 +73,68 @@ def test_a_sweep_is_refused_before_its_parent_is_open(tmp_path, run_command):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: training.warm_start={'0' * 32}: there is no such run")
     assert len(done.stderr.splitlines()) == 1
+
+
+class Interrupter(RunObserver):
+    """Presses Ctrl-C at the end of the second epoch, when the first one's checkpoint is there."""
+
+    def on_epoch(self, epoch, metrics):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def source(tmp_path, run_command):
+    """The run that others start from: the override that says so, and what deletes its model."""
+    assert run_command(tmp_path, *TRAIN, *QUICK, "epochs=1").returncode == 0
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("mnist_flow").experiment_id])
+    delete = ("-m", "mnist_flow.runs", "action=delete_models", f"run_ids=[{run.info.run_id}]", "apply=true")
+    return f"training.warm_start={run.info.run_id}", lambda: run_command(tmp_path, *delete).check_returncode()
+
+
+def test_an_interrupted_run_goes_on_without_the_run_that_it_started_from(store, search, compose_config):
+    run_experiment(compose_config(*QUICK, "epochs=1"))
+    (first,) = search()
+    config = compose_config(*QUICK, "epochs=3", f"training.warm_start={first.info.run_id}")
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, Interrupter())
+    store.delete_logged_model(first.outputs.model_outputs[0].model_id)
+    run_experiment(config)
+    _, second = search()
+    assert second.info.status == "FINISHED"
+    assert len(store.get_metric_history(second.info.run_id, "val_loss")) == 3
+
+
+def test_a_finished_sweep_is_found_without_the_run_that_it_started_from(tmp_path, run_command, source):
+    warm, delete = source
+    sweep = (*TRAIN, "-m", *QUICK, warm, "epochs=1")
+    assert run_command(tmp_path, *sweep, "seed=0,1").returncode == 0
+    delete()
+    again = run_command(tmp_path, *sweep, "seed=0,1")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("2 jobs: 2 skipped, 0 resumed, 0 new\n")
+    longer = run_command(tmp_path, *sweep, "seed=0,1,2")
+    assert longer.returncode == 2
+    assert longer.stderr.startswith(f"error: {warm}: ")
+
+
+def test_a_search_needs_its_source_for_new_trials_alone(tmp_path, run_command, source):
+    warm, delete = source
+    search = (
+        *TRAIN,
+        "-m",
+        "hydra/sweeper=optuna",
+        *QUICK,
+        warm,
+        "epochs=1",
+        "optimizer.learning_rate=interval(0.01,0.1)",
+    )
+    assert run_command(tmp_path, *search, "hydra.sweeper.n_trials=1").returncode == 0
+    delete()
+    again = run_command(tmp_path, *search, "hydra.sweeper.n_trials=1")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("1 trials: 1 complete")
+    other = run_command(tmp_path, *search, "seed=1")
+    assert other.returncode == 2
+    assert other.stderr.startswith(f"error: {warm}: ")

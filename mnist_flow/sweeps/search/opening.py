@@ -17,6 +17,7 @@ from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
+from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.models import check_registration
 from mnist_flow.sweeps.opening import (
@@ -61,10 +62,7 @@ def open_search(config: DictConfig) -> Search | None:
         show_plan(config, space, terms, jobs, fingerprint, settings.n_trials)
         return None
     experiment_id = prepare_experiment(base)
-    if base.tracking.registered_name is not None:
-        earlier = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
-        known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
-        check_registration(base.tracking, [run.run_id for run in known])
+    _check_runs(base, experiment_id, fingerprint)
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
     epochs, stale_after = settings.pruner in ("median", "hyperband"), base.tracking.stale_after
@@ -105,6 +103,17 @@ def open_search(config: DictConfig) -> Search | None:
     search.server = TrialServer(search.connect, everywhere=not is_local)
     _hand_over(config, space, parent, search.server)
     return search
+
+
+def _check_runs(base: TrainConfig, experiment_id: str, fingerprint: str) -> None:
+    """Check, before a run is open, that the runs which are to be started from and registered are such."""
+    if base.tracking.registered_name is None and base.training.warm_start is None:
+        return
+    earlier = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after) if base.resume else None
+    if base.training.warm_start is not None and earlier is None:
+        find_start(base.training.warm_start)  # Of a search that goes on, only new trials need it, and each says so.
+    known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
+    check_registration(base.tracking, [run.run_id for run in known])
 
 
 def _read_space(config: DictConfig) -> tuple[Space, Composer]:
