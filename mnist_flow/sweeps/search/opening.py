@@ -18,7 +18,6 @@ from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runs.warm_start import find_start
-from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.models import check_registration
 from mnist_flow.sweeps.opening import (
     carry_variables,
@@ -33,7 +32,7 @@ from mnist_flow.sweeps.search.coordinator import Coordinator
 from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, recall_trials, write_terms
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
 from mnist_flow.sweeps.search.outcome import build_space_table, choose_best
-from mnist_flow.sweeps.search.plan import print_counts, show_plan
+from mnist_flow.sweeps.search.plan import print_counts, print_included, show_plan
 from mnist_flow.sweeps.search.search import Search
 from mnist_flow.sweeps.search.settings import check_objective, read_settings
 from mnist_flow.sweeps.search.space import Space, read_space
@@ -59,7 +58,7 @@ def open_search(config: DictConfig) -> Search | None:
     build_study(settings, space, base.objectives, n_known=0)  # What it refuses is told before a run is open.
     terms, fingerprint = Terms(space.dimensions, base.objectives, base.replicates), _identify(space, jobs, base)
     if base.plan:
-        show_plan(config, space, terms, jobs, fingerprint, settings.n_trials)
+        show_plan(config, space, composer, terms, jobs, fingerprint, settings)
         return None
     experiment_id = prepare_experiment(base)
     _check_runs(base, experiment_id, fingerprint)
@@ -166,8 +165,7 @@ def _include_finished(
     """Make trials of the finished runs of other sweeps; the parent run remembers them."""
     found = find_finished(parent.experiment_id, base, space, composer, terms, known)
     parent.set_tags({f"{tracking.TRIAL_TAG}.{number}": json.dumps(kept) for number, kept in found.items()})
-    n_before = sum(record.included for record in known)
-    print_line(f"finished configs of this space included: {n_before + len(found)} ({len(found)} new)")
+    print_included(known, len(found))
     return recall_trials(found, terms, with_curves=with_curves)
 
 

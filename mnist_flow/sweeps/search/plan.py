@@ -9,29 +9,38 @@ import numpy as np
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
-from mnist_flow.jobs.composition import Job
+from mnist_flow.jobs.composition import Composer, Job
 from mnist_flow.jobs.lookup import fetch_examples
 from mnist_flow.jobs.plan import estimate_seconds
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runtime.terminal import print_line, print_table, print_time
-from mnist_flow.sweeps.search.memory import Terms, fetch_trials
+from mnist_flow.sweeps.search.adoption import find_finished
+from mnist_flow.sweeps.search.memory import Terms, fetch_trials, recall_trials
 from mnist_flow.sweeps.search.outcome import build_space_table, measure_seconds
+from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
 from mnist_flow.sweeps.search.study import TrialRecord
 
 
 def show_plan(
-    config: DictConfig, space: Space, terms: Terms, jobs: Sequence[Job], fingerprint: str, n_trials: int
+    config: DictConfig,
+    space: Space,
+    composer: Composer,
+    terms: Terms,
+    jobs: Sequence[Job],
+    fingerprint: str,
+    settings: SearchSettings,
 ) -> None:
     """Print what a search would do; change nothing.
 
     Args:
         config: Hydra's, of the command.
         space: of the search.
+        composer: makes configs from overrides.
         terms: of the search.
         jobs: of a trial, one a replicate.
         fingerprint: of the search.
-        n_trials: number of trials in the end, without those that were included.
+        settings: of the search.
 
     Raises:
         TrackingError: the server does not answer.
@@ -46,12 +55,22 @@ def show_plan(
         if known is not None:
             parent_run_id = known[0].info.run_id
             records = fetch_trials(experiment_id, parent_run_id, terms, with_curves=False, stale_after=stale_after)
-    n_trials += sum(record.included for record in records)
     print_table(build_space_table(space), "the space")
+    if settings.include_finished:
+        found = {} if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)
+        print_included(records, len(found))
+        records += recall_trials(found, terms, with_curves=False)
+    n_trials = settings.n_trials + sum(record.included for record in records)
     print_counts(records, n_trials)
     n_left = max(n_trials, len(records)) - sum(record.state != "running" for record in records)
     if n_left:
         print_time(*_estimate(records, jobs, experiment_id, n_left), n_left, count_workers(config, n_left))
+
+
+def print_included(known: Sequence[TrialRecord], n_new: int) -> None:
+    """Print how many finished runs of other sweeps are trials of a search: of those known already, and new ones."""
+    n_before = sum(record.included for record in known)
+    print_line(f"finished configs of this space included: {n_before + n_new} ({n_new} new)")
 
 
 def print_counts(records: Sequence[TrialRecord], n_trials: int) -> None:

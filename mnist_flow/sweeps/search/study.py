@@ -153,9 +153,10 @@ def rebuild_trials(
     for number, kept in adopted.items():
         # One number a replicate where there is one objective.
         replicates = [value if isinstance(value, list) else [value] for value in kept["values"]]
-        record = TrialRecord(number, kept["choices"], kept["state"], average(replicates), replicates, kept["run_ids"])
+        record = TrialRecord(number, kept["choices"], kept["state"], None, replicates, kept["run_ids"])
         curve = curves.get(kept["run_ids"][-1], {})
         record.reports = _list_reports(replicates) if n_replicates > 1 else dict(curve)
+        record.objectives = get_last_report(record) if record.state == "pruned" else average(replicates)
         record.included, record.reason = kept.get("included", False), kept.get("reason", "")
         records[number] = record
         if number in by_number:

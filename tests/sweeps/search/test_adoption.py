@@ -117,12 +117,17 @@ def test_a_search_goes_on_from_the_runs_of_a_grid(tmp_path, run_command):
     common = ("-m", "mnist_flow.train", "-m", *QUICK, "epochs=1", "tracking.experiment_name=x")
     run_command(tmp_path, *common, "reg=0,0.5,2")
     search = (*common, "hydra/sweeper=optuna", "reg=interval(0,1)", "hydra.sweeper.pruner=median")
-    done = run_command(tmp_path, *search, "hydra.sweeper.n_trials=1", "hydra.sweeper.include_finished=true")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[:2] == [
+    including = (*search, "hydra.sweeper.n_trials=1", "hydra.sweeper.include_finished=true")
+    told = [
         "finished configs of this space included: 2 (2 new)",
         "3 trials: 2 complete, 0 pruned, 0 failed, 0 resumed, 1 new",
     ]
+    planned = run_command(tmp_path, *including, "plan=true").stdout.splitlines()
+    assert planned[-3:-1] == told
+    assert planned[-1].startswith("time: about 0:")
+    done = run_command(tmp_path, *including)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == told
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("x")
     runs = list(client.search_runs([experiment.experiment_id]))

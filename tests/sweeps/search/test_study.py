@@ -84,6 +84,13 @@ def test_what_the_parent_remembers_counts():
     ]
 
 
+def test_a_trial_that_was_pruned_between_seeds_is_rebuilt_as_the_sampler_was_told():
+    kept = {0: {"state": "pruned", "choices": {"reg": 0.5}, "values": [0.9, 0.5], "run_ids": ["a", "b"]}}
+    (record,) = rebuild_trials([], kept, {}, ["val_accuracy"], n_replicates=3)
+    assert (record.objectives, record.reports) == ((0.5,), {1: 0.9, 2: 0.5})
+    assert make_trial(SPACE.dimensions, record).value == 0.5
+
+
 def test_a_study_that_goes_on_draws_other_trials_than_it_drew_before():
     def draw(n_known):
         study = build_study(make_settings(sampler="random"), SPACE, ["val_accuracy"], n_known)
