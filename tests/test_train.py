@@ -30,7 +30,14 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
     assert done.returncode == 0
     assert "epoch 2/2  loss" in done.stdout
     assert "images/s" in done.stdout
-    for word in ("test accuracy", "standard error, n = 360", "without", "12,730", "run id", "mlflow ui"):
+    for word in (
+        "test accuracy",
+        "standard error, n = 360",
+        "without",
+        "12,730",
+        "run id",
+        "look: mlflow ui, and open http",
+    ):
         assert word in done.stdout
     assert done.stderr == ""
     runs = fetch_all(tmp_path)

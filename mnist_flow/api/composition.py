@@ -63,7 +63,7 @@ def composed(
     cli.quiet_libraries()
     with cli.clear_errors(config_name, overrides):
         cfg = _compose(config_name, [*search, *overrides], mode)
-        _check_tracking_uri(cfg.tracking.uri)
+        check_tracking_uri(cfg.tracking.uri, "tracking.uri")
         if mode == RunMode.RUN:
             forget_own_code({str(value) for key, value in flatten(cfg).items() if key.endswith(".module") and value})
         yield cfg
@@ -85,14 +85,23 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode) -> DictConfi
     return cfg
 
 
-def _check_tracking_uri(typed: str | None) -> None:
-    """Refuse a tracking URI beside another one that the notebook has set: the run would go where nobody looks."""
+def check_tracking_uri(typed: str | None, key: str) -> None:
+    """Refuse a tracking URI beside another one that the notebook has set: what it has set would win.
+
+    Args:
+        typed: the URI; None: none.
+        key: what it was typed for.
+
+    Raises:
+        ConfigError: there is another one.
+        TrackingError: it is no tracking URI.
+    """
     given = os.environ.get(_URI_VARIABLE)
     if not typed or not given:
         return
     from mnist_flow.tracking.address import complete_uri
 
-    if complete_uri(typed, "tracking.uri") == complete_uri(given, _URI_VARIABLE):
+    if complete_uri(typed, key) == complete_uri(given, _URI_VARIABLE):
         return
-    told = hide_credentials(f"tracking.uri={typed}: MLflow is set to {given} here")
-    raise ConfigError(f"{told}; leave tracking.uri out, or call mlflow.set_tracking_uri({hide_credentials(typed)!r})")
+    told = hide_credentials(f"{key}={typed}: MLflow is set to {given} here")
+    raise ConfigError(f"{told}; leave {key} out, or call mlflow.set_tracking_uri({hide_credentials(typed)!r})")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mnist_flow import cli
+from mnist_flow.api.composition import check_tracking_uri
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.jobs.tables import build_run_table, select_epoch
 from mnist_flow.runtime.native_output import native_stderr_hidden
@@ -106,6 +107,7 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
         uri: of the tracking server; None: MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
 
     Raises:
+        ConfigError: the notebook has set another tracking server.
         TrackingError: the server does not answer, or has no such training run.
     """
     tracking = _connect(uri)
@@ -149,6 +151,7 @@ def runs(
 def _connect(uri: str | None) -> Any:
     """Choose the tracking server, and return the package that talks to it, whose import takes seconds."""
     cli.quiet_libraries()
+    check_tracking_uri(uri, "uri")
     from mnist_flow import tracking
 
     tracking.configure(uri)

@@ -113,7 +113,7 @@ def _run_job(context: RunContext) -> list[float]:
         check_writable(Path(config.training.checkpoint_dir))
     from mnist_flow import tracking
     from mnist_flow.runs.earlier import find_earlier, find_shorter, open_checkpoint
-    from mnist_flow.runs.registration import check_registration, register_run
+    from mnist_flow.runs.registration import check_run_registration, register_run
     from mnist_flow.runs.replay import fetch_original
     from mnist_flow.runs.warm_start import fetch_first_weights
 
@@ -129,7 +129,7 @@ def _run_job(context: RunContext) -> list[float]:
         objectives = _report_finished(context, earlier.run)
         register_run(context, earlier.run.run_id)
         return objectives
-    check_registration(context)
+    check_run_registration(context)
     with native_stderr_hidden():
         from mnist_flow.training.devices import configure_tensorflow
 
@@ -207,7 +207,7 @@ def _train_and_measure(
     if not context.in_sweep:
         n_epochs = len(result.history)
         training_time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
-        _print_result(context, metrics, training_time, run.run_id)
+        _print_result(context, metrics, training_time, run.experiment_id, run.run_id)
     results = read_results(metrics)
     return [results[name] for name in config.objectives]
 
@@ -224,7 +224,7 @@ def _report_finished(context: RunContext, run: PastRun) -> list[float]:
             raise RunError(f"run {run.run_id} is finished but has no {objective}; resume=false trains it anew")
     if not context.in_sweep:
         print_line(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
-        _print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.run_id)
+        _print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.experiment_id, run.run_id)
     return [results[name] for name in config.objectives]
 
 
@@ -235,8 +235,10 @@ def _describe_protocol(data: DataSection) -> str:
     return f" (validated on fold {fold} of 0 to {folds - 1})"
 
 
-def _print_result(context: RunContext, metrics: Mapping[str, float], training_time: str, run_id: str) -> None:
-    """Print a table with the result of a run, how long it took (in words), and where to look at it."""
+def _print_result(
+    context: RunContext, metrics: Mapping[str, float], training_time: str, experiment_id: str, run_id: str
+) -> None:
+    """Print a table with the result of a run and how long it took (in words), and below it where to look at it."""
     from mnist_flow import tracking
 
     config = context.config
@@ -248,6 +250,7 @@ def _print_result(context: RunContext, metrics: Mapping[str, float], training_ti
             "training time": training_time,
             "run id": run_id,
             "tracked at": tracking.get_uri(),
-            "look": tracking.describe_ui_command(),
         },
     )
+    # As a line of its own, which no terminal cuts.
+    print_line(f"look: {tracking.describe_look(experiment_id, run_id)}")

@@ -16,7 +16,7 @@ def find_registration(config: TrackingConfig) -> tracking.Registration | None:
     return tracking.Registration(config.registered_name, config.alias, config.move_alias)
 
 
-def check_registration(context: RunContext) -> None:
+def check_run_registration(context: RunContext) -> None:
     """Look whether a new run can be registered, if its config asks for it; a sweep does so for all its jobs.
 
     Raises:

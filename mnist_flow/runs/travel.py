@@ -8,7 +8,7 @@ from pathlib import Path
 from mnist_flow import tracking
 from mnist_flow.config.runs import RunsConfig
 from mnist_flow.errors import ConfigError, RunError, TrackingError
-from mnist_flow.runtime.terminal import print_line
+from mnist_flow.runtime.terminal import count, print_line
 
 
 def export_to_folder(config: RunsConfig, runs: Sequence[tracking.StoredRun]) -> None:
@@ -24,7 +24,7 @@ def export_to_folder(config: RunsConfig, runs: Sequence[tracking.StoredRun]) -> 
     if not chosen:
         raise ConfigError(f"{tracking.get_uri()}: no such runs; nothing is exported")
     tracking.export_runs(chosen, folder)
-    print_line(f"exported to {folder}: {len(chosen)} runs")
+    print_line(f"exported to {folder}: {count(len(chosen), 'run')}")
     print_line(f"import them: python -m mnist_flow.runs action=import folder={folder} tracking.uri=URI")
 
 
@@ -42,8 +42,8 @@ def import_from_folder(config: RunsConfig) -> None:
     except TrackingError as error:
         if not n_new:
             raise
-        raise RunError(f"{error}; {n_new} runs are imported; the same command goes on") from error
-    print_line(f"imported into {tracking.get_uri()}: {n_new} runs; there already: {n_known}")
+        raise RunError(f"{error}; imported so far: {count(n_new, 'run')}; the same command goes on") from error
+    print_line(f"imported into {tracking.get_uri()}: {count(n_new, 'run')}; there already: {n_known}")
 
 
 def _get_folder(config: RunsConfig) -> Path:

@@ -16,7 +16,7 @@ from mnist_flow.config.runs import RunsConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import BusyError, ConfigError
 from mnist_flow.runs.travel import export_to_folder, import_from_folder
-from mnist_flow.runtime.terminal import print_line, print_table
+from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.training.checkpoint import CheckpointFolder
 
 _MB = 1e6
@@ -107,7 +107,7 @@ def _print_runs(runs: Sequence[tracking.StoredRun], sizes: Sequence[tuple[int, i
     more = f", the first {_MAX_ROWS}" if len(runs) > _MAX_ROWS else ""
     print_table(table.head(_MAX_ROWS), f"{title}{more}")
     total = "" if table["MB"].isna().any() else f", {table['MB'].sum():.1f} MB"
-    print_line(f"{_count(len(runs), 'run')}{total}")
+    print_line(f"{count(len(runs), 'run')}{total}")
 
 
 def _delete(config: RunsConfig, runs: list[tracking.StoredRun]) -> None:
@@ -118,7 +118,7 @@ def _delete(config: RunsConfig, runs: list[tracking.StoredRun]) -> None:
     _print_runs(runs, [run.measure_bytes(ask_server=False) for run in runs], "to be deleted")
     if not runs:
         return
-    models = _count(sum(len(run.model_places) for run in runs), "model")
+    models = count(sum(len(run.model_places) for run in runs), "model")
     if not config.apply:
         print_line(f"{models}; {_NOTHING_YET}")
         return
@@ -126,7 +126,7 @@ def _delete(config: RunsConfig, runs: list[tracking.StoredRun]) -> None:
         tracking.delete_runs(runs)
     else:
         tracking.delete_models(runs, "action=delete_models")
-    print_line(f"deleted: {_count(len(runs), 'run')}, {models}" if whole else f"deleted: {models}")
+    print_line(f"deleted: {count(len(runs), 'run')}, {models}" if whole else f"deleted: {models}")
     print_line(f"remove from the disk what is deleted: {tracking.describe_gc_command()}")
 
 
@@ -158,7 +158,7 @@ def _delete_checkpoints(config: RunsConfig) -> None:
             with suppress(BusyError), CheckpointFolder(Path(config.checkpoint_dir, str(row["run"]))) as held:
                 held.remove()
                 n_deleted += 1
-        print_line(f"deleted: {_count(n_deleted, 'checkpoint')}")
+        print_line(f"deleted: {count(n_deleted, 'checkpoint')}")
 
 
 def _find_reason(run: tracking.StoredRun) -> str:
@@ -201,7 +201,7 @@ def _delete_records(config: RunsConfig) -> None:
     if not config.run_ids and config.older_than is None:
         raise ConfigError("action=delete_records: which? Say run_ids=[ID,ID] or older_than=30")
     tracking.delete_records(records)
-    print_line(f"deleted: {_count(len(records), 'record')}")
+    print_line(f"deleted: {count(len(records), 'record')}")
 
 
 def _shorten(text: str) -> str:
@@ -210,7 +210,3 @@ def _shorten(text: str) -> str:
 
 def _describe_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 
 from mnist_flow import tracking
 from mnist_flow.config.tracking import TrackingConfig
 from mnist_flow.config.train import is_minimised
-from mnist_flow.errors import RunError, UserError
+from mnist_flow.errors import RunError, TrackingError, UserError
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.runs.registration import find_registration, print_registration
 from mnist_flow.runtime.terminal import print_line
-from mnist_flow.tracking import PastRun, TrackedRun
-
-log = logging.getLogger(__name__)
+from mnist_flow.tracking import PastRun
 
 
-def check_registration(config: TrackingConfig, run_ids: Collection[str]) -> None:
+def check_sweep_registration(config: TrackingConfig, candidates: Collection[str]) -> None:
     """Look whether the best run can be registered, before anything is started.
 
     Args:
         config: of the sweep.
-        run_ids: of its runs that are there already.
+        candidates: ids of runs of which one is its best; empty while any of its runs is not finished.
 
     Raises:
         TrackingError: the alias leads elsewhere and is not to be moved; or the store has no registry.
     """
     registration = find_registration(config)
     if registration is not None:
-        registration.check(run_ids)
+        registration.check(candidates)
 
 
 def choose_best_run(runs: Sequence[PastRun], objective: str) -> str | None:
@@ -40,26 +37,35 @@ def choose_best_run(runs: Sequence[PastRun], objective: str) -> str | None:
     return min(ranked, key=lambda run_id: ranked[run_id]) if ranked else None
 
 
-def settle_models(config: TrackingConfig, parent: TrackedRun | None, best: str | None) -> None:
-    """Register the best run of a finished sweep and delete the models that are not kept; a warning says what can't be.
+def settle_models(config: TrackingConfig, experiment_id: str, parent_run_id: str | None, best: str | None) -> str:
+    """Register the best run of a finished sweep, and delete the models that are not kept.
 
     Args:
         config: of the sweep.
-        parent: of the runs whose models may be deleted; None: only register.
+        experiment_id: of the sweep.
+        parent_run_id: of the runs whose models may be deleted; None: only register.
         best: id of the sweep's best run, which may be another sweep's child; None: there is none.
+
+    Returns:
+        What could not be done, and how to do it; empty where all is.
     """
-    try:
-        registration = find_registration(config)
-        if registration is not None and best is not None:
+    registration, troubles = find_registration(config), []
+    if registration is not None and best is not None:
+        try:
             print_registration(registration, registration.register(best))
-        if parent is not None and config.keep_models in ("best", "last"):
-            _delete_others(config, parent, best)
-    except (UserError, RunError) as error:
-        log.warning("%s", error)
+        except TrackingError as error:
+            troubles.append(f"run {best}, its best, is not registered: {error}")
+    if parent_run_id is not None and config.keep_models in ("best", "last"):
+        try:
+            _delete_others(config, experiment_id, parent_run_id, best)
+        except (UserError, RunError) as error:
+            troubles.append(f"models that are not kept are not deleted: {error}")
+    told = "the sweep is finished, and its runs are kept; the same command again makes up for this"
+    return f"{'; '.join(troubles)} ({told})" if troubles else ""
 
 
-def _delete_others(config: TrackingConfig, parent: TrackedRun, best: str | None) -> None:
-    children = tracking.fetch_stored_runs([parent.experiment_id], sweep=parent.run_id)
+def _delete_others(config: TrackingConfig, experiment_id: str, parent_run_id: str, best: str | None) -> None:
+    children = tracking.fetch_stored_runs([experiment_id], sweep=parent_run_id)
     trained = [run for run in children if run.status == "finished" and run.model_places]
     if config.keep_models == "last":
         best = max(trained, key=lambda run: run.end_time).run_id if trained else None

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from mnist_flow import tracking
 from mnist_flow.config.overrides import quote_argument
 from mnist_flow.config.train import TrainConfig
+from mnist_flow.errors import RunError
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.grids import read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
@@ -26,7 +27,7 @@ from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, 
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import print_line
-from mnist_flow.sweeps.models import check_registration, choose_best_run, settle_models
+from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
 from mnist_flow.sweeps.session import get_session
@@ -48,6 +49,7 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
         ConfigError: the tracking config is wrong.
         TrackingError: the tracking server does not answer.
         BusyError: another process runs the same sweep.
+        RunError: every job is done, and the best model can't be registered, or others can't be deleted.
     """
     jobs, base = request.jobs, request.base
     experiment_id = prepare_experiment(base)
@@ -60,20 +62,23 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     finished = [one.run for one in planned if one.state == "finished" and one.run is not None]
     for run in finished:
         remove_leftover(base.training.checkpoint_dir, run.run_id)
-    check_registration(base.tracking, [run.run_id for run in finished])
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
+    best = choose_best_run(finished, base.objective) if all_done else None
+    check_sweep_registration(base.tracking, [] if best is None else [best])
     if all_done and not tracking.is_project_run():
         last = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
         # The main process of one that was cut off may have been killed while its workers went on.
         if last is None or not last.was_cut_off:
             print_best(jobs, build_replicates(build_summary(planned, ["skipped"] * len(planned))), base.objective)
-            settle_models(base.tracking, None, choose_best_run(finished, base.objective))
+            trouble = settle_models(base.tracking, experiment_id, None if last is None else last.run_id, best)
             if last is not None:
                 print_line(f"look: {tracking.describe_look(experiment_id, last.run_id)}")
+            if trouble:
+                raise RunError(trouble)
             return None
     # Logged at once, so that what is missing can be told while the sweep goes on.
     parent = open_parent(config, base, experiment_id, fingerprint, {"grid": build_grid(jobs)} if jobs else {})
-    command = describe_command(config)
+    command = describe_sweep_command(config)
     hand_over(config, jobs, parent)
     return Sweep(jobs, base, parent, planned, command, partial(count_workers, config))
 
@@ -105,7 +110,7 @@ def open_parent(
     if config.jobs is not None:
         texts["sweep/jobs.yaml"] = Path(config.jobs).read_text(encoding="utf-8")
     parent.log_artifacts(texts=texts, tables=name_tables(**tables))
-    parent.set_tags({tracking.NOTE_TAG: f"Made by: `{describe_command(config)}`"})
+    parent.set_tags({tracking.NOTE_TAG: f"Made by: `{describe_sweep_command(config)}`"})
     return parent
 
 
@@ -116,7 +121,7 @@ def _list_telling(typed: list[str]) -> list[str]:
     return [text for _, text in sorted(told, key=itemgetter(0)) if not text.startswith("tracking.")]
 
 
-def describe_command(config: DictConfig) -> str:
+def describe_sweep_command(config: DictConfig) -> str:
     """The command of a sweep, as it is typed; `config` is Hydra's, before its jobs are told anything."""
     of_hydra = [text for text in read_overrides(config.hydra.overrides.hydra) if not text.startswith("hydra.mode=")]
     typed = [*read_overrides(config.hydra.overrides.task), *of_hydra]

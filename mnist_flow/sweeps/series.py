@@ -50,7 +50,10 @@ class SweepSeries:
             except (RunError, UserError) as error:
                 failures.append(f"{request.preset}: {error}")
                 status = "FAILED"
-            self.end(status)
+            try:
+                self.end(status)
+            except RunError as error:
+                failures.append(f"{request.preset}: {error}")
         if failures:
             raise RunError("; ".join(failures))
         return returns

@@ -102,7 +102,9 @@ class Sweep:
 
         Raises:
             UndeliveredError: the tracking server does not answer; the message says where the record is kept.
+            RunError: the best model can't be registered, or those that are not kept can't be deleted.
         """
+        trouble = ""
         if status == "KILLED":
             # It may be about to fork a process for the pool that has been stopped.
             stop_fork_server()
@@ -115,10 +117,14 @@ class Sweep:
             if going_on:
                 log.warning("runs of the sweep that go on in other processes: %d", going_on)
             if self.jobs:
-                self._log_outcomes(tracking.wait_for(self.fetch_plan, patience), print_them=status == "FINISHED")
+                trouble = self._log_outcomes(
+                    tracking.wait_for(self.fetch_plan, patience), print_them=status == "FINISHED"
+                )
         except TrackingError as error:
             log.warning("the sweep's tables are not logged: %s", error)
         self.parent.end(status, patience)
+        if trouble:
+            raise RunError(trouble)
 
     def _launch(self, launch: Launch, todo: Sequence[Job], first_number: int) -> Sequence[JobReturn]:
         n_workers = self.count_workers(len(todo))
@@ -178,7 +184,8 @@ class Sweep:
         sweep = self.parent.experiment_id, self.parent.run_id
         return tracking.fetch_ended_children(*sweep, since), len(tracking.fetch_running_children(*sweep))
 
-    def _log_outcomes(self, planned: list[PlannedJob], print_them: bool) -> None:
+    def _log_outcomes(self, planned: list[PlannedJob], print_them: bool) -> str:
+        """Log the tables; with `print_them` print the best and settle the models, and return what can't be done."""
         outcomes = [describe_outcome(*pair, self.failures) for pair in zip(self.before, planned, strict=True)]
         objective = self.base.objective
         replicates = log_outcomes(self.parent, planned, outcomes, objective, self.n_workers)
@@ -188,13 +195,15 @@ class Sweep:
         failed = self._describe_failures() if self.failures else ""
         note = tracking.join_parts(told, counted, failed, f"Made by: `{self.command}`")
         self.parent.set_tags({tracking.NOTE_TAG: note})
+        trouble = ""
         if print_them:
             print_best(self.jobs, replicates, objective)
             best = choose_best_run([one.run for one in planned if one.run is not None], objective)
-            settle_models(self.base.tracking, self.parent, best)
+            trouble = settle_models(self.base.tracking, self.parent.experiment_id, self.parent.run_id, best)
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"
             look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
             print_line(f"more in sweep/ of the parent, {where}; look: {look}")
+        return trouble
 
 
 def get_error(result: JobReturn) -> Exception | None:

@@ -12,16 +12,12 @@ from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.registry import fetch_registered
 from mnist_flow.tracking.server import clear_errors
-from mnist_flow.tracking.stock import StoredRun, fetch_children, fetch_stored_run
+from mnist_flow.tracking.stock import StoredRun, fetch_below, fetch_stored_run
 
 
 def list_with_children(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """List runs and all runs below them, each before those below it."""
-    found = {run.run_id: run for run in runs}
-    below = list(runs)
-    while below := [run for run in fetch_children(below) if run.run_id not in found]:
-        found |= {run.run_id: run for run in below}
-    return list(found.values())
+    return [*runs, *fetch_below(runs)]
 
 
 def check_deletable(runs: Sequence[StoredRun]) -> None:

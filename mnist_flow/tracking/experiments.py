@@ -19,7 +19,14 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
-from mnist_flow.tracking.server import clear_errors, describe_command, get_uri, is_store_there, lock_beside, name_lock
+from mnist_flow.tracking.server import (
+    clear_errors,
+    describe_mlflow_command,
+    get_uri,
+    is_store_there,
+    lock_beside,
+    name_lock,
+)
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
@@ -120,7 +127,7 @@ def _find(name: str) -> Experiment | None:
 
 def _check_is_active(experiment: Experiment) -> None:
     if experiment.lifecycle_stage == "deleted":
-        command = describe_command(f"mlflow experiments restore --experiment-id {experiment.experiment_id}")
+        command = describe_mlflow_command(f"mlflow experiments restore --experiment-id {experiment.experiment_id}")
         raise TrackingError(
             f"tracking.experiment_name={experiment.name}: this experiment is deleted; restore it: {command}, or choose "
             "another name"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import random
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import mlflow
 
 from mnist_flow.errors import UserError
+from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Operation, deliver
@@ -24,13 +28,18 @@ from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.server import clear_errors, shorten
 from mnist_flow.tracking.stock import fetch_stored_run
 
+log = logging.getLogger(__name__)
+
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
+# Seconds between two looks at the import of another process.
+_POLL_SECONDS = 1.0
 
 
 def import_runs(folder: Path, experiment_name: str | None = None) -> Iterator[tuple[str, bool]]:
     """Import the runs of a folder, those above others first.
 
-    A run of which the import broke off is deleted and imported anew. Run ids in tags become those of the imported runs.
+    A run of which the import broke off is deleted and imported anew; one that another process imports at the same time
+    is waited for. Run ids in tags become those of the imported runs.
 
     Args:
         folder: as `export_runs` wrote it.
@@ -50,15 +59,16 @@ def import_runs(folder: Path, experiment_name: str | None = None) -> Iterator[tu
     model_ids: dict[str, str] = {}
     for record in records:
         origin = record["tags"].get(names.ORIGIN_TAG, record["run_id"])
-        there = known.get(origin) or _find_itself(origin)
-        run_id = there or _import_run(client, folder, record, experiment_name, origin, {**run_ids, **model_ids})
+        run_id, is_new = known.get(origin) or _find_itself(origin), False
+        if run_id is None:
+            run_id, is_new = _import_run(client, folder, record, experiment_name, origin, {**run_ids, **model_ids})
         run_ids[record["run_id"]] = run_id
         if record["model_id"] is not None:
             with clear_errors():
                 outputs = client.get_run(run_id).outputs
             if outputs is not None and outputs.model_outputs:
                 model_ids[record["model_id"]] = outputs.model_outputs[0].model_id
-        yield run_id, there is None
+        yield run_id, is_new
 
 
 def _read_export(folder: Path) -> list[dict[str, Any]]:
@@ -101,16 +111,26 @@ def _import_run(
     experiment_name: str | None,
     origin: str,
     new_ids: Mapping[str, str],
-) -> str:
-    """Import one run; returns its id. It gets its own tags last, so that nobody finds half of it."""
+) -> tuple[str, bool]:
+    """Import one run; returns its id, and whether it is new. It gets its own tags last, so that nobody finds half.
+
+    MLflow has no locks: each process creates its run first and looks for those of others then, so of two at once at
+    least one sees the other. Who sees another withdraws and waits.
+    """
     experiment_id = get_or_create_experiment(experiment_name or record["experiment"])
     begun = {names.IMPORTING_TAG: origin, **describe_owner()}
     with clear_errors():
         run_id = ""
         try:
-            with signals_held():
-                created = client.create_run(experiment_id, record["start_time"], begun, record["name"])
-                run_id = created.info.run_id
+            while not run_id:
+                with signals_held():
+                    created = client.create_run(experiment_id, record["start_time"], begun, record["name"])
+                    run_id = created.info.run_id
+                if _find_other_import(origin, run_id) or _find_imported(origin):
+                    client.delete_run(run_id)
+                    run_id = ""
+                    if there := _wait_for_other_import(origin):
+                        return there, False
             with tempfile.TemporaryDirectory(prefix="mnist_flow_") as copies:
                 for operation in record["operations"]:
                     source = folder / record["run_id"]
@@ -133,7 +153,33 @@ def _import_run(
             with suppress(Exception):
                 client.delete_run(run_id)
             raise
-    return str(run_id)
+    return str(run_id), True
+
+
+def _find_other_import(origin: str, own_run_id: str = "") -> str | None:
+    """The process that imports the same run now, if another does."""
+    importing = search(list(list_experiments().values()), f"tags.`{names.IMPORTING_TAG}` = '{origin}'")
+    others = [run for run in importing if run.info.run_id != own_run_id and lives(run, STALE_AFTER)]
+    return others[0].data.tags[names.PROCESS_TAG] if others else None
+
+
+def _find_imported(origin: str) -> str | None:
+    """The run that was imported; to be asked after `_find_other_import`, whose tag goes when this one is there."""
+    found = search(list(list_experiments().values()), f"tags.`{names.ORIGIN_TAG}` = '{origin}'", at_most=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _wait_for_other_import(origin: str) -> str | None:
+    """The run that another process has imported; None: it has given up, or withdrew as this process did."""
+    is_told = False
+    while process := _find_other_import(origin):
+        if not is_told:
+            log.warning("waiting for %s, which imports run %s", name_process(process), origin)
+        is_told = True
+        time.sleep(_POLL_SECONDS)
+    # Two that withdrew from each other: chance decides.
+    time.sleep(random.uniform(0, _POLL_SECONDS))  # noqa: S311 - no secret
+    return _find_imported(origin)
 
 
 def _map_models(operation: Operation, new_ids: Mapping[str, str]) -> Operation:

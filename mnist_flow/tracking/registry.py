@@ -8,11 +8,20 @@ from dataclasses import dataclass
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    ENDPOINT_NOT_FOUND,
+    FEATURE_DISABLED,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.server import clear_errors, get_uri, may_pass, shorten
+
+# What a store without a registry answers.
+_NO_REGISTRY = (ErrorCode.Name(FEATURE_DISABLED), ErrorCode.Name(ENDPOINT_NOT_FOUND))
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,15 @@ class Registration:
             except MlflowException as error:
                 if may_pass(error):
                     raise
-                raise TrackingError(
-                    f"tracking.register={self.name}: {get_uri()} has no registry that takes it ({shorten(error)}); "
-                    "leave it out, or choose another server"
-                ) from error
+                asked = f"tracking.register={self.name}: {get_uri()}"
+                if _has_no_registry(error):
+                    line = f"{asked} has no registry ({shorten(error)}); leave it out, or choose another server"
+                    raise TrackingError(line) from error
+                raise TrackingError(f"{asked} refuses: {shorten(error)}") from error
+
+
+def _has_no_registry(error: MlflowException) -> bool:
+    return isinstance(error, UnsupportedModelRegistryStoreURIException) or error.error_code in _NO_REGISTRY
 
 
 def fetch_registered() -> dict[str, tuple[str, str]]:
@@ -102,8 +116,10 @@ def fetch_registered() -> dict[str, tuple[str, str]]:
         with clear_errors():
             try:
                 page = client.search_model_versions(page_token=token)
-            except UnsupportedModelRegistryStoreURIException:
-                return {}
+            except MlflowException as error:
+                if _has_no_registry(error):
+                    return {}
+                raise
         found |= {version.run_id: (version.name, str(version.version)) for version in page if version.run_id}
         token = page.token
         if not token:

@@ -27,7 +27,7 @@ from mnist_flow.runtime.console import Console
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Delivery, Operation
-from mnist_flow.tracking.past import fetch_text
+from mnist_flow.tracking.past import fetch_text, has_artifact
 from mnist_flow.tracking.server import clear_errors, get_uri
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class TrackedRun:
         self._tables: list[str] = []
         self._taken_up = taken_up
         self._read_console: Callable[[], str] | None = None
+        self._console_path = CONSOLE
         # Points by metric and step: those of a run taken up again, and then all that are logged.
         self._points: dict[str, dict[int, list[Any]]] = {}
         self._params: dict[str, str] = {}
@@ -90,13 +91,19 @@ class TrackedRun:
             self._delivery = Delivery(run_id, experiment_id, options.undelivered_dir)
 
     def keep_console(self, console: Console) -> None:
-        """Log what is said as console.txt, while the run goes on and at its end; a run taken up keeps its old text."""
+        """Log what is said as console.txt, while the run goes on and at its end; a run taken up keeps its old text.
+
+        Where the old text can't be read now, it stays, and the new one goes to another file beside it.
+        """
         earlier = ""
         if self._taken_up:
-            with suppress(TrackingError):
-                earlier = fetch_text(self.run_id, CONSOLE)
+            try:
+                earlier = fetch_text(self.run_id, CONSOLE) if has_artifact(self.run_id, CONSOLE) else ""
+            except TrackingError as error:
+                self._console_path = time.strftime("console-%Y%m%dT%H%M%S.txt")
+                log.warning("%s; what is said from now on goes to %s", error, self._console_path)
         self._read_console = lambda: earlier + console.read()
-        self._delivery.keep_live(CONSOLE, self._read_console)
+        self._delivery.keep_live(self._console_path, self._read_console)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log flat params as text, without credentials; those the run already has are left as they are.
@@ -260,7 +267,7 @@ class TrackedRun:
         """
         if self._read_console is not None:
             with suppress(RunError):  # A full disk must not keep the run from ending.
-                self.log_artifacts(texts={CONSOLE: self._read_console()})
+                self.log_artifacts(texts={self._console_path: self._read_console()})
         self._put(kind="end", status=status, end_time=int(time.time() * 1000))
         kept = self._delivery.close(self._options.patience if patience is None else patience)
         if kept is not None:

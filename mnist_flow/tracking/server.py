@@ -161,7 +161,7 @@ def describe_ui_command() -> str:
     return "mlflow ui" if _is_default_of_mlflow() else f"mlflow ui --backend-store-uri {quote_argument(_shorten(uri))}"
 
 
-def describe_command(command: str) -> str:
+def describe_mlflow_command(command: str) -> str:
     """A command of MLflow's, as it is to be typed so that it works on the store in force."""
     return command if _is_default_of_mlflow() else f"{_URI_VARIABLE}={quote_argument(_shorten(get_uri()))} {command}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,11 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
 from mnist_flow.tracking.server import clear_errors, get_uri
+
+# Runs of which the children are searched one by one.
+_FEW = 5
+# Models in an answer.
+_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,30 @@ def fetch_stored_runs(
     return describe_runs(sorted(found, key=lambda run: run.info.start_time, reverse=True))
 
 
-def fetch_children(runs: Iterable[StoredRun]) -> list[StoredRun]:
-    """Fetch the runs one level below some runs: of a sweep its jobs, of a training run its evaluations."""
-    found = [
-        child for run in runs for child in search(run.experiment_id, f"tags.`{names.PARENT_TAG}` = '{run.run_id}'")
-    ]
+def fetch_below(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Fetch all runs below some runs, level by level: of a sweep its jobs, of a training run its evaluations."""
+    known = {run.run_id for run in runs}
+    level = {run.run_id: run.experiment_id for run in runs}
+    found: list[Run] = []
+    while level:
+        children = [run for run in _search_children(level) if run.info.run_id not in known]
+        found += children
+        level = {run.info.run_id: run.info.experiment_id for run in children}
+        known |= set(level)
     return describe_runs(found)
+
+
+def _search_children(parents: Mapping[str, str]) -> list[Run]:
+    """Search the runs one level below some, of which the experiment is given: of many with one search for all."""
+    if len(parents) <= _FEW:
+        return [
+            child
+            for run_id, experiment_id in parents.items()
+            for child in search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{run_id}'")
+        ]
+    # MLflow's filters know no list of tags.
+    children = search(sorted(set(parents.values())), f"tags.`{names.PARENT_TAG}` LIKE '%'")
+    return [child for child in children if child.data.tags[names.PARENT_TAG] in parents]
 
 
 def describe_runs(runs: Sequence[Run]) -> list[StoredRun]:
@@ -131,7 +154,7 @@ def _fetch_models(experiment_ids: set[str]) -> list[LoggedModel]:
     token: str | None = None
     while experiment_ids:
         with clear_errors():
-            page = client.search_logged_models(sorted(experiment_ids), page_token=token)
+            page = client.search_logged_models(sorted(experiment_ids), max_results=_PAGE, page_token=token)
         found += page
         token = page.token
         if not token:

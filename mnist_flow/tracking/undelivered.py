@@ -46,16 +46,14 @@ class KeptRecord:
 
 
 def list_kept_records(folder: Path) -> list[KeptRecord]:
-    """List the records of a folder, oldest first.
-
-    Raises:
-        TrackingError: one of them is not what was written.
-    """
+    """List the records of a folder, oldest first; one that is damaged says so in place of why it was kept."""
     found = []
     for record in list_records(folder):
-        content = load_record(record)
+        about = record.name, "", "is damaged"
+        with suppress(TrackingError):
+            content = load_record(record)
+            about = content["run_id"], content["tracking_uri"], content["reason"]
         n_bytes = sum(file.stat().st_size for file in record.rglob("*") if file.is_file())
-        about = content["run_id"], content["tracking_uri"], content["reason"]
         found.append(KeptRecord(record, *about, record.stat().st_mtime, n_bytes))
     return found
 

@@ -78,6 +78,9 @@ def test_another_tracking_uri_than_the_notebook_has_set_is_refused(store, tmp_pa
     assert os.environ["MLFLOW_TRACKING_URI"] == uri
     with pytest.raises(ConfigError) as raised:
         mnist_flow.train([*TINY, "tracking.uri=sqlite:///other.db"])
+    for look_up in (mnist_flow.runs, lambda uri: mnist_flow.run("abc", uri=uri)):
+        with pytest.raises(ConfigError, match=rf"^uri=sqlite:///other.db: MLflow is set to {uri} here; leave uri out"):
+            look_up(uri="sqlite:///other.db")
     told = f"tracking.uri=sqlite:///other.db: MLflow is set to {uri} here; leave tracking.uri out, or call "
     assert str(raised.value) == told + "mlflow.set_tracking_uri('sqlite:///other.db')"
     assert not (tmp_path / "other.db").exists()

@@ -63,7 +63,7 @@ def test_a_folder_may_have_any_name(tmp_path, run_command, name):
     folder.mkdir()
     printed = run_well(run_command, folder, *TRAIN, IN_M)
     (look,) = [line for line in printed.splitlines() if "mlflow ui" in line]
-    typed = look.strip("│ ").partition("mlflow ui")[2].rstrip()
+    typed = look.partition("mlflow ui")[2].partition(", and open ")[0]
     assert shlex.split(typed) == ([] if name == "x" * 200 else ["--backend-store-uri", "sqlite:///mlflow.db"])
     run_well(run_command, folder, *EVALUATE)
     assert sorted(path.name for path in folder.iterdir()) == ["mlflow.db", "mlruns"]

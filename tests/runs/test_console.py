@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mlflow
 import pytest
 
@@ -43,6 +45,22 @@ def test_what_is_said_is_sent_meanwhile_and_a_run_that_goes_on_keeps_it(store, t
     console.hear("goes on\n")
     run.end("FINISHED")
     assert read(run_id) == "first\nhttp://***@host\ngoes on\n"
+
+
+def test_a_text_that_can_not_be_read_is_not_overwritten(store, tmp_path, capsys):
+    experiment_id = tracking.get_or_create_experiment("x")
+    run_id = store.create_run(experiment_id).info.run_id
+    (tmp_path / "console.txt").write_bytes(b"\xff is no UTF-8")
+    store.log_artifact(run_id, str(tmp_path / "console.txt"))
+    console = Console()
+    run = tracking.TrackedRun(run_id, experiment_id, tracking.DeliveryOptions(0, tmp_path / "kept"), taken_up=True)
+    run.keep_console(console)
+    console.hear("goes on\n")
+    run.end("FINISHED")
+    (other,) = {file.path for file in store.list_artifacts(run_id)} - {"console.txt"}
+    assert mlflow.artifacts.load_text(f"runs:/{run_id}/{other}") == "goes on\n"
+    kept = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/console.txt", dst_path=str(tmp_path / "there"))
+    assert Path(kept).read_bytes() == b"\xff is no UTF-8"
 
 
 @pytest.mark.slow

@@ -244,6 +244,7 @@ class Notebook:
     """Stands where the run of MLflow does, and keeps what it is told."""
 
     run_id = "r"
+    experiment_id = "1"
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}

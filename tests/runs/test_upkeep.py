@@ -15,7 +15,7 @@ import pytest
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
 from mnist_flow.runs.upkeep import look_after_runs
-from support import DEAD_PROCESS, PROCESS_ELSEWHERE, command_environment
+from support import DEAD_PROCESS, PROCESS_ELSEWHERE, command_environment, count_store_calls
 
 DAY = 86_400_000
 IDS = re.compile(r"\b[0-9a-f]{32}\b")
@@ -190,6 +190,29 @@ def test_kept_records_are_deleted_when_they_are_named(look, ids, tmp_path):
     look("action=delete_records", "older_than=0", "apply=true")
     assert not (tmp_path / "undelivered").exists()
     assert look("action=delete_records") == "tracking.undelivered_dir=undelivered: no such records\n"
+
+
+def test_a_damaged_record_is_told_and_deleted_as_any_other(look, ids, tmp_path):
+    record = tmp_path / "undelivered" / ids["done"] / "record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"run_id": ')
+    assert "is damaged" in look("action=delete_records")
+    assert "deleted: 1 record\n" in look("action=delete_records", f"run_ids=[{ids['done']}]", "apply=true")
+    assert not (tmp_path / "undelivered").exists()
+
+
+def test_all_below_a_sweep_is_found_with_a_few_questions(look, ids, store, tmp_path):
+    for number in range(30):
+        parent = ids["sweep"]
+        for kind in ("train", "evaluation"):
+            tags = {"mnist_flow.kind": kind, "mlflow.parentRunId": parent, "mnist_flow.process": DEAD_PROCESS}
+            parent = store.create_run("1", 1, tags, f"{kind} {number}").info.run_id
+    asked = count_store_calls(tmp_path, "mnist_flow.runs", "action=delete", f"sweep={ids['sweep']}")
+    # Two look up the sweep, three what is below it, level by level.
+    assert asked["search_runs"] <= 6
+    assert asked["search_logged_models"] <= 2
+    assert sum(asked.values()) <= 15
+    assert "65 runs" in look("action=delete", f"sweep={ids['sweep']}")
 
 
 def test_the_command_says_what_is_wrong_in_one_line(store, tmp_path, run_command):

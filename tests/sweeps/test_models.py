@@ -8,10 +8,11 @@ import mlflow
 import numpy as np
 import pytest
 
+from commands import start_command
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.runs.orchestrator import run_experiment
-from support import QUICK
+from support import QUICK, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "optimizer.learning_rate=0.1,0.0001")
 
@@ -46,6 +47,39 @@ def test_a_sweep_keeps_and_registers_its_best_model_and_counts_the_others_as_fin
     assert f"its alias best is version 1, of run {best}; tracking.move_alias=true moves it" in refused.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_a_sweep_that_grows_is_told_before_it_trains_and_a_registry_that_refuses_later_is_made_up_for(
+    store, tmp_path, run_command
+):
+    asked = ("tracking.keep_models=best", "tracking.register=digits")
+    other = store.create_run("0").info.run_id
+    with (tmp_path / "printed.txt").open("w") as stdout, (tmp_path / "errors.txt").open("w") as stderr:
+        command = start_command(tmp_path, *SWEEP, *asked, stdout=stdout, stderr=stderr)
+    # Another run takes the alias while the sweep trains.
+    wait_until(lambda: store.get_experiment_by_name("mnist_flow") and store.search_runs(["1"]))
+    store.create_registered_model("digits")
+    store.create_model_version("digits", str(tmp_path), other)
+    store.set_registered_model_alias("digits", "best", "1")
+    assert command.wait(120) == 1
+    (line,) = (tmp_path / "errors.txt").read_text().splitlines()
+    assert f"is not registered: tracking.register=digits: its alias best is version 1, of run {other}" in line
+    assert "its runs are kept; the same command again makes up for this" in line
+    (parent,) = store.search_runs(["1"], "tags.`mnist_flow.kind` = 'sweep'")
+    assert parent.info.status == "FINISHED"
+    # What is not kept is deleted in any case.
+    (model,) = store.search_logged_models(["1"])
+    again = run_command(tmp_path, *SWEEP, *asked, "tracking.move_alias=true")
+    assert again.returncode == 0, again.stderr
+    assert "registered as models:/digits@best, version 2\n" in again.stdout
+    assert store.get_model_version_by_alias("digits", "best").run_id == model.source_run_id
+    # Which will be the best of more jobs nobody knows.
+    grown = run_command(tmp_path, *SWEEP[:-1], "optimizer.learning_rate=0.1,0.0001,0.01", *asked)
+    assert (grown.returncode, grown.stderr.count("\n")) == (2, 1)
+    assert "its alias best is version 2" in grown.stderr
+    assert len(store.search_runs(["1"])) == 3
+
+
 def test_a_run_is_registered_once_and_its_alias_moves_only_when_that_is_asked_for(store, compose_config, capsys):
     asked = (*QUICK, "tracking.register=digits", "tracking.alias=live")
     run_experiment(compose_config(*asked))
@@ -71,8 +105,12 @@ def test_what_can_not_be_registered_is_told_before_anything_is_started(store, co
         with pytest.raises(ConfigError, match=line):
             run_experiment(compose_config(*QUICK, *wrong))
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "ftp://nowhere")
-    with pytest.raises(TrackingError, match=r"register=digits: .* has no registry that takes it .*; leave it out"):
+    with pytest.raises(TrackingError, match=r"register=digits: .* has no registry .*; leave it out"):
         run_experiment(compose_config(*QUICK, "tracking.register=digits"))
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI")
+    # A registry that is there and refuses is told with its own reason.
+    with pytest.raises(TrackingError, match=r"register=a/b: sqlite:\S+ refuses: .*a/b"):
+        tracking.Registration("a/b", "best", move_alias=False).check([])
     assert store.get_experiment_by_name("mnist_flow") is None or not store.search_runs(["1"])
 
 

@@ -8,11 +8,13 @@ import shutil
 import mlflow
 import pytest
 
+from commands import start_command
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, RunError, UserError
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runs.upkeep import look_after_runs
-from support import PROCESS_ELSEWHERE, QUICK
+from mnist_flow.tracking import importing
+from support import PROCESS_ELSEWHERE, QUICK, wait_until
 
 # Tags that an import adds.
 ADDED = {"mnist_flow.origin"}
@@ -129,12 +131,33 @@ def test_an_import_that_breaks_off_leaves_no_half_run_and_goes_on(ids, call, new
 
     monkeypatch.setattr(mlflow.MlflowClient, "set_terminated", break_off)
     arguments = ("action=import", "folder=out", f"tracking.uri={uri}")
-    with pytest.raises(RunError, match=r"on fire; 1 runs are imported; the same command goes on"):
+    with pytest.raises(RunError, match=r"on fire; imported so far: 1 run; the same command goes on"):
         call(*arguments)
     experiment_id = other.get_experiment_by_name("x").experiment_id
     assert len(other.search_runs([experiment_id])) == 1
     assert "2 runs; there already: 1" in call(*arguments)
     assert len(other.search_runs([experiment_id])) == 3
+
+
+def test_two_imports_at_once_import_each_run_once(ids, call, new_store, tmp_path, monkeypatch):
+    call("action=export", "folder=out", "tracking.experiment_name=x")
+    uri, other = switch_store(new_store, tmp_path / "there")
+    arguments = ("action=import", "folder=out", f"tracking.uri={uri}")
+    deliver, started = importing.deliver, []
+
+    def meet_another(*rest):
+        if not started:
+            errors = tmp_path / "errors.txt"
+            with errors.open("w") as stderr:
+                started.append(start_command(tmp_path, "-m", "mnist_flow.runs", *arguments, stderr=stderr))
+            wait_until(lambda: started[0].poll() is not None or errors.read_text())
+        deliver(*rest)
+
+    monkeypatch.setattr(importing, "deliver", meet_another)
+    call(*arguments)
+    assert started[0].wait(60) == 0
+    assert f"which imports run {ids['sweep']}" in (tmp_path / "errors.txt").read_text()
+    assert len(other.search_runs([other.get_experiment_by_name("x").experiment_id])) == 3
 
 
 def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refused(store, ids, call, tmp_path):
@@ -166,7 +189,7 @@ def test_imported_runs_are_resumed_analyzed_and_measured_on_a_server(
 ):
     run_experiment(compose_config(*QUICK))
     call("action=export", "folder=out")
-    assert "1 runs; there already: 0" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
+    assert "1 run; there already: 0" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
     assert "0 runs; there already: 1" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
     variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
     again = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, **variables)

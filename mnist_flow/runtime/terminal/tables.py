@@ -23,6 +23,11 @@ def print_line(text: str) -> None:
     print(text, flush=True)
 
 
+def count(number: int, noun: str) -> str:
+    """Say how many there are: 1 run, 2 runs."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def print_summary(title: str, rows: Mapping[str, str]) -> None:
     """Print a table of two columns, names and values, under a title."""
     table = Table(title=Text(title), title_justify="left", show_header=False)

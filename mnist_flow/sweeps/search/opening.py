@@ -18,10 +18,10 @@ from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runs.warm_start import find_start
-from mnist_flow.sweeps.models import check_registration
+from mnist_flow.sweeps.models import check_sweep_registration
 from mnist_flow.sweeps.opening import (
     carry_variables,
-    describe_command,
+    describe_sweep_command,
     list_carried,
     open_parent,
     prepare_experiment,
@@ -61,7 +61,7 @@ def open_search(config: DictConfig) -> Search | None:
         show_plan(config, space, composer, terms, jobs, fingerprint, settings)
         return None
     experiment_id = prepare_experiment(base)
-    _check_runs(base, experiment_id, fingerprint)
+    _check_runs(base, terms, experiment_id, fingerprint, settings.n_trials)
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
     epochs, stale_after = settings.pruner in ("median", "hyperband"), base.tracking.stale_after
@@ -83,7 +83,7 @@ def open_search(config: DictConfig) -> Search | None:
         base,
         settings,
         parent,
-        describe_command(config),
+        describe_sweep_command(config),
         Coordinator(
             build_study(settings, space, base.objectives, n_known=len(records)),
             space,
@@ -104,15 +104,20 @@ def open_search(config: DictConfig) -> Search | None:
     return search
 
 
-def _check_runs(base: TrainConfig, experiment_id: str, fingerprint: str) -> None:
+def _check_runs(base: TrainConfig, terms: Terms, experiment_id: str, fingerprint: str, n_trials: int) -> None:
     """Check, before a run is open, that the runs which are to be started from and registered are such."""
     if base.tracking.registered_name is None and base.training.warm_start is None:
         return
     earlier = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after) if base.resume else None
     if base.training.warm_start is not None and earlier is None:
         find_start(base.training.warm_start)  # Of a search that goes on, only new trials need it, and each says so.
-    known = [] if earlier is None else tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
-    check_registration(base.tracking, [run.run_id for run in known])
+    candidates = []
+    if base.tracking.registered_name is not None and earlier is not None:
+        known = fetch_trials(experiment_id, earlier.run_id, terms, with_curves=False)
+        # Which run is the best is certain where no trial is left.
+        if sum(record.state != "running" and not record.included for record in known) >= n_trials:
+            candidates = tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
+    check_sweep_registration(base.tracking, [run.run_id for run in candidates])
 
 
 def _read_space(config: DictConfig) -> tuple[Space, Composer]:

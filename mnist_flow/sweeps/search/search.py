@@ -135,6 +135,7 @@ class Search:
 
         Raises:
             UndeliveredError: the tracking server does not answer; the message says where the record is kept.
+            RunError: the best model can't be registered, or those that are not kept can't be deleted.
         """
         if self.server is not None:
             self.server.close()
@@ -148,8 +149,10 @@ class Search:
         except TrackingError as error:
             log.warning("runs that were cut off may still be RUNNING: %s", error)
         with self.coordinator.lock:
-            self._log_outcome(print_it=status == "FINISHED")
+            trouble = self._log_outcome(print_it=status == "FINISHED")
         self.parent.end(status, patience)
+        if trouble:
+            raise RunError(trouble)
 
     def _launch_while(self, launch: Launch, source: Any, returns: list[JobReturn]) -> None:
         """Launch as many jobs as there are trials left, until none is left; each job asks for one."""
@@ -197,7 +200,8 @@ class Search:
         told = zip(self.base.objectives, record.objectives or (), strict=False)
         return ", ".join(f"{objective} {value:.6g}" for objective, value in told)
 
-    def _log_outcome(self, print_it: bool) -> None:
+    def _log_outcome(self, print_it: bool) -> str:
+        """Log the tables; with `print_it` print the best and settle the models, and return what can't be done."""
         coordinator, objectives = self.coordinator, self.base.objectives
         states = [record.state for record in coordinator.records]
         metrics: dict[str, float] = {"trials": len(states)}
@@ -221,7 +225,9 @@ class Search:
         self.parent.set_tags({tracking.NOTE_TAG: self._describe(metrics, tables["confirmation"])})
         if print_it and self.best:
             self._print_best(tables["confirmation"])
-            settle_models(self.base.tracking, self.parent, choose_best_run(chosen, objectives[0]))
+            best = choose_best_run(chosen, objectives[0])
+            return settle_models(self.base.tracking, self.parent.experiment_id, self.parent.run_id, best)
+        return ""
 
     def _list_best(self, confirmed: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The tables that a person reads, by their titles: the best trials, and those that were confirmed."""
