@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import shutil
 import sqlite3
@@ -29,12 +30,21 @@ ServerT = TypeVar("ServerT", bound=MlflowServer)
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 
+# What the tests of a file use that takes long, longest first: they start commands, or they train in this process.
+TAKES_LONG = ({"run_command", "start_command"}, {"fit", "run_experiment", "train_config"})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that start commands first: they take longest, and each process of `make test` takes whole files."""
-    starting = {
-        item.path for item in items if {"run_command", "start_command"} & {*item.fixturenames, *vars(item.module)}
-    }
-    items.sort(key=lambda item: item.path not in starting)
+    """Put the files that take longest first: each process of `make test` takes whole files, and none should end late.
+
+    Those that start commands come before those that train, and these before all others.
+    """
+    ranks: dict[Path, int] = {}
+    for item in items:
+        used = {*item.fixturenames, *vars(item.module)}
+        rank = next((rank for rank, names in enumerate(TAKES_LONG) if names & used), len(TAKES_LONG))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,6 +63,16 @@ def one_thread() -> None:
     from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(threads=1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage_is_of_this_module() -> None:
+    """TensorFlow keeps the graphs of all trainings, and Keras looks for garbage among them before the next one.
+
+    After hundreds of trainings that takes longer than a training; what earlier modules left is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def forget_tracking_variables() -> None:
