@@ -62,6 +62,7 @@ def measure_work(
                 "command": one.command,
                 "one_thread": one.one_thread,
                 "precision": one.precision,
+                **({} if one.reference is None else {"reference": one.reference}),
             }
             for one in contenders
         },

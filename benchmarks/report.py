@@ -89,7 +89,7 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
     measurements, measure = piece["measurements"], piece["measure"]
     rows = []
     for name, contender in piece["contenders"].items():
-        ratio = compare(measurements, name, piece["reference"], measure)
+        ratio = compare(measurements, name, contender.get("reference", piece["reference"]), measure)
         own_measure = measure if compute_median(measurements, name, measure) is not None else "seconds"
         seconds = compute_median(measurements, name, own_measure)
         peak = compute_median(measurements, name, "peak_bytes")

@@ -20,6 +20,10 @@ _TITLES = {
 _LEARNING_RATES = ("0.001", "0.005", "0.025", "0.05", "0.1", "0.25", "0.5", "1")
 _PENALTIES = ("1e-6", "1e-5", "1e-4")
 _ANALYZED, _METRICS = "thousand", ("accuracy", "val_accuracy", "loss", "val_loss")
+# Of the runs that fill a store. The digits come with a library, so that a plan needs no file.
+SETTING = ("data=digits", "model=mlp_100")
+STORED_LEARNING_RATES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_STORED_EPOCHS = 40
 # Runs of a short and of a long sweep, to tell what a run costs from what a sweep costs.
 TRACKED_RUNS = 2, 6
 # 2 fills × (in place + 8 directions × 3 pixels) = 50 conditions.
@@ -38,6 +42,8 @@ class Contender:
     runs: int | None = None  # trainings that it does, where it reports them
     one_thread: bool = False  # else a thread a core, or a process a core
     precision: str = "float32"
+    # The contender that it is compared with, where that is another one than the work's.
+    reference: str | None = None
 
     @property
     def command(self) -> str:
@@ -170,6 +176,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
             "into one PNG; ours draws two figures of ten panels with means and spreads, each as PNG and SVG, and "
             "writes two tables.",
         ),
+        _build_growth_work(runs),
         _build_tracking_work(count(10)),
         *(_build_epoch_work(hidden, max(2, count(6)), cores) for hidden in (("64", "64"), ("500", "300"))),
         Work(
@@ -245,6 +252,39 @@ def _build_tracking_work(epochs: int) -> Work:
     )
 
 
+def _build_growth_work(runs: int) -> Work:
+    sizes = runs // 10, runs, 10 * runs
+    jobs = (*SETTING, f"epochs={_STORED_EPOCHS}", "plan=true")
+    rates = ",".join(map(str, STORED_LEARNING_RATES))
+    questions = {
+        "plan": ("plan of three jobs", "mnist_flow.train", "-m", *jobs, "optimizer.learning_rate=0.001,0.01,0.1"),
+        "resume": (
+            *(f"plan of {runs:,} jobs", "mnist_flow.train", "-m", *jobs),
+            *(f"optimizer.learning_rate={rates}", f"seed=range({runs // len(STORED_LEARNING_RATES)})"),
+        ),
+        "learning_rate": ("study=learning_rate", "mnist_flow.analyze", "study=learning_rate"),
+        "curves": ("study=curves", "mnist_flow.analyze", "study=curves"),
+    }
+    return Work(
+        "growth",
+        f"the same questions in stores of {', '.join(f'{size:,}' for size in sizes)} runs of {_STORED_EPOCHS} epochs",
+        tuple(
+            Contender(
+                f"{name}_{size}",
+                f"{title}, {size:,} runs",
+                (*arguments, f"tracking.experiment_name={_ANALYZED}", f"tracking.uri=sqlite:///store_{size}.db"),
+                reference=f"{name}_{sizes[0]}",
+            )
+            for name, (title, *arguments) in questions.items()
+            for size in sizes
+        ),
+        reference=f"plan_{sizes[0]}",
+        prepare=lambda folder, data: _fill_stores(folder, sizes),
+        about=f"One SQLite store is filled, and copied on its way. Ratios are to the same question in the store of "
+        f"{sizes[0]:,} runs. Of the {runs:,} jobs as many are finished as the store has runs.",
+    )
+
+
 def _build_epoch_work(hidden: tuple[str, ...], epochs: int, cores: int) -> Work:
     name = "-".join(hidden)
     shared = ("--hidden", *hidden, "--epochs", str(epochs))
@@ -281,6 +321,13 @@ def _train_once(folder: Path, data: str) -> dict[str, str]:
     )
     (model,) = (folder / "mlruns").rglob("*.keras")
     return {"model": str(model)}
+
+
+def _fill_stores(folder: Path, sizes: tuple[int, ...]) -> dict[str, str]:
+    copies = ("--copies", *map(str, sizes))
+    fill = [sys.executable, "-m", "benchmarks.store", "--experiment", _ANALYZED, "--runs", str(sizes[-1]), *copies]
+    finished = run_command([*fill, "--epochs", str(_STORED_EPOCHS)], folder)
+    return {"seconds_to_fill": f"{finished.seconds:.0f}"}
 
 
 def _fill_store(folder: Path, runs: int) -> dict[str, str]:

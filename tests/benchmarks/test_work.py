@@ -9,7 +9,8 @@ import pytest
 from benchmarks.measure import measure_work
 from benchmarks.peers.evaluation_loop import list_shifts, shift
 from benchmarks.processes import CommandError, run_command
-from benchmarks.work import Contender, Work, list_works
+from benchmarks.work import SETTING, Contender, Work, list_works
+from commands import run_command as run_project_command
 from commands import start_command
 from mnist_flow.data.transforms import DIRECTIONS
 from mnist_flow.metrics.robustness import list_shifts as list_our_shifts
@@ -130,6 +131,17 @@ def test_bfloat16_runs_only_where_the_processor_has_it():
     with_it = {work.key: work for work in list_works(bfloat16=True)}["c"]
     assert with_it.contenders[-1].arguments[-2:] == ("training.precision=mixed_bfloat16", "epochs=2")
     assert not with_it.left_out
+
+
+def test_a_filled_store_holds_runs_that_a_plan_finds_finished_and_copies_of_its_earlier_sizes(tmp_path):
+    filled = [sys.executable, "-m", "benchmarks.store", "--experiment", "e", "--runs", "20", "--copies", "10"]
+    run_command(filled, tmp_path)
+    plan = [*SETTING, "epochs=40", "optimizer.learning_rate=0.1,0.5", "seed=0,1", "plan=true"]
+    for store, told in (("store_10", "2 done or running, 2 to train"), ("mlflow", "4 done or running, 0 to train")):
+        uri = f"tracking.uri=sqlite:///{store}.db"
+        command = ["-m", "mnist_flow.train", "-m", *plan, "tracking.experiment_name=e", uri]
+        done = run_project_command(tmp_path, *command)
+        assert told in done.stdout, done.stderr
 
 
 def test_commands_on_the_page_can_be_typed():
