@@ -185,7 +185,7 @@ def assert_is_a_finished_sweep(
 
 
 @contextmanager
-def serve_model(folder: Path, model_uri: str) -> Iterator[Callable[[dict[str, Any]], Any]]:
+def serve_model(folder: Path, model_uri: str, **variables: str) -> Iterator[Callable[[dict[str, Any]], Any]]:
     """MLflow's own scoring server, started in a folder; gives a function from a body to the answer, over HTTP."""
     port = find_free_port()
     serve = ["-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port), "--model-uri", model_uri]
@@ -193,7 +193,7 @@ def serve_model(folder: Path, model_uri: str) -> Iterator[Callable[[dict[str, An
         server = subprocess.Popen(
             [sys.executable, *serve],
             cwd=folder,
-            env=command_environment(),
+            env=command_environment(**variables),
             stdout=log,
             stderr=log,
             start_new_session=True,

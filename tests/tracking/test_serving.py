@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 
+import mnist_flow
 from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK, serve_model
 
@@ -44,3 +45,19 @@ def test_a_served_model_gives_the_probabilities_of_each_class(store, compose_con
     with serve_model(tmp_path, f"runs:/{run.info.run_id}/model") as ask:
         answer = ask({"inputs": np.asarray(example).tolist()})
     np.testing.assert_allclose(answer["predictions"], predicted["probabilities"][: len(example)], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_a_registered_model_is_served_by_its_name_from_a_server(mlflow_server, tmp_path, run_command, monkeypatch):
+    variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
+    asked = ("tracking.register=digits", "tracking.alias=live")
+    done = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, *asked, **variables)
+    assert done.returncode == 0, done.stderr
+    assert "registered as models:/digits@live, version 1\n" in done.stdout
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    run = mnist_flow.run(mnist_flow.runs()["run_id"].item())
+    images = run.load_data().test.images[:5]
+    with serve_model(tmp_path, "models:/digits@live", **variables) as ask:
+        answer = ask({"inputs": images.tolist()})
+    np.testing.assert_allclose(answer["predictions"], run.predict(images), atol=1e-6)
