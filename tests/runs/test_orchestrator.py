@@ -14,9 +14,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from mnist_flow import tracking
+from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import BusyError, ConfigError, DivergedError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
@@ -58,14 +59,29 @@ def list_artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -
     return found
 
 
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """A folder whose store has one finished run, which several tests read, and the objective of that run."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = [*QUICK, "reg=1e-4", "seed=3", f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"]
+    with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
+        patch.chdir(folder)
+        return folder, run_experiment(compose("config", config))
+
+
 @pytest.fixture
-def finished(store, compose_config):
-    objective = run_experiment(compose_config(*QUICK, "reg=1e-4", "seed=3"))
-    return store, only_run(store), objective
+def folder(finished_once):
+    return finished_once[0]
 
 
-def test_a_run_leaves_everything_in_mlflow(finished, tmp_path):
-    client, run, objective = finished
+@pytest.fixture
+def finished(client):
+    return client, only_run(client)
+
+
+def test_a_run_leaves_everything_in_mlflow(finished, finished_once, tmp_path):
+    client, run = finished
+    _, objective = finished_once
     assert run.info.status == "FINISHED"
     assert run.data.params["optimizer.learning_rate"] == "0.1"
     assert run.data.params["reg"] == "0.0001"
@@ -140,7 +156,7 @@ def test_the_second_job_of_a_process_trains_on_the_arrays_of_the_first(store, co
 
 
 def test_the_data_is_logged_as_inputs_with_digests(finished):
-    _, run, _ = finished
+    _, run = finished
     inputs = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
     assert set(inputs) == {"training", "validation", "test"}
     assert inputs["training"].name == "digits_training"
@@ -149,7 +165,7 @@ def test_the_data_is_logged_as_inputs_with_digests(finished):
 
 
 def test_the_logged_model_classifies_like_the_run(finished, tmp_path):
-    client, run, _ = finished
+    client, run = finished
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     saved = np.load(client.download_artifacts(run.info.run_id, "predictions/test.npz", str(tmp_path)))
     from mnist_flow.data.loading import load_data_set
