@@ -1,4 +1,4 @@
-"""MLflow's page of a sweep in a real browser, wide and narrow."""
+"""MLflow's page of a sweep, wide and narrow, and of a search in a real browser."""
 
 from __future__ import annotations
 
@@ -50,3 +50,26 @@ def test_the_printed_link_opens_the_result_of_the_sweep(link, width):
         expect(tab.get_by_text("sweep reg=0,0.1").first).to_be_attached()
         browser.close()
     assert faults == []
+
+
+def test_the_printed_link_opens_the_result_of_a_search(mlflow_server, tmp_path, run_command):
+    from playwright.sync_api import expect, sync_playwright
+
+    space = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.learning_rate=interval(0.01,0.1)")
+    variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
+    done = run_command(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, *space, EXPERIMENT, **variables)
+    assert done.returncode == 0, done.stderr
+    (link,) = re.findall(r"look: (\S+)", done.stdout)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1440, "height": 900})
+        tab.set_default_timeout(60_000)
+        tab.goto(link)
+        # What was chosen, the best trials as a table, and what to type next.
+        chosen = tab.get_by_text(re.compile(r"^optimizer.learning_rate=0\.\d+ .trial [01]; .*val_accuracy 0\.\d{4}"))
+        expect(chosen).to_be_visible(timeout=60_000)
+        tab.get_by_text("Show more").first.click()
+        expect(tab.get_by_text("2 trials: 2 complete, 0 pruned, 0 failed.")).to_be_visible()
+        expect(tab.get_by_role("columnheader", name="optimizer.learning_rate")).to_be_visible()
+        expect(tab.get_by_text("python -m mnist_flow.analyze study=search")).to_be_visible()
+        browser.close()
