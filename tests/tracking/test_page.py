@@ -6,22 +6,30 @@ import re
 
 import pytest
 
-from support import CHROMIUM, QUICK
+from support import CHROMIUM, QUICK, MlflowServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.launchers, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 EXPERIMENT = "tracking.experiment_name=seen"
 
 
-@pytest.fixture
-def link(tmp_path, mlflow_server, run_command):
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = MlflowServer(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory, server, run_command):
     """What a sweep prints at its end, after its study is drawn."""
-    variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
-    done = run_command(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, "reg=0,0.1", EXPERIMENT, **variables)
+    folder, variables = tmp_path_factory.mktemp("seen"), {"MLFLOW_TRACKING_URI": server.uri}
+    done = run_command(folder, "-m", "mnist_flow.train", "-m", *QUICK, "reg=0,0.1", EXPERIMENT, **variables)
     assert done.returncode == 0, done.stderr
-    drawn = run_command(tmp_path, "-m", "mnist_flow.analyze", "study=regularization", EXPERIMENT, **variables)
+    drawn = run_command(folder, "-m", "mnist_flow.analyze", "study=regularization", EXPERIMENT, **variables)
     assert drawn.returncode == 0, drawn.stderr
     (found,) = re.findall(r"look: (\S+)", done.stdout)
-    assert found.startswith(mlflow_server.uri)
+    assert found.startswith(server.uri)
     return found
 
 
