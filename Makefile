@@ -65,8 +65,8 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, servers away (about 10 minutes)
-	$(BIN)/python -m pytest -m launchers
+test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, servers away (minutes)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 400 -m launchers
 
 test-outside: $(TEST_READY) ## cases of other people's reports: folders, variables, stores, signals and outputs (about 6 minutes)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m outside
