@@ -74,7 +74,7 @@ test-outside: $(TEST_READY) ## cases of other people's reports: folders, variabl
 test-slow: $(TEST_READY) ## all slow tests, those of test-launchers and test-outside too: many kills, lost servers, clusters (about 40 minutes)
 	$(BIN)/python -m pytest -m slow
 
-bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 2 hours on 2 cores; BENCH="--work d" for a part)
+bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 3 hours on 2 cores; BENCH="--work d" for a part)
 	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(TEST_READY) ## ruff, mypy and the import layers

@@ -16,11 +16,12 @@ from benchmarks.machine import find_data, has_bfloat16
 from benchmarks.measure import measure_work
 from benchmarks.processes import CommandError
 from benchmarks.report import write_page, write_piece
+from benchmarks.searches import TRIALS
 from benchmarks.work import list_works
 from mnist_flow.runtime.environment import count_cores
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
-# That the analysis reads.
+# That the analysis reads, and trials that a search knows.
 _RUNS = 1000
 
 
@@ -33,7 +34,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="times that each contender does each; default: 3")
     parser.add_argument("--epochs", type=int, help="of every training instead of its own, for a quick check")
     parser.add_argument(
-        "--runs", type=int, default=_RUNS, help="that the analysis reads; others than 1,000 are for a quick check"
+        "--runs",
+        type=int,
+        default=_RUNS,
+        help="that the analysis reads, and trials that (g) knows; others than 1,000 are for a quick check",
+    )
+    parser.add_argument(
+        "--trials", type=int, choices=TRIALS, default=TRIALS[-1], help="of (h); fewer are for a quick check"
     )
     parser.add_argument("--output", type=Path, default=_DOCS, help="folder of benchmarks.json and BENCHMARKS.md")
     parser.add_argument("--torch-python", default=sys.executable, help="the Python with PyTorch, where it is another")
@@ -54,8 +61,8 @@ def main() -> int:
             parser.error(f"MNIST is not there{f' ({data})' if data else ''}; MNIST_NPZ=FILE.npz names it")
         if shutil.which(arguments.torch_python) is None:
             parser.error(f"--torch-python {arguments.torch_python}: no such program")
-        works = list_works(arguments.epochs, arguments.runs, has_bfloat16(), count_cores())
-        reduced = arguments.epochs is not None or arguments.runs != _RUNS
+        works = list_works(arguments.epochs, arguments.runs, has_bfloat16(), count_cores(), arguments.trials)
+        reduced = arguments.epochs is not None or (arguments.runs, arguments.trials) != (_RUNS, TRIALS[-1])
         sitting = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         for work in works:
             if work.key not in chosen:

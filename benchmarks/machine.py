@@ -15,7 +15,17 @@ import psutil
 
 from mnist_flow.runtime.environment import count_cores, describe_code, describe_machine
 
-_PACKAGES = ("tensorflow", "keras", "mlflow", "hydra-core", "hydra-joblib-launcher", "joblib", "numpy", "tensorboard")
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "hydra-core",
+    "hydra-joblib-launcher",
+    "joblib",
+    "optuna",
+    "numpy",
+    "tensorboard",
+)
 # Flags of x86 processors that multiply bfloat16 themselves.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 

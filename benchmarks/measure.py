@@ -6,14 +6,15 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_sitting, find_torch, find_version
+from benchmarks.pieces import TORCH, Contender, Training, Work
 from benchmarks.processes import CommandError, run_command
-from benchmarks.work import TORCH, Contender, Training, Work
 
 # Of the protocol: 10,000 of MNIST's training images are held out.
 N_TRAIN, N_VALIDATION, N_TEST = 50_000, 10_000, 10_000
@@ -84,6 +85,9 @@ def measure_work(
             facts = work.prepare(prepared, data)
             # Paths are of this machine, and of no interest.
             record["facts"] = {name: value for name, value in facts.items() if not Path(value).is_absolute()}
+        kept = Path(scratch, "kept")
+        if work.renewed:
+            shutil.copytree(prepared, kept)
         for number in range(1, rounds + 1):
             # Each round begins with another one, so that none always has the machine fresh, or warm.
             shift = (number - 1) % len(contenders)
@@ -91,7 +95,14 @@ def measure_work(
                 # Trainings start with an empty store.
                 folder = prepared if work.prepare is not None else Path(scratch, f"{number}_{contender.name}")
                 folder.mkdir(exist_ok=True)
-                values = _run(contender, folder, facts, data, torch_python)
+                if work.renewed:
+                    # To the same place, since the store has absolute paths.
+                    shutil.rmtree(folder)
+                    shutil.copytree(kept, folder)
+                began = time.time()
+                values = _run(contender, folder, {**facts, "round": str(number)}, data, torch_python)
+                if work.read is not None:
+                    values = work.read(folder, began) | values
                 if work.prepare is None:
                     # What is prepared holds runs of another's training.
                     values = _read_store(folder / "mlflow.db") | values
@@ -109,7 +120,7 @@ def measure_ceiling(threads: int) -> float:
     return run_command(command, Path(tempfile.gettempdir())).report["gflops"]
 
 
-def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, torch_python: str) -> dict[str, float]:
+def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, torch_python: str) -> dict[str, Any]:
     python = torch_python if contender.needs == TORCH else sys.executable
     arguments = [argument.format(**facts) if "{" in argument else argument for argument in contender.arguments]
     finished = run_command([python, "-m", *arguments], folder, variables={"MNIST_NPZ": data})
@@ -121,7 +132,7 @@ def _run(contender: Contender, folder: Path, facts: dict[str, str], data: str, t
     }
 
 
-def _check(contender: Contender, values: dict[str, float]) -> None:
+def _check(contender: Contender, values: dict[str, Any]) -> None:
     """What is measured must be what it is called."""
     if contender.runs is not None and values.get("runs", 0) != contender.runs:
         raise CommandError(f"{contender.command}: {values.get('runs', 0)} trainings ended well, not {contender.runs}")

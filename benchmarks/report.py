@@ -10,10 +10,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.statistics import compare, compute_median
-from benchmarks.targets import compute_tracking, judge_all
+from benchmarks.targets import compute_tracking, compute_trial_costs, judge_all, list_reached
+from benchmarks.traces import list_traces, plot_traces
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_RECORDS, _PAGE = "benchmarks.json", "BENCHMARKS.md"
+_RECORDS, _PAGE, _FIGURE = "benchmarks.json", "BENCHMARKS.md", "images/benchmark_search.png"
 # Seconds that a command must last for its memory and processor time to be known, see benchmarks.processes.
 _SHORTEST = 1.0
 # What two pieces of one sitting have in common.
@@ -41,11 +42,16 @@ def write_page(folder: Path, order: Sequence[str]) -> Path:
     """Write the page of what the folder holds.
 
     Args:
-        folder: with benchmarks.json; the page comes beside it.
+        folder: with benchmarks.json; the page comes beside it, and its figure in images/.
         order: keys of the work.
     """
-    page = folder / _PAGE
-    page.write_text(render(read_pieces(folder), order), encoding="utf-8")
+    page, pieces = folder / _PAGE, read_pieces(folder)
+    page.write_text(render(pieces, order), encoding="utf-8")
+    if "h" in pieces:
+        figure = folder / _FIGURE
+        figure.parent.mkdir(exist_ok=True)
+        # Without the version of the library that draws it, so that the same numbers are the same file.
+        plot_traces(pieces["h"]).savefig(figure, dpi=150, metadata={"Software": None})
     return page
 
 
@@ -73,6 +79,9 @@ def render(pieces: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> str
         shares={key: list_shares(piece) for key, piece in chosen.items() if piece["gflop"] is not None},
         measured_accuracy={key for key, piece in chosen.items() if _has_accuracy(piece)},
         tracking=compute_tracking(chosen["tracking"]) if "tracking" in chosen else None,
+        trial=compute_trial_costs(chosen["g"]) if "g" in chosen else None,
+        searches=list_searches(chosen["h"]) if "h" in chosen else [],
+        figure=_FIGURE,
         targets=judge_all(chosen),
         describe=describe_sitting,
     )
@@ -110,6 +119,26 @@ def list_rows(piece: Mapping[str, Any]) -> list[dict[str, str]]:
                 "peak": f"{peak / 1e9:.2f}" if peak is not None and looked_at else "–",
                 "processor": _format_seconds(processor) if processor is not None and looked_at else "–",
                 "accuracy": "" if accuracy is None else f"{accuracy:.2%}",
+            }
+        )
+    return rows
+
+
+def list_searches(piece: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row a contender of a work that has traces, with a number a round: seconds, best, and when it had another's."""
+    rows = []
+    for name, contender in piece["contenders"].items():
+        measured = [one for found, _, one in list_traces(piece) if found == name]
+        reached = [
+            "never" if seconds is None else f"{seconds:.0f} ({seconds / whole:.2f})"
+            for seconds, whole in list_reached(piece, name).values()
+        ]
+        rows.append(
+            {
+                "title": contender["title"],
+                "seconds": ", ".join(f"{one['seconds']:.0f}" for one in measured) or "–",
+                "best": ", ".join(f"{one['best']:.2%}" for one in measured) or "–",
+                "reached": ", ".join(reached) or "–",
             }
         )
     return rows

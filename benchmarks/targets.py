@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.pieces import OURS
+from benchmarks.searches import ADDED_TRIALS, LOOP
 from benchmarks.statistics import compare, compute_median, select
+from benchmarks.traces import find_seconds, list_traces
 from benchmarks.work import TRACKED_RUNS
 
 _GIGABYTE = 1e9
 # Seconds a run, and share of the untracked time, that tracking may cost.
 _TRACKING_SECONDS, _TRACKING_SHARE = 0.7, 0.03
+# Seconds that a trial may cost beyond a grid's job; share of the plain loop's time after which ours has its result.
+_TRIAL_SECONDS, _SEARCH_SHARE = 0.15, 2 / 3
 
 # Piece, contender, reference, measure, limit of the median ratio, in words.
 _RATIOS = (
@@ -64,7 +70,50 @@ def judge_all(pieces: Mapping[str, Mapping[str, Any]]) -> list[Judged]:
     Args:
         pieces: records by the key of their work.
     """
-    return [*_judge_ratios(pieces), _judge_tracking(pieces), *_judge_others(pieces)]
+    searches = [_judge_trial(pieces), _judge_search(pieces)]
+    return [*_judge_ratios(pieces), _judge_tracking(pieces), *searches, *_judge_others(pieces)]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What each run, and each command, takes longer in one state than in another, seconds by round."""
+
+    base: Mapping[int, float]  # what a run takes in the other state
+    run: Mapping[int, float]
+    command: Mapping[int, float]
+
+    @property
+    def run_seconds(self) -> float:
+        return statistics.median(self.run.values())
+
+    @property
+    def command_seconds(self) -> float:
+        return statistics.median(self.command.values())
+
+
+def compute_costs(piece: Mapping[str, Any], base: str, other: str, counts: tuple[int, int]) -> Costs | None:
+    """Tell what a run costs from what a command costs, by few and by many runs; None where a part was not measured.
+
+    Args:
+        piece: a record whose contenders are named by their state and number of runs: `off_2`.
+        base: the state that the other one is compared with.
+        other: the state.
+        counts: few and many runs.
+    """
+    names = {(state, n): f"{state}_{n}" for state in (base, other) for n in counts}
+    seconds = {key: select(piece["measurements"], name, "seconds") for key, name in names.items()}
+    rounds = sorted(set.intersection(*(set(found) for found in seconds.values())))
+    if not rounds:
+        return None
+    few, many = counts
+
+    def compute_slope(state: str, number: int) -> float:
+        return (seconds[state, many][number] - seconds[state, few][number]) / (many - few)
+
+    slopes = {number: compute_slope(base, number) for number in rounds}
+    extra = {number: compute_slope(other, number) - slopes[number] for number in rounds}
+    once = {number: seconds[other, few][number] - seconds[base, few][number] - few * extra[number] for number in rounds}
+    return Costs(slopes, extra, once)
 
 
 def compute_tracking(piece: Mapping[str, Any]) -> Tracking | None:
@@ -73,25 +122,36 @@ def compute_tracking(piece: Mapping[str, Any]) -> Tracking | None:
     Args:
         piece: the record of the work `tracking`: its contenders are on and off, each with few and with many runs.
     """
-    names = {(state, n): f"{state}_{n}" for state in ("off", "on") for n in TRACKED_RUNS}
-    seconds = {key: select(piece["measurements"], name, "seconds") for key, name in names.items()}
-    rounds = sorted(set.intersection(*(set(found) for found in seconds.values())))
-    if not rounds:
+    costs = compute_costs(piece, "off", "on", TRACKED_RUNS)
+    if costs is None:
         return None
-    few, many = TRACKED_RUNS
-
-    def compute_slope(state: str, number: int) -> float:
-        return (seconds[state, many][number] - seconds[state, few][number]) / (many - few)
-
-    off = {number: compute_slope("off", number) for number in rounds}
-    extra = {number: compute_slope("on", number) - off[number] for number in rounds}
-    once = (seconds["on", few][number] - seconds["off", few][number] - few * extra[number] for number in rounds)
+    off, extra = costs.base, costs.run
     return Tracking(
-        run_seconds=statistics.median(extra.values()),
-        share=statistics.median(extra[number] / off[number] for number in rounds),
-        sweep_seconds=statistics.median(once),
-        met=statistics.median(extra[number] - _TRACKING_SHARE * off[number] for number in rounds) <= _TRACKING_SECONDS,
+        run_seconds=costs.run_seconds,
+        share=statistics.median(extra[number] / off[number] for number in off),
+        sweep_seconds=costs.command_seconds,
+        met=statistics.median(extra[number] - _TRACKING_SHARE * off[number] for number in off) <= _TRACKING_SECONDS,
     )
+
+
+def compute_trial_costs(piece: Mapping[str, Any]) -> Costs | None:
+    """What a trial costs beyond a grid's job; None where something was not measured."""
+    return compute_costs(piece, "grid", "search", ADDED_TRIALS)
+
+
+def list_reached(piece: Mapping[str, Any], contender: str) -> dict[int, tuple[float | None, float]]:
+    """When a contender had what the plain loop had in the end, None: never; and the plain loop's time; by round.
+
+    Args:
+        piece: the record of a work whose measurements have traces.
+        contender: its name.
+    """
+    loops = {number: one for name, number, one in list_traces(piece) if name == LOOP}
+    return {
+        number: (find_seconds(one["trace"], loops[number]["best"]), loops[number]["seconds"])
+        for name, number, one in list_traces(piece)
+        if name == contender and number in loops
+    }
 
 
 def _judge_ratios(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:
@@ -111,6 +171,27 @@ def _judge_tracking(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
     if cost is None:
         return Judged(what, target, "–", None)
     return Judged(what, target, f"{cost.run_seconds:+.2f} s a run ({cost.share:+.1%})", cost.met)
+
+
+def _judge_trial(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
+    what, target = "(g) a trial beyond a grid's job, 1,000 trials known", f"≤ {_TRIAL_SECONDS} s"
+    costs = compute_trial_costs(pieces["g"]) if "g" in pieces else None
+    if costs is None:
+        return Judged(what, target, "–", None)
+    return Judged(what, target, f"{costs.run_seconds:+.2f} s", costs.run_seconds <= _TRIAL_SECONDS)
+
+
+def _judge_search(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
+    what, target = "(h) time until our search has what plain Optuna has in the end, of its time", "≤ 2/3"
+    reached = list_reached(pieces["h"], OURS) if "h" in pieces else {}
+    if not reached:
+        return Judged(what, target, "–", None)
+    shares = [math.inf if seconds is None else seconds / whole for seconds, whole in reached.values()]
+    median = statistics.median(shares)
+    told = ", ".join("never" if share == math.inf else f"{share:.2f}" for share in shares)
+    return Judged(
+        what, target, f"{'never' if median == math.inf else f'{median:.2f}'} ({told})", median <= _SEARCH_SHARE
+    )
 
 
 def _judge_others(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:

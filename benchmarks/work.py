@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.pieces import AUTOLOG, KERAS, OURS, TITLES, TORCH, Contender, Training, Work
 from benchmarks.processes import run_command
+from benchmarks.searches import build_search_work, build_trial_work
 
-KERAS, AUTOLOG, TORCH, OURS = "keras", "autolog", "torch", "ours"
-_TITLES = {
-    KERAS: "plain Keras loop",
-    AUTOLOG: "the same under autologging",
-    TORCH: "plain PyTorch loop",
-    OURS: "this project",
-}
 _LEARNING_RATES = ("0.001", "0.005", "0.025", "0.05", "0.1", "0.25", "0.5", "1")
 _PENALTIES = ("1e-6", "1e-5", "1e-4")
 _ANALYZED, _METRICS = "thousand", ("accuracy", "val_accuracy", "loss", "val_loss")
@@ -30,63 +22,17 @@ TRACKED_RUNS = 2, 6
 _MAX_PIXELS = 3
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A command that does the work."""
-
-    name: str
-    title: str
-    # After `python -m`. Fields in braces are filled in from the facts of the preparation.
-    arguments: tuple[str, ...]
-    needs: str | None = None  # a package, say torch
-    runs: int | None = None  # trainings that it does, where it reports them
-    one_thread: bool = False  # else a thread a core, or a process a core
-    precision: str = "float32"
-    # The contender that it is compared with, where that is another one than the work's.
-    reference: str | None = None
-
-    @property
-    def command(self) -> str:
-        """As it is printed on the page."""
-        words = ("python", "-m", *(re.sub(r"\{(\w+)\}", lambda field: field[1].upper(), one) for one in self.arguments))
-        return " ".join(f"'{word}'" if set(word) & set("[]()*") else word for word in words)
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is trained, to count its operations."""
-
-    overrides: tuple[str, ...]  # of the network's config
-    runs: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """A piece of work that contenders do in turns."""
-
-    key: str
-    title: str
-    contenders: tuple[Contender, ...]
-    epochs: int | None = None
-    reference: str = KERAS
-    # The number that contenders are compared by.
-    measure: str = "seconds"
-    training: Training | None = None
-    # Makes what the commands need in their common folder, untimed; returns facts.
-    prepare: Callable[[Path, str], dict[str, str]] | None = None
-    # Contenders that are not run on this machine, and why.
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    about: str = ""
-
-
-def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = False, cores: int = 1) -> list[Work]:
+def list_works(
+    epochs: int | None = None, runs: int = 1000, bfloat16: bool = False, cores: int = 1, trials: int = 60
+) -> list[Work]:
     """All pieces of work.
 
     Args:
         epochs: of every training instead of its own number, for a quick check.
-        runs: of the analysis.
+        runs: of the analysis, and trials that a search knows.
         bfloat16: whether the processor has it.
         cores: processes that train side by side.
+        trials: of the searches that are compared.
     """
 
     def count(usual: int) -> int:
@@ -139,7 +85,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
                 ),
                 Contender(
                     OURS,
-                    _TITLES[OURS],
+                    TITLES[OURS],
                     (
                         *("mnist_flow.evaluate", "measure=shift", f"measure.shift.max_pixels={_MAX_PIXELS}"),
                         "resume=false",
@@ -166,7 +112,7 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
                 ),
                 Contender(
                     OURS,
-                    _TITLES[OURS],
+                    TITLES[OURS],
                     ("mnist_flow.analyze", "study=curves", f"tracking.experiment_name={_ANALYZED}"),
                 ),
             ),
@@ -177,6 +123,8 @@ def list_works(epochs: int | None = None, runs: int = 1000, bfloat16: bool = Fal
             "writes two tables.",
         ),
         _build_growth_work(runs),
+        build_trial_work(runs, count(2)),
+        build_search_work(trials, count(6)),
         _build_tracking_work(count(10)),
         *(_build_epoch_work(hidden, max(2, count(6)), cores) for hidden in (("64", "64"), ("500", "300"))),
         Work(
@@ -200,10 +148,10 @@ def _trainers(
     of_loop = (*loop, "--epochs", str(epochs))
     of_ours = (*ours, f"epochs={epochs}")
     return (
-        Contender(KERAS, _TITLES[KERAS], ("benchmarks.peers.keras_loop", *of_loop), runs=runs),
-        Contender(AUTOLOG, _TITLES[AUTOLOG], ("benchmarks.peers.autolog_loop", *of_loop), "tensorboard", runs),
-        Contender(TORCH, _TITLES[TORCH], ("benchmarks.peers.torch_loop", *of_loop), "torch", runs),
-        Contender(OURS, _TITLES[OURS], ("mnist_flow.train", *of_ours), runs=runs, one_thread=one_thread),
+        Contender(KERAS, TITLES[KERAS], ("benchmarks.peers.keras_loop", *of_loop), runs=runs),
+        Contender(AUTOLOG, TITLES[AUTOLOG], ("benchmarks.peers.autolog_loop", *of_loop), "tensorboard", runs),
+        Contender(TORCH, TITLES[TORCH], ("benchmarks.peers.torch_loop", *of_loop), "torch", runs),
+        Contender(OURS, TITLES[OURS], ("mnist_flow.train", *of_ours), runs=runs, one_thread=one_thread),
         *extra,
     )
 
@@ -241,7 +189,7 @@ def _build_tracking_work(epochs: int) -> Work:
             Contender(f"{name}_{seeds}", f"{title}, {seeds} runs", (*module, *train(seeds)), runs=seeds)
             for name, title, module in (
                 ("off", "the project's functions, nothing tracked", ("benchmarks.untracked",)),
-                ("on", _TITLES[OURS], ("mnist_flow.train", "-m")),
+                ("on", TITLES[OURS], ("mnist_flow.train", "-m")),
             )
             for seeds in (few, many)
         ),

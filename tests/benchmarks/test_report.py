@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.report import read_pieces, render, write_page, write_piece
 from benchmarks.statistics import compare, compute_median
-from benchmarks.targets import compute_tracking, judge_all
+from benchmarks.targets import compute_tracking, compute_trial_costs, judge_all
 from benchmarks.work import list_works
 
 KEYS = [work.key for work in list_works()]
@@ -150,3 +150,54 @@ def test_pieces_are_added_and_replaced(tmp_path):
 
 def test_nothing_measured_is_said():
     assert "Nothing has been measured yet." in render({}, KEYS)
+
+
+def test_what_a_trial_costs_is_apart_from_what_a_search_costs():
+    measurements = [
+        measured(1, "grid_2", 10.0),
+        measured(1, "grid_22", 30.0),
+        measured(1, "search_2", 16.0),
+        measured(1, "search_22", 38.0),
+    ]
+    piece = {**PIECE, "measurements": measurements, "gflop": None}
+    costs = compute_trial_costs(piece)
+    assert costs.run == {1: pytest.approx(0.1)}
+    assert costs.command == {1: pytest.approx(5.8)}
+    page = render({"g": piece}, KEYS)
+    assert "A trial takes +0.10 s beyond a grid's job (each round: +0.10), and a search +5.8 s beyond" in page
+    assert "| (g) a trial beyond a grid's job, 1,000 trials known | ≤ 0.15 s | +0.10 s | met |" in page
+
+
+SEARCHES = {
+    **PIECE,
+    "title": "a search",
+    "gflop": None,
+    "reference": "loop",
+    "contenders": {
+        "loop": {**THREADS, "title": "plain Optuna", "command": "python -m loop"},
+        "ours": {**THREADS, "title": "this project", "command": "python -m ours"},
+    },
+    "measurements": [
+        measured(1, "loop", 100.0, best=0.97, trace=[[20.0, 0.9], [60.0, 0.97]]),
+        measured(1, "ours", 50.0, best=0.98, trace=[[10.0, 0.95], [30.0, 0.975], [40.0, 0.98]]),
+        measured(2, "loop", 100.0, best=0.97, trace=[[20.0, 0.97]]),
+        measured(2, "ours", 70.0, best=0.97, trace=[[60.0, 0.97]]),
+    ],
+}
+
+
+def test_a_search_is_judged_by_when_it_has_what_the_loop_has_in_the_end(tmp_path):
+    page = render({"h": SEARCHES}, KEYS)
+    assert "| plain Optuna | 100, 100 | 97.00%, 97.00% | 60 (0.60), 20 (0.20) |" in page
+    assert "| this project | 50, 70 | 98.00%, 97.00% | 30 (0.30), 60 (0.60) |" in page
+    assert "of its time | ≤ 2/3 | 0.45 (0.30, 0.60) | met |" in page
+    behind = [
+        {**one, "trace": [[10.0, 0.95]], "best": 0.95} if one["contender"] == "ours" else one
+        for one in SEARCHES["measurements"]
+    ]
+    page = render({"h": {**SEARCHES, "measurements": behind}}, KEYS)
+    assert "| this project | 50, 70 | 95.00%, 95.00% | never, never |" in page
+    assert "≤ 2/3 | never (never, never) | missed |" in page
+    write_piece(tmp_path, "h", SEARCHES)
+    write_page(tmp_path, KEYS)
+    assert (tmp_path / "images" / "benchmark_search.png").stat().st_size > 10_000

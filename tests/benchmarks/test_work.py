@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import mlflow
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 
 from benchmarks.measure import measure_work
 from benchmarks.peers.evaluation_loop import list_shifts, shift
+from benchmarks.pieces import Contender, Work
 from benchmarks.processes import CommandError, run_command
-from benchmarks.work import SETTING, Contender, Work, list_works
+from benchmarks.searches import build_trial_work
+from benchmarks.traces import read_trace
+from benchmarks.work import SETTING, list_works
 from commands import run_command as run_project_command
 from commands import start_command
 from mnist_flow.data.transforms import DIRECTIONS
@@ -101,6 +105,7 @@ def test_what_trains_untracked_gives_the_numbers_of_the_command(tmp_path):
         (["--rounds", "0"], "--rounds 0: must be at least 1"),
         (["--epochs", "0"], "--epochs 0: must be at least 1"),
         (["--runs", "7"], "--runs 7: must be a multiple of 10"),
+        (["--trials", "7"], "argument --trials: invalid choice: 7 (choose from 12, 24, 36, 48, 60)"),
         (["--torch-python", "nowhere"], "--torch-python nowhere: no such program"),
     ],
 )
@@ -152,3 +157,69 @@ def test_commands_on_the_page_can_be_typed():
     )
     assert commands["tracking", "off_6"] == "python -m benchmarks.untracked model=mlp_64_64 'seed=range(6)' epochs=10"
     assert commands["d", "ours"] == "python -m mnist_flow.train model=mlp_64_64 epochs=10"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_optuna_loop_prunes_and_its_store_tells_how_the_best_rose(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = {"train": 400, "val": 100}
+    arrays = {f"x_{name}": rng.random((n, 28, 28, 1), dtype=np.float32) for name, n in shapes.items()}
+    labels = {f"y_{name}": rng.integers(10, size=n) for name, n in shapes.items()}
+    np.savez(tmp_path / "split.npz", **arrays, **labels)
+    loop = (sys.executable, "-m", "benchmarks.peers.optuna_loop", "--images", "split.npz")
+    began = time.time()
+    finished = run_command([*loop, "--trials", "9", "--epochs", "2"], tmp_path)
+    found = read_trace(tmp_path / "mlflow.db", began)
+    assert found["runs"] == finished.report["runs"] == 9
+    assert found["best"] == found["trace"][-1][1] == pytest.approx(finished.report["best"])
+    seconds, best = zip(*found["trace"], strict=True)
+    assert 0 < seconds[0] < seconds[-1] < finished.seconds + 1
+    assert list(best) == sorted(set(best))
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("optuna").experiment_id])
+    pruned = [run for run in runs if run.info.status == "KILLED"]
+    assert pruned
+    assert {run.data.tags["state"] for run in pruned} == {"PRUNED"}
+    assert [bool(run.outputs and run.outputs.model_outputs) for run in runs] == [
+        run.info.status == "FINISHED" for run in runs
+    ]
+
+
+@pytest.mark.slow
+def test_a_search_knows_the_trials_that_were_made_for_it(tmp_path):
+    work = build_trial_work(known=20, epochs=1)
+    assert work.prepare(tmp_path, "") == {"known": "20"}
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs(
+        [client.get_experiment_by_name("known").experiment_id], "tags.`mnist_flow.trial` LIKE '%'"
+    )
+    assert len({run.data.params["reg"] for run in runs}) == 20
+
+
+def test_what_was_prepared_is_put_back_before_each_command():
+    def prepare(folder, data):
+        (folder / "prepared").touch()
+        return {}
+
+    def read(folder, began):
+        return {"files": sorted(path.name for path in folder.iterdir())}
+
+    def touch(name):
+        return Contender(name, name, ("timeit", "-n1", "-r1", f"import pathlib; pathlib.Path({name!r}).touch()"))
+
+    contenders = touch("one"), touch("other")
+    work = Work("x", "some work", contenders, reference="one", prepare=prepare, renewed=True, read=read)
+    record = measure_work(work, 1, "", sys.executable, print)
+    assert [one["files"] for one in record["measurements"]] == [["one", "prepared"], ["other", "prepared"]]
+
+
+def test_few_trials_are_a_smaller_grid_and_the_round_is_the_samplers_seed():
+    work = {one.key: one for one in list_works(epochs=1, trials=24)}["h"]
+    commands = {one.name: one.command for one in work.contenders}
+    assert (
+        "optimizer.learning_rate=0.003,0.01 optimizer.momentum=0,0.45,0.9 reg=1e-6,1e-4 batch_size=64,256"
+        in commands["grid"]
+    )
+    assert "hydra.sweeper.seed=ROUND hydra.sweeper.n_trials=24" in commands["ours"]
+    assert "--trials 24 --epochs 1 --seed ROUND" in commands["loop"]

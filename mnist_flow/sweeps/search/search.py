@@ -295,4 +295,6 @@ class Search:
 
 
 def _shorten(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
