@@ -60,11 +60,11 @@ def test_the_printed_link_opens_the_result_of_the_sweep(link, width):
     assert faults == []
 
 
-def test_the_printed_link_opens_the_result_of_a_search(mlflow_server, tmp_path, run_command):
+def test_the_printed_link_opens_the_result_of_a_search(server, tmp_path, run_command):
     from playwright.sync_api import expect, sync_playwright
 
     space = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.learning_rate=interval(0.01,0.1)")
-    variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
+    variables = {"MLFLOW_TRACKING_URI": server.uri}
     done = run_command(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, *space, EXPERIMENT, **variables)
     assert done.returncode == 0, done.stderr
     (link,) = re.findall(r"look: (\S+)", done.stdout)
