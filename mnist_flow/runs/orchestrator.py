@@ -187,7 +187,7 @@ def _train_and_measure(
     from mnist_flow.training.objective import choose_loss
 
     config = context.config
-    reset_keras(config.seed, config.training.precision)
+    reset_keras(config.seed, config.training.precision, context.in_sweep)
     log_inputs(context, run)
     model = build_model(config.model, context.info, config.reg)
     if not context.task.fits(model, context.info):

@@ -1,3 +1,5 @@
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -29,6 +31,18 @@ def test_the_precision_of_one_model_is_not_the_next_ones():
     reset_keras(0, "mixed_bfloat16")
     reset_keras(0)
     assert make_mlp([8]).get_layer("dense_1").compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("in_sweep", [False, True])
+def test_in_a_sweep_garbage_is_not_looked_for_among_what_earlier_trainings_left(train, validation, in_sweep):
+    def count_searched():
+        reset_keras(0, in_sweep=in_sweep)
+        return len(gc.get_objects())
+
+    first = count_searched()
+    for _ in range(3):
+        fit(train, validation, make_mlp([8]), epochs=1)
+    assert (count_searched() - first > 1000) is not in_sweep
 
 
 def test_the_seed_decides_the_first_weights():
