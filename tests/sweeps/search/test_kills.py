@@ -15,7 +15,7 @@ from support import wait_until
 SEARCH = (
     *("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"),
     *("data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=12", "batch_size=8", "tracking.experiment_name=x"),
-    *("optimizer.learning_rate=tag(log,interval(0.001,1))", "hydra.sweeper.n_trials=6"),
+    "optimizer.learning_rate=tag(log,interval(0.001,1))",
 )
 
 
@@ -43,34 +43,45 @@ def kill_one(client):
     return True
 
 
+def count_finished(client):
+    return sum(run.info.status == "FINISHED" for run in fetch(client))
+
+
 @pytest.mark.slow
-@pytest.mark.launchers
-@pytest.mark.timeout(600)
-def test_killed_workers_and_a_killed_main_process_leave_every_trial_once(store, tmp_path):
-    search = start_command(tmp_path, *SEARCH)
-    for _ in range(2):
-        wait_until(lambda: kill_one(store))
-    wait_until(lambda: find_living(store))
-    search.kill()
-    search.wait()
-    again = start_command(tmp_path, *SEARCH)
-    assert again.wait(timeout=400) == 0
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("n_trials", "n_kills"), [pytest.param(6, 3, marks=pytest.mark.launchers), pytest.param(40, 20)]
+)
+def test_killed_workers_and_killed_main_processes_leave_every_trial_once(store, tmp_path, n_trials, n_kills):
+    command = *SEARCH, f"hydra.sweeper.n_trials={n_trials}"
+    search = start_command(tmp_path, *command)
+    for number in range(n_kills):
+        # Not all at the beginning.
+        wait_until(lambda number=number: count_finished(store) >= number * n_trials // n_kills - n_kills // 2)
+        if number % 2 == 0:
+            wait_until(lambda: kill_one(store))
+        else:
+            wait_until(lambda: find_living(store))
+            search.kill()
+            search.wait()
+            search = start_command(tmp_path, *command)
+    assert search.wait(timeout=900) == 0
     runs = fetch(store)
     trials = [run for run in runs if run.data.tags["mnist_flow.kind"] == "train"]
     (parent,) = [run for run in runs if run.data.tags["mnist_flow.kind"] == "sweep"]
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["trials"] == 6
+    assert parent.data.metrics["trials"] == n_trials
     assert "RUNNING" not in {run.info.status for run in trials}
     finished = Counter(run.data.tags["mnist_flow.trial"] for run in trials if run.info.status == "FINISHED")
     # One that was killed twice by chance is a failed trial.
-    assert len(finished) + parent.data.metrics["trials_failed"] == 6
+    assert len(finished) + parent.data.metrics["trials_failed"] == n_trials
     assert set(finished.values()) == {1}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ctrl_c_closes_the_parent_with_its_tables(store, tmp_path):
-    search = start_command(tmp_path, *SEARCH)
+    search = start_command(tmp_path, *SEARCH, "hydra.sweeper.n_trials=6")
     wait_until(lambda: find_living(store))
     search.send_signal(signal.SIGINT)
     assert search.wait(timeout=100) == 130
