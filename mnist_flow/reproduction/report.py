@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +30,15 @@ _REPORTS = {
     "003": "Report 003: a failed run, swapped lists, a large CNN",
     "004": "Report 004: 500-300 again, the best CNN of the five",
 }
+
+
+@dataclass(frozen=True)
+class Search:
+    """How many trials a search had, how many ended in which way, and the time of all of them, h:mm:ss."""
+
+    n: int
+    ended: Mapping[str, int]
+    computing: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,16 @@ class Page:
         }
 
     @property
+    def searches(self) -> list[Search]:
+        """The searches that chose the settings."""
+        found = [
+            tables["trials"] for arguments, tables in self.tables.items() if arguments.split()[0] == "study=search"
+        ]
+        return [
+            Search(len(trials), Counter(trials["state"]), _format_seconds(trials["seconds"].sum())) for trials in found
+        ]
+
+    @property
     def sections(self) -> dict[str, list[Comparison]]:
         """The comparisons of each report that has some, by its title."""
         by_report = groupby(self.comparisons, lambda one: one.report)
@@ -72,7 +92,7 @@ class Page:
     @property
     def computing(self) -> str:
         """Time of the training, h:mm:ss."""
-        return str(timedelta(seconds=round(self.computing_seconds)))
+        return _format_seconds(self.computing_seconds)
 
     def judge_chains(self, *denoisers: str) -> list[Target]:
         """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
@@ -126,6 +146,10 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
     return [folder / name for name in texts]
+
+
+def _format_seconds(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def format_measure(comparison: Comparison) -> str:

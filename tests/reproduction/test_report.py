@@ -384,3 +384,16 @@ def test_targets_of_other_settings_are_not_judged(tmp_path):
 def test_targets_without_a_measurement_are_said_to_be_open(tmp_path):
     for text in write_beyond({}, tmp_path):
         assert "Nothing is measured yet." in text
+
+
+def test_the_page_of_a_search_says_how_it_went_and_what_its_choice_reaches(tmp_path):
+    states = ["complete"] * 3 + ["pruned"] * 2 + ["failed"]
+    trials = pd.DataFrame({"state": states, "seconds": [1000.0, 2000.0, 3000.0, 100.0, 200.5, float("nan")]})
+    chosen = pd.DataFrame([{"mean": 0.98642, "std": 0.0007, "n": 10}])
+    tables = {"study=compare yardstick": {"": chosen}, "study=search yardstick_search": {"trials": trials}}
+    write_report([build_page("yardstick", "Searched", "SEARCHED.md", tables=tables)], tmp_path)
+    for name, (cell, end) in {"SEARCHED.md": (r"\|", "|"), "report.html": ("</td><td.*?>", "</td>")}.items():
+        text = " ".join((tmp_path / name).read_text().split())
+        assert "6 trials: 3 complete, 2 pruned, 1 failed, 1:45:00 of computing" in text
+        assert re.search(rf"ours *{cell} *98.64 ± 0.07 % \(10\)", text)
+        assert re.search(rf"1\.36 % ?{re.escape(end)}", text)
