@@ -13,7 +13,7 @@ from mnist_flow.jobs.composition import Composer, Job
 from mnist_flow.jobs.lookup import fetch_examples
 from mnist_flow.jobs.plan import estimate_seconds
 from mnist_flow.jobs.workers import count_workers
-from mnist_flow.runtime.terminal import print_line, print_table, print_time
+from mnist_flow.runtime.terminal import count, print_line, print_table, print_time
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.memory import Terms, fetch_trials, recall_trials
 from mnist_flow.sweeps.search.outcome import build_space_table, measure_seconds
@@ -79,7 +79,7 @@ def print_counts(records: Sequence[TrialRecord], n_trials: int) -> None:
     new = max(0, n_trials - len(records))
     resumed = f"{counts['running']} resumed"
     known = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed"))
-    print_line(f"{max(n_trials, len(records))} trials: {known}, {resumed}, {new} new")
+    print_line(f"{count(max(n_trials, len(records)), 'trial')}: {known}, {resumed}, {new} new")
 
 
 def _estimate(

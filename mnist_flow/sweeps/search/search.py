@@ -17,7 +17,7 @@ from mnist_flow import tracking
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.errors import RunError, TrackingError
-from mnist_flow.runtime.terminal import print_line, print_table
+from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
 from mnist_flow.sweeps.pool import stop_fork_server
@@ -254,7 +254,7 @@ class Search:
             told = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
             preset = "its preset is `sweep/best.yaml` of the artifacts"
             parts.append(f"**{chosen}** (trial {self.best[0].number}; {preset}): {told}")
-        parts.append(f"{metrics['trials']:.0f} trials: {states}.")
+        parts.append(f"{count(int(metrics['trials']), 'trial')}: {states}.")
         tables = self._list_best(confirmed) if self.best else {}
         parts += [f"{title}:\n\n{tracking.format_table(table)}" for title, table in tables.items()]
         name = type_override("tracking.experiment_name", self.base.tracking.experiment_name)
@@ -295,6 +295,8 @@ class Search:
 
 
 def _shorten(value: Any) -> Any:
+    if value is None or value != value:
+        return ""  # A trial does not have this key.
     if not isinstance(value, float):
         return value
     return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"

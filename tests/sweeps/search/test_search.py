@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
 
 import mlflow
@@ -78,6 +79,9 @@ def test_a_search_trains_its_trials_and_says_what_it_chose(searched):
             assert run.info.status == "FINISHED"
     complete = trials[trials["state"] == "complete"]
     assert set(trials["state"]) == {"complete", "pruned"}
+    # Trials of adam have no momentum.
+    assert trials["optimizer.momentum"].isna().any()
+    assert not re.search(r"\b(nan|None)\b", done.stdout)
     assert parent.data.metrics["best_val_accuracy"] == pytest.approx(complete["val_accuracy"].max())
 
 
