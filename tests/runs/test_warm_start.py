@@ -134,7 +134,7 @@ def test_a_search_needs_its_source_for_new_trials_alone(tmp_path, run_command, s
     delete()
     again = run_command(tmp_path, *search, "hydra.sweeper.n_trials=1")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("1 trials: 1 complete")
+    assert again.stdout.startswith("1 trial: 1 complete")
     other = run_command(tmp_path, *search, "seed=1")
     assert other.returncode == 2
     assert other.stderr.startswith(f"error: {warm}: ")
