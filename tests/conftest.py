@@ -154,6 +154,12 @@ def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
     yield from serve(MlflowServer(tmp_path / "server"))
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """The same, one for all tests of a file."""
+    yield from serve(MlflowServer(tmp_path_factory.mktemp("server")))
+
+
 @pytest.fixture
 def authenticated_server(tmp_path: Path) -> Iterator[AuthenticatedServer]:
     """The same, and it asks for a password."""

@@ -17,7 +17,7 @@ from mnist_flow.evaluation.measurement import Context, measure_all
 from mnist_flow.evaluation.plan import plan_evaluations
 from mnist_flow.evaluation.selection import choose_runs
 from mnist_flow.runtime.influences import settle_variables
-from mnist_flow.runtime.terminal import print_evaluations, print_line
+from mnist_flow.runtime.terminal import count, print_evaluations, print_line
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     _log_errors(refused)
     todo = [one for one in evaluations if one.earlier is None]
     print_line(
-        f"{len(evaluations)} evaluation{'' if len(evaluations) == 1 else 's'}: "
-        f"{len(evaluations) - len(todo)} done before, {len(todo)} to measure"
+        f"{count(len(evaluations), 'evaluation')}: {len(evaluations) - len(todo)} done before, {len(todo)} to measure"
     )
     done = [one.describe(one.earlier.run_id, one.earlier.metrics, "done before") for one in evaluations if one.earlier]
     tracking.check_places({one.run.experiment_id for one in todo})

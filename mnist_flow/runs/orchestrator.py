@@ -31,7 +31,7 @@ from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.own_code import refuse_result
-from mnist_flow.runtime.terminal import print_line, print_summary
+from mnist_flow.runtime.terminal import count, print_line, print_summary
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.checkpoint import CheckpointFolder, check_writable
 from mnist_flow.training.state import TrainingState
@@ -206,7 +206,7 @@ def _train_and_measure(
         compare_with_original(original, context.job.identity, {**result.history[-1], **metrics}, run)
     if not context.in_sweep:
         n_epochs = len(result.history)
-        training_time = f"{result.fit_seconds:.1f} s, {n_epochs} epoch{'s' if n_epochs > 1 else ''}"
+        training_time = f"{result.fit_seconds:.1f} s, {count(n_epochs, 'epoch')}"
         _print_result(context, metrics, training_time, run.experiment_id, run.run_id)
     results = read_results(metrics)
     return [results[name] for name in config.objectives]

@@ -14,7 +14,6 @@ import mlflow
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import FOLD
@@ -22,7 +21,7 @@ from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.histories import fetch_texts
 from mnist_flow.tracking.past import describe_run_move, search, search_finished_training
-from mnist_flow.tracking.server import check_store_is_there, clear_errors, get_uri, may_pass, shorten
+from mnist_flow.tracking.server import check_store_is_there, clear_errors, get_uri, is_missing, may_pass, shorten
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +60,7 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
         try:
             run = mlflow.MlflowClient().get_run(run_id)
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            if not is_missing(error):
                 raise
             raise RunError(f"run {run_id}: there is no such run at {get_uri()}") from error
     return _describe(run)

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
@@ -23,6 +23,7 @@ from mnist_flow.tracking.server import (
     clear_errors,
     describe_mlflow_command,
     get_uri,
+    is_missing,
     is_store_there,
     lock_beside,
     name_lock,
@@ -112,7 +113,7 @@ def _find(name: str) -> Experiment | None:
             try:
                 experiment = mlflow.get_experiment(given)
             except MlflowException as error:
-                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                if not is_missing(error):
                     raise
                 return None
         else:

@@ -12,13 +12,12 @@ from mlflow.protos.databricks_pb2 import (
     ENDPOINT_NOT_FOUND,
     FEATURE_DISABLED,
     RESOURCE_ALREADY_EXISTS,
-    RESOURCE_DOES_NOT_EXIST,
     ErrorCode,
 )
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
 from mnist_flow.errors import TrackingError
-from mnist_flow.tracking.server import clear_errors, get_uri, may_pass, shorten
+from mnist_flow.tracking.server import clear_errors, get_uri, is_missing, may_pass, shorten
 
 # What a store without a registry answers.
 _NO_REGISTRY = (ErrorCode.Name(FEATURE_DISABLED), ErrorCode.Name(ENDPOINT_NOT_FOUND))
@@ -67,7 +66,7 @@ class Registration:
         try:
             version = client.get_registered_model(self.name).aliases.get(self.alias)
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            if not is_missing(error):
                 raise
             return None, None
         return (None, None) if version is None else (version, client.get_model_version(self.name, version).run_id)

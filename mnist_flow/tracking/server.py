@@ -19,7 +19,12 @@ import mlflow
 import requests
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
+    ErrorCode,
+)
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_flow.config.overrides import quote_argument
@@ -238,6 +243,11 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         return error.error_code in _PASSING and not _is_refusal(error)
     return isinstance(error, OperationalError) and not _is_refusal(error)
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether the server answers that what it was asked for is not there."""
+    return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 def _is_refusal(error: Exception) -> bool:

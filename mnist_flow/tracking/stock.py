@@ -10,14 +10,13 @@ from typing import Literal
 import mlflow
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
-from mnist_flow.tracking.server import clear_errors, get_uri
+from mnist_flow.tracking.server import clear_errors, get_uri, is_missing
 
 # Runs of which the children are searched one by one.
 _FEW = 5
@@ -69,7 +68,7 @@ def fetch_stored_run(run_id: str) -> StoredRun | None:
         try:
             return _describe(mlflow.MlflowClient().get_run(run_id), {})
         except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            if not is_missing(error):
                 raise
             return None
 

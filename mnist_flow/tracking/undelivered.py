@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
-from mnist_flow.tracking.server import get_uri, is_store_there, lock_beside, may_pass, shorten
+from mnist_flow.tracking.server import get_uri, is_missing, is_store_there, lock_beside, may_pass, shorten
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +112,7 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
 
 
 def _describe(error: Exception, run_id: str) -> str:
-    if isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+    if is_missing(error):
         return (
             f"has no run {run_id}, since its store was deleted or is elsewhere; deliver to where it is now: "
             "python -m mnist_flow.sync tracking.uri=URI, or give the record up: "

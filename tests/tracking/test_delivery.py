@@ -18,21 +18,13 @@ from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import LostRecordError, TrackingError, UndeliveredError
 from mnist_flow.tracking import delivery, names
 from mnist_flow.tracking.delivery import Delivery, deliver, deliver_record, list_records, load_record
-from support import DEAD_PROCESS, MlflowServer, find_free_port, wait_until
+from support import DEAD_PROCESS, find_free_port, wait_until
 
 
 @pytest.fixture(autouse=True)
 def one_attempt(monkeypatch):
     """MLflow's own retries take seconds."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    server = MlflowServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

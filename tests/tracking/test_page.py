@@ -6,30 +6,22 @@ import re
 
 import pytest
 
-from support import CHROMIUM, QUICK, MlflowServer
+from support import CHROMIUM, QUICK
 
 pytestmark = [pytest.mark.slow, pytest.mark.launchers, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 EXPERIMENT = "tracking.experiment_name=seen"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = MlflowServer(tmp_path_factory.mktemp("server"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def link(tmp_path_factory, server, run_command):
+def link(tmp_path_factory, shared_server, run_command):
     """What a sweep prints at its end, after its study is drawn."""
-    folder, variables = tmp_path_factory.mktemp("seen"), {"MLFLOW_TRACKING_URI": server.uri}
+    folder, variables = tmp_path_factory.mktemp("seen"), {"MLFLOW_TRACKING_URI": shared_server.uri}
     done = run_command(folder, "-m", "mnist_flow.train", "-m", *QUICK, "reg=0,0.1", EXPERIMENT, **variables)
     assert done.returncode == 0, done.stderr
     drawn = run_command(folder, "-m", "mnist_flow.analyze", "study=regularization", EXPERIMENT, **variables)
     assert drawn.returncode == 0, drawn.stderr
     (found,) = re.findall(r"look: (\S+)", done.stdout)
-    assert found.startswith(server.uri)
+    assert found.startswith(shared_server.uri)
     return found
 
 
@@ -60,11 +52,11 @@ def test_the_printed_link_opens_the_result_of_the_sweep(link, width):
     assert faults == []
 
 
-def test_the_printed_link_opens_the_result_of_a_search(server, tmp_path, run_command):
+def test_the_printed_link_opens_the_result_of_a_search(shared_server, tmp_path, run_command):
     from playwright.sync_api import expect, sync_playwright
 
     space = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "optimizer.learning_rate=interval(0.01,0.1)")
-    variables = {"MLFLOW_TRACKING_URI": server.uri}
+    variables = {"MLFLOW_TRACKING_URI": shared_server.uri}
     done = run_command(tmp_path, "-m", "mnist_flow.train", "-m", *QUICK, *space, EXPERIMENT, **variables)
     assert done.returncode == 0, done.stderr
     (link,) = re.findall(r"look: (\S+)", done.stdout)

@@ -47,7 +47,7 @@ def print_plan(grid: pd.DataFrame, states: Sequence[str], seconds: float | None,
     """
     words = {"finished": "done", "alive": "running", "interrupted": "goes on", "new": "new"}
     shown = grid.drop(columns="fingerprint").assign(state=[words[state] for state in states])
-    print_table(shown, f"{len(grid)} job{'s' if len(grid) > 1 else ''}")
+    print_table(shown, count(len(grid), "job"))
     n_left = sum(state in ("new", "interrupted") for state in states)
     print(f"{len(grid) - n_left} done or running, {n_left} to train")
     if n_left:
