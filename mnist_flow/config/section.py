@@ -22,6 +22,7 @@ ExperimentName = Annotated[str, Field(pattern=r"\S")]
 # A file; empty, as an environment variable may be, is none.
 FilePath = Annotated[str | None, BeforeValidator(lambda path: path or None)]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
+Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"]
 
 
 class Section(BaseModel):

@@ -42,7 +42,10 @@ INCIDENTAL = (
     "training.keep_state",
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
-_LATER = ("training.class_weights", "training.warm_start", "data.folds", "data.fold", "loss")
+_LATER = (
+    *("training.class_weights", "training.warm_start"),
+    *("data.folds", "data.fold", "loss", "model.kernel_initializer"),
+)
 FOLD = "data.fold"
 # Params in which the runs of a group differ.
 REPLICATED = ("seed", FOLD)

@@ -32,12 +32,13 @@ class Grid:
 
 
 def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser) -> list[Grid]:
-    """List the grids of a sweep: one, or one for each entry of a file of jobs and for each preset.
+    """List the grids of a sweep: one, or one for each entry of a list of jobs and for each preset.
 
-    An override that was typed replaces what an entry has for the same key, and both replace what a preset has.
+    An override that was typed replaces what an entry has for the same key, and both replace what a preset has; a list
+    of jobs that was typed replaces that of a preset.
 
     Raises:
-        ConfigError: the file of jobs can't be read.
+        ConfigError: the list of jobs can't be read.
         HydraException: Hydra refuses a preset.
     """
     typed = read_overrides(config.hydra.overrides.task)
@@ -45,13 +46,13 @@ def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser
     names = {name_key(text) for text in typed}
     rest = [text for text in typed if name_key(text) != "jobs"]
     presets: dict[str, DictConfig] = {}
-    grids = []
-    files = [one for one in parser.parse_overrides(typed) if name_key(one.input_line or "") == "jobs"]
-    for origin, entry in _read_entries(files[-1], parser) if files else [(None, [])]:
+    grids: list[Grid] = []
+    lists = [one for one in parser.parse_overrides(typed) if name_key(one.input_line or "") == "jobs"]
+    for origin, entry in _read_entries(lists[-1], parser) if lists else [(None, [])]:
         overrides = [text for text in entry if name_key(text) not in names] + rest
         chosen = [one for one in parser.parse_overrides(overrides) if one.key_or_group == "experiment"]
         if not chosen or ("experiment" in names and not chosen[-1].is_discrete_sweep()):
-            grids.append(Grid(_add_params(config, overrides), origin))
+            grids += _list_grids_of(config, overrides, origin, None, parser)
             continue
         # The config of the whole sweep was composed without these presets.
         others = [text for text in overrides if name_key(text) != "experiment"]
@@ -61,9 +62,24 @@ def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser
                 presets[preset] = loader.load_configuration(
                     config.hydra.job.config_name, [*of_hydra, preset], RunMode.MULTIRUN
                 )
-            params = _add_params(presets[preset], [preset, *others])
-            grids.append(Grid(params, origin, preset if of_several else None))
+            preset_of_sweep = preset if of_several else None
+            grids += _list_grids_of(presets[preset], [preset, *others], origin, preset_of_sweep, parser)
     return grids
+
+
+def _list_grids_of(
+    own: DictConfig, overrides: list[str], origin: str | None, preset: str | None, parser: OverridesParser
+) -> Iterator[Grid]:
+    """List the grids of a preset: one, or one for each entry of its own list of jobs, where no other was typed."""
+    params = {str(key): value for key, value in (own.hydra.sweeper.get("params") or {}).items()}
+    jobs = params.pop("jobs", None)
+    if jobs is None or origin is not None:
+        yield Grid(_add_params(params, overrides), origin, preset)
+        return
+    for place, entry in _read_entries(parser.parse_override(f"jobs={jobs}"), parser):
+        names = {name_key(text) for text in overrides}
+        chosen = [text for text in entry if name_key(text) not in names]
+        yield Grid(_add_params(params, [*chosen, *overrides]), place, preset)
 
 
 def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:
@@ -104,10 +120,9 @@ def name_key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def _add_params(own: DictConfig, overrides: list[str]) -> list[str]:
+def _add_params(params: Mapping[str, Any], overrides: list[str]) -> list[str]:
     """Put the grid of a preset before other overrides, without the keys that they have."""
     names = {name_key(text) for text in overrides}
-    params = own.hydra.sweeper.get("params") or {}
     return [f"{key}={value}" for key, value in params.items() if key not in names] + overrides
 
 
@@ -156,24 +171,26 @@ def _check_pairs(pairs: Sequence[Sequence[str]], choices: Mapping[str, Sequence[
 
 
 def _read_entries(jobs: Override, parser: OverridesParser) -> Iterator[tuple[str | None, list[str]]]:
-    """Read the entries of the file that an override names, with where each of them stands.
+    """Read the entries of the list, or of the file, that an override names, with where each of them stands.
 
     Raises:
         ConfigError: the file can't be read, or an entry is no list of overrides.
     """
-    name: Any = jobs.value()
-    if not isinstance(name, str):
+    content: Any = jobs.value()
+    name = "jobs"
+    if isinstance(content, str):
+        name = f"jobs={content}"
+        try:
+            content = yaml.safe_load(Path(content).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no YAML: " + " ".join(str(error).split())
+            raise ConfigError(f"{name}: can't be read ({reason})") from error
+    elif jobs.is_sweep_override():
         raise ConfigError(f"{jobs.input_line}: must be one file, jobs=FILE.yaml")
-    file = Path(name)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no YAML: " + " ".join(str(error).split())
-        raise ConfigError(f"jobs={file}: can't be read ({reason})") from error
     if not isinstance(content, list) or not content:
-        raise ConfigError(f"jobs={file}: must hold a list of jobs, each a list of overrides: - [reg=1e-5, epochs=20]")
+        raise ConfigError(f"{name}: must hold a list of jobs, each a list of overrides: - [reg=1e-5, epochs=20]")
     for number, entry in enumerate(content, start=1):
-        origin = f"jobs={file}, entry {number}"
+        origin = f"{name}, entry {number}"
         if not isinstance(entry, list) or not all(isinstance(text, str) for text in entry):
             raise ConfigError(f"{origin}: {entry}: must be a list of overrides, [reg=1e-5, epochs=20]")
         for text in entry:
@@ -182,5 +199,5 @@ def _read_entries(jobs: Override, parser: OverridesParser) -> Iterator[tuple[str
             except HydraException as error:
                 raise ConfigError(f"{origin}: {text}: is no override, KEY=VALUE") from error
             if of_hydra:
-                raise ConfigError(f"{origin}: {text}: holds for the whole sweep; type it beside jobs={file}")
+                raise ConfigError(f"{origin}: {text}: holds for the whole sweep; type it beside {name}")
         yield origin, entry

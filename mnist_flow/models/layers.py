@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from mnist_flow.runtime.lazy import keras
@@ -17,7 +18,10 @@ class HiddenLayer(NamedTuple):
 
 
 def build_dense_part(
-    hidden: Iterable[HiddenLayer], n_classes: int, batch_normalization: bool = False
+    hidden: Iterable[HiddenLayer],
+    n_classes: int,
+    batch_normalization: bool = False,
+    kernel_initializer: str | None = None,
 ) -> list[keras.Layer]:
     """Build a Flatten layer, Dense layers `dense_1`, `dense_2`, … and the softmax over the classes.
 
@@ -27,15 +31,18 @@ def build_dense_part(
         hidden: the hidden layers.
         n_classes: outputs.
         batch_normalization: normalise after each hidden layer.
+        kernel_initializer: what the first weights of all layers are drawn from, a Keras name; None: `glorot_uniform`
+            (Glorot and Bengio, 2010).
     """
+    dense = partial(keras.layers.Dense, kernel_initializer=kernel_initializer or "glorot_uniform")
     layers: list[keras.Layer] = [keras.layers.Flatten(name="flatten")]
     for number, (units, dropout, activation) in enumerate(hidden, start=1):
-        layers.append(keras.layers.Dense(units, activation=activation, name=f"dense_{number}"))
+        layers.append(dense(units, activation=activation, name=f"dense_{number}"))
         if batch_normalization:
             layers.append(keras.layers.BatchNormalization(name=f"dense_batch_norm_{number}"))
         if dropout > 0:
             layers.append(keras.layers.Dropout(dropout, name=f"dense_dropout_{number}"))
-    return [*layers, keras.layers.Dense(n_classes, activation="softmax", dtype="float32", name="probabilities")]
+    return [*layers, dense(n_classes, activation="softmax", dtype="float32", name="probabilities")]
 
 
 def number_layers(kind: str, count: int) -> list[str]:

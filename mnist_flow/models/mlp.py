@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from mnist_flow.config.section import Activation, Count, ProperFraction
+from mnist_flow.config.section import Activation, Count, Initializer, ProperFraction
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.models.layers import HiddenLayer, build_dense_part, number_layers
@@ -20,6 +20,7 @@ class Config(ModelSection):
     activation: Activation
     dropout: ProperFraction
     batch_normalization: bool
+    kernel_initializer: Initializer | None = None
     regularized_layers: Literal["all"] | list[str]
 
     @model_validator(mode="after")
@@ -41,6 +42,7 @@ def build_mlp(
     activation: str = "relu",
     dropout: float = 0.0,
     batch_normalization: bool = False,
+    kernel_initializer: str | None = None,
     name: str = "mlp",
 ) -> keras.Model:
     """Flatten, then Dense layers `dense_1`, `dense_2`, … and a softmax output for each class.
@@ -52,11 +54,12 @@ def build_mlp(
         activation: of the hidden layers, a Keras name.
         dropout: fraction of each hidden layer's outputs dropped in training, 0 to below 1.
         batch_normalization: normalise after each hidden layer.
+        kernel_initializer: what the first weights of all layers are drawn from, a Keras name; None: `glorot_uniform`.
         name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.
     """
     hidden = [HiddenLayer(units, dropout, activation) for units in hidden_units]
-    layers = build_dense_part(hidden, n_classes, batch_normalization)
+    layers = build_dense_part(hidden, n_classes, batch_normalization, kernel_initializer)
     return keras.Sequential([keras.Input(input_shape, name="images"), *layers], name=name)

@@ -32,7 +32,7 @@ def preset(tmp_path):
 
     def write(text):
         folder = tmp_path / "presets"
-        (folder / "experiment").mkdir(parents=True)
+        (folder / "experiment").mkdir(parents=True, exist_ok=True)
         (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}")
         return f"hydra.searchpath=[file://{folder}]"
 

@@ -123,6 +123,30 @@ def test_an_entry_may_be_a_grid_and_choose_a_preset_with_its_own(compose_sweep, 
     assert {job.config.model.name for job in jobs[2:]} == {"mlp_100"}
 
 
+def test_a_preset_may_list_its_jobs_and_what_is_typed_wins(compose_sweep, preset, write_jobs):
+    search = preset("hydra:\n  sweeper:\n    params:\n      jobs: [[], [reg=0.5, epochs=20]]\n      seed: 0,1\n")
+    jobs = compose_jobs(compose_sweep(search, "experiment=mine", "epochs=3"))
+    found = [(job.config.reg, job.config.seed, job.config.epochs) for job in jobs]
+    assert found == [(0, 0, 3), (0, 1, 3), (0.5, 0, 3), (0.5, 1, 3)]
+    assert "jobs" not in jobs[0].params
+    write_jobs("- [reg=0.25]\n")
+    assert [job.config.reg for job in compose_jobs(compose_sweep(search, "experiment=mine", "jobs=jobs.yaml"))] == [
+        0.25,
+        0.25,
+    ]
+
+
+def test_an_entry_of_a_preset_that_is_wrong_is_told_with_its_number(compose_sweep, preset):
+    search = preset("hydra:\n  sweeper:\n    params:\n      jobs: [[], [reg=-1]]\n")
+    with pytest.raises(ConfigError) as raised:
+        compose_jobs(compose_sweep(search, "experiment=mine"))
+    assert "reg=-1" in str(raised.value)
+    assert raised.value.__notes__ == ["jobs, entry 2"]
+    search = preset("hydra:\n  sweeper:\n    params:\n      jobs: [reg=1]\n")
+    with pytest.raises(ConfigError, match="jobs, entry 1: reg=1: must be a list of overrides"):
+        compose_jobs(compose_sweep(search, "experiment=mine"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.errors import ConfigError
 from mnist_flow.models import build_model
 from support import MNIST
 
@@ -163,3 +164,16 @@ def test_probabilities_are_float32_in_half_precision_too():
     probabilities = np.asarray(model(np.ones((1, 28, 28, 1), np.float32)))
     assert probabilities.dtype == np.float32
     assert probabilities.sum() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"), [("null", 2 / (784 + 500)), ("he_normal", 2 / 784), ("lecun_normal", 1 / 784)]
+)
+def test_first_weights(name, variance):
+    model = build("model=mlp_500_300", f"model.kernel_initializer={name}")
+    assert np.var(model.get_layer("dense_1").get_weights()[0]) == pytest.approx(variance, rel=0.02)
+
+
+def test_first_weights_that_are_not_known():
+    with pytest.raises(ConfigError, match=r"model\.kernel_initializer"):
+        build("model=mlp_500_300", "model.kernel_initializer=he")

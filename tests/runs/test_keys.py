@@ -128,6 +128,7 @@ TABLE = [
     # A dropout layer has a random state, which counts as a weight.
     Row("mlp", "model.dropout=0.2", TRAINING | {"first weights"}),
     Row("mlp", "model.batch_normalization=true", TRAINING | {"parameters"}),
+    Row("mlp", "model.kernel_initializer=he_normal", TRAINING | {"first weights"}),
     Row("mlp", "model.regularized_layers=[dense_2]", TRAINING),
     Row("cnn", "model.zero_padding=2", TRAINING | {"parameters"}),
     Row("cnn", "model.blocks=[{filters: [3], kernel_size: 3, pool_size: 2}]", TRAINING | {"parameters"}),
