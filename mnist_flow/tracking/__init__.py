@@ -4,6 +4,11 @@ from mnist_flow.tracking.deletion import check_deletable as check_deletable
 from mnist_flow.tracking.deletion import delete_models as delete_models
 from mnist_flow.tracking.deletion import delete_runs as delete_runs
 from mnist_flow.tracking.deletion import list_with_children as list_with_children
+from mnist_flow.tracking.directions import build_run_link as build_run_link
+from mnist_flow.tracking.directions import describe_gc_command as describe_gc_command
+from mnist_flow.tracking.directions import describe_look as describe_look
+from mnist_flow.tracking.directions import describe_ui_command as describe_ui_command
+from mnist_flow.tracking.directions import get_uri as get_uri
 from mnist_flow.tracking.evaluations import LoggedRun as LoggedRun
 from mnist_flow.tracking.evaluations import fetch_evaluations as fetch_evaluations
 from mnist_flow.tracking.evaluations import fetch_logged_run as fetch_logged_run
@@ -74,13 +79,8 @@ from mnist_flow.tracking.searches import count_pruned as count_pruned
 from mnist_flow.tracking.searches import fetch_adopted_trials as fetch_adopted_trials
 from mnist_flow.tracking.searches import fetch_trial_runs as fetch_trial_runs
 from mnist_flow.tracking.searches import find_last_search as find_last_search
-from mnist_flow.tracking.server import build_run_link as build_run_link
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure
-from mnist_flow.tracking.server import describe_gc_command as describe_gc_command
-from mnist_flow.tracking.server import describe_look as describe_look
-from mnist_flow.tracking.server import describe_ui_command as describe_ui_command
-from mnist_flow.tracking.server import get_uri as get_uri
 from mnist_flow.tracking.server import list_variables as list_variables
 from mnist_flow.tracking.server import wait_for as wait_for
 from mnist_flow.tracking.stock import StoredRun as StoredRun

@@ -37,8 +37,9 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 from mnist_flow.errors import LostRecordError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
+from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.places import check_place
-from mnist_flow.tracking.server import get_uri, may_pass, shorten
+from mnist_flow.tracking.server import may_pass, shorten
 
 log = logging.getLogger(__name__)
 

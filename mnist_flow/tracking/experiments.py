@@ -17,17 +17,10 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
+from mnist_flow.tracking.directions import describe_mlflow_command, get_uri
 from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
-from mnist_flow.tracking.server import (
-    clear_errors,
-    describe_mlflow_command,
-    get_uri,
-    is_missing,
-    is_store_there,
-    lock_beside,
-    name_lock,
-)
+from mnist_flow.tracking.server import clear_errors, is_missing, is_store_there, lock_beside, name_lock
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"

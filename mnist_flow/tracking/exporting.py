@@ -18,8 +18,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mnist_flow.errors import TrackingError, UserError
 from mnist_flow.tracking.delivery import Operation
+from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.experiments import list_experiments
-from mnist_flow.tracking.server import clear_errors, get_uri, shorten
+from mnist_flow.tracking.server import clear_errors, shorten
 from mnist_flow.tracking.stock import StoredRun, fetch_stored_run, fetch_stored_runs
 
 INDEX = "export.json"

@@ -17,7 +17,8 @@ from mlflow.protos.databricks_pb2 import (
 from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
 from mnist_flow.errors import TrackingError
-from mnist_flow.tracking.server import clear_errors, get_uri, is_missing, may_pass, shorten
+from mnist_flow.tracking.directions import get_uri
+from mnist_flow.tracking.server import clear_errors, is_missing, may_pass, shorten
 
 # What a store without a registry answers.
 _NO_REGISTRY = (ErrorCode.Name(FEATURE_DISABLED), ErrorCode.Name(ENDPOINT_NOT_FOUND))

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 
 from mnist_flow.errors import UserError
 from mnist_flow.tracking.address import find_sqlite_file
+from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.past import STALE_AFTER, lives
 from mnist_flow.tracking.places import find_old_folder, to_path, to_place
-from mnist_flow.tracking.server import clear_errors, get_uri
+from mnist_flow.tracking.server import clear_errors
 
 _COLUMNS = (
     ("experiments", SqlExperiment, "artifact_location"),

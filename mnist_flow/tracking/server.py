@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import mlflow
@@ -27,11 +27,11 @@ from mlflow.protos.databricks_pb2 import (
 )
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from mnist_flow.config.overrides import quote_argument
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
-from mnist_flow.tracking.address import DEFAULT_FILE, complete_uri, find_sqlite_file
+from mnist_flow.tracking.address import complete_uri, find_sqlite_file
+from mnist_flow.tracking.directions import describe_upgrade_command, get_uri
 
 log = logging.getLogger(__name__)
 
@@ -147,68 +147,10 @@ def check_store_is_there() -> None:
         raise TrackingError(f"{get_uri()}: no such store; go to its folder, or choose a server: tracking.uri=URI")
 
 
-def get_uri() -> str:
-    """The tracking URI in force, without credentials."""
-    return hide_credentials(mlflow.get_tracking_uri())
-
-
 def list_variables() -> dict[str, str]:
     """The environment variables with which another process logs where this one does, credentials included."""
     given = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     return {**given, _URI_VARIABLE: mlflow.get_tracking_uri()}
-
-
-def describe_ui_command() -> str:
-    """What to type, or open, to see the runs."""
-    uri = get_uri()
-    if uri.startswith(("http://", "https://")):
-        return uri
-    return "mlflow ui" if _is_default_of_mlflow() else f"mlflow ui --backend-store-uri {quote_argument(_shorten(uri))}"
-
-
-def describe_mlflow_command(command: str) -> str:
-    """A command of MLflow's, as it is to be typed so that it works on the store in force."""
-    return command if _is_default_of_mlflow() else f"{_URI_VARIABLE}={quote_argument(_shorten(get_uri()))} {command}"
-
-
-def describe_gc_command() -> str:
-    """MLflow's command, as it is to be typed, that removes from the disk what is deleted in the store in force."""
-    uri = quote_argument(_shorten(get_uri()))
-    if uri.startswith(("http://", "https://")):
-        return f"on the server's machine: mlflow gc --tracking-uri {uri} --backend-store-uri URI"
-    return f"mlflow gc --tracking-uri {uri} --backend-store-uri {uri}"
-
-
-def _is_default_of_mlflow() -> bool:
-    """Whether MLflow's own commands, typed here, find the store in force.
-
-    They don't where a folder `mlruns` holds experiments of an older MLflow, and they make a folder of the undecoded
-    path where it has letters that are encoded in a URI.
-    """
-    here = find_sqlite_file(get_uri()) == DEFAULT_FILE.absolute()
-    return here and quote(str(Path.cwd())) == str(Path.cwd()) and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
-
-
-def _shorten(uri: str) -> str:
-    """A SQLite store in the working directory has a URI that needs no quotes."""
-    file = find_sqlite_file(uri)
-    return f"sqlite:///{file.name}" if file is not None and file == Path(file.name).absolute() else uri
-
-
-def build_run_link(experiment_id: str, run_id: str) -> str:
-    """The page of a run: on the server, or on `mlflow ui` with its usual port.
-
-    Without its last part, MLflow's page has language models around it, and calls a training run an evaluation.
-    """
-    uri = get_uri()
-    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
-    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def describe_look(experiment_id: str, run_id: str) -> str:
-    """How to look at the page of a run: its link, or what to type first."""
-    link = build_run_link(experiment_id, run_id)
-    return link if link.startswith(get_uri()) else f"{describe_ui_command()}, and open {link}"
 
 
 def name_lock(path: Path) -> Path:
@@ -321,7 +263,7 @@ def _describe_schema(found: str) -> str:
 
     scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     if found in {script.revision for script in scripts.walk_revisions()}:
-        command = f"mlflow db upgrade {quote_argument(_shorten(get_uri()))}"
+        command = describe_upgrade_command()
         return f"an older MLflow made its schema ({found}); copy it, then bring it up to date: {command}"
     return f"a newer MLflow than {mlflow.__version__} made its schema ({found}); install that one here"
 

@@ -14,9 +14,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
+from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
-from mnist_flow.tracking.server import clear_errors, get_uri, is_missing
+from mnist_flow.tracking.server import clear_errors, is_missing
 
 # Runs of which the children are searched one by one.
 _FEW = 5

@@ -151,6 +151,9 @@ def print_evaluations(summary: pd.DataFrame) -> None:
 def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), bars: str | None = None) -> None:
     """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
 
+    In a terminal that is too narrow a table of one row is printed as a list of its columns, and words of others are
+    broken.
+
     Args:
         table: what to print; its index is not shown.
         title: the line above the table.
@@ -158,11 +161,22 @@ def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), 
         bars: a column of numbers that a terminal shows as bars, too, from the smallest number to the largest.
     """
     print(title)
+    drawn = _draw_table(table, percent, bars)
+    if len(table) == 1 and not _fits(drawn):
+        drawn = Table(show_header=False)
+        for name, cell in table.iloc[0].items():
+            drawn.add_row(Text(str(name)), Text(_format_cell(cell, name in percent), overflow="fold"))
+    _print_wide(drawn)
+
+
+def _draw_table(table: pd.DataFrame, percent: Collection[str], bars: str | None) -> Table:
     drawn = Table()
     numbers = set(table.select_dtypes("number"))
     columns: list[list[RenderableType]] = []
     for name in table:
-        drawn.add_column(Text(str(name)), justify="right" if name in numbers else "left")
+        drawn.add_column(
+            Text(str(name), overflow="fold"), justify="right" if name in numbers else "left", overflow="fold"
+        )
         columns.append([Text(_format_cell(cell, name in percent)) for cell in table[name]])
     if bars is not None and Console().is_terminal and table[bars].nunique() > 1:
         lowest, highest = table[bars].min(), table[bars].max()
@@ -171,13 +185,24 @@ def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), 
         columns.append([Bar(highest - lowest, 0, length, width=_BAR_WIDTH) for length in lengths])
     for row in zip(*columns, strict=True):
         drawn.add_row(*row)
-    _print_wide(drawn)
+    return drawn
+
+
+def _fits(table: Table) -> bool:
+    console = Console()
+    return not console.is_terminal or _measure_width(table, console) <= console.width
+
+
+def _measure_width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def _print_wide(table: Table) -> None:
-    """Print a table; where there is no terminal, with 160 columns instead of the 80 that rich assumes."""
+    """Print a table; where there is no terminal, as wide as it is, instead of in the 80 columns that rich assumes."""
     console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    if not console.is_terminal:
+        console.width = _measure_width(table, console)
+    console.print(table)
 
 
 def _format_cell(cell: object, is_fraction: bool) -> str:

@@ -164,3 +164,30 @@ def test_a_file_and_equal_numbers_have_no_bars(terminal, monkeypatch, read_lines
     monkeypatch.delenv("TTY_COMPATIBLE")
     print_table(BARS, "results", bars="mean")
     assert "█" not in "".join(read_lines())
+
+
+# Narrow terminals
+
+WIDE = pd.DataFrame([{f"a_long_name_of_column_{number}": f"value_{number}" for number in range(12)}])
+
+
+def test_a_row_that_is_too_wide_for_the_terminal_is_a_list_of_its_columns(read_lines, terminal):
+    print_table(WIDE.assign(mean=0.98), "wide", percent=("mean",))
+    _, _, *rows, _ = read_lines()
+    found = [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+    assert found == [[name, cell] for name, cell in WIDE.iloc[0].items()] + [["mean", "98 %"]]
+
+
+def test_several_rows_that_are_too_wide_for_the_terminal_lose_no_letter(read_lines, terminal):
+    print_table(pd.concat([WIDE, WIDE]), "wide")
+    lines = read_lines()
+    assert "…" not in "".join(lines)
+    letters = re.sub(r"\W", "", "".join(lines))
+    assert letters.count("v") == 2 * 12
+
+
+def test_a_table_in_a_log_is_as_wide_as_it_is(read_lines):
+    print_table(pd.concat([WIDE, WIDE]), "wide")
+    head, *rows = read_cells(read_lines()[1:])
+    assert head == list(WIDE)
+    assert rows == [list(WIDE.iloc[0])] * 2

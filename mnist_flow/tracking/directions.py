@@ -1,0 +1,88 @@
+"""What users are told of the store in force: its URI, MLflow's commands as they are typed, and links to its pages."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import mlflow
+
+from mnist_flow.config.overrides import quote_argument
+from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.tracking.address import DEFAULT_FILE, find_sqlite_file
+
+
+def get_uri() -> str:
+    """The tracking URI in force, without credentials."""
+    return hide_credentials(mlflow.get_tracking_uri())
+
+
+def describe_ui_command() -> str:
+    """What to type, or open, to see the runs."""
+    uri = get_uri()
+    if uri.startswith(("http://", "https://")):
+        return uri
+    ui = f"{_name_mlflow()} ui"
+    return ui if _is_default_of_mlflow() else f"{ui} --backend-store-uri {quote_argument(_shorten(uri))}"
+
+
+def describe_mlflow_command(command: str) -> str:
+    """A command of MLflow's, `mlflow …`, as it is to be typed so that it works on the store in force."""
+    variables = "" if _is_default_of_mlflow() else f"MLFLOW_TRACKING_URI={quote_argument(_shorten(get_uri()))} "
+    return variables + _name_mlflow() + command.removeprefix("mlflow")
+
+
+def describe_upgrade_command() -> str:
+    """MLflow's command, as it is to be typed, that brings the store in force to this version of MLflow."""
+    return f"{_name_mlflow()} db upgrade {quote_argument(_shorten(get_uri()))}"
+
+
+def describe_gc_command() -> str:
+    """MLflow's command, as it is to be typed, that removes from the disk what is deleted in the store in force."""
+    uri = quote_argument(_shorten(get_uri()))
+    if uri.startswith(("http://", "https://")):
+        return f"on the server's machine: mlflow gc --tracking-uri {uri} --backend-store-uri URI"
+    return f"{_name_mlflow()} gc --tracking-uri {uri} --backend-store-uri {uri}"
+
+
+def build_run_link(experiment_id: str, run_id: str) -> str:
+    """The page of a run: on the server, or on `mlflow ui` with its usual port.
+
+    Without its last part, MLflow's page has language models around it, and calls a training run an evaluation.
+    """
+    uri = get_uri()
+    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def describe_look(experiment_id: str, run_id: str) -> str:
+    """How to look at the page of a run: its link, or what to type first."""
+    link = build_run_link(experiment_id, run_id)
+    return link if link.startswith(get_uri()) else f"{describe_ui_command()}, and open {link}"
+
+
+def _name_mlflow() -> str:
+    """`mlflow`, or what is to be typed where a shell would not find this environment's."""
+    python, found = Path(sys.executable), shutil.which("mlflow")
+    if found and Path(found).parent == python.parent:
+        return "mlflow"
+    near = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{quote_argument(str(near))} -m mlflow"
+
+
+def _is_default_of_mlflow() -> bool:
+    """Whether MLflow's own commands, typed here, find the store in force.
+
+    They don't where a folder `mlruns` holds experiments of an older MLflow, and they make a folder of the undecoded
+    path where it has letters that are encoded in a URI.
+    """
+    here = find_sqlite_file(get_uri()) == DEFAULT_FILE.absolute()
+    return here and quote(str(Path.cwd())) == str(Path.cwd()) and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
+
+
+def _shorten(uri: str) -> str:
+    """A SQLite store in the working directory has a URI that needs no quotes."""
+    file = find_sqlite_file(uri)
+    return f"sqlite:///{file.name}" if file is not None and file == Path(file.name).absolute() else uri
