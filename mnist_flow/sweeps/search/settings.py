@@ -14,7 +14,7 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import ConfigError
 
 # Packages that a sampler needs beside Optuna.
-_NEEDED = {"gp": "torch", "cmaes": "cmaes"}
+_NEEDED = {"gp": "torch"}
 # Samplers for one objective.
 _OF_ONE_OBJECTIVE = ("cmaes",)
 # Objectives that each epoch is measured by.

@@ -96,10 +96,16 @@ def build_study(settings: SearchSettings, space: Space, objectives: Sequence[str
                 )
     # Each trial tells the pruner one value an epoch or a seed; the same trial may tell it again after its process died.
     warnings.filterwarnings("ignore", message="The reported value is ignored", module="optuna")
-    seed = {"seed": settings.seed + n_known, **(settings.sampler_options or {})}
+    options: dict[str, Any] = {"seed": settings.seed + n_known}
+    if settings.sampler == "qmc":
+        # Optuna's sequence begins anew where a search goes on; scrambled by the seed it has other points.
+        options["scramble"] = True
+    options |= settings.sampler_options or {}
     return optuna.create_study(
+        # Hyperband chooses a trial's bracket by this name.
+        study_name="search",
         directions=[choose_direction(objective) for objective in objectives],
-        sampler=_construct(optuna.samplers, _SAMPLERS[settings.sampler], "sampler", settings.sampler, seed),
+        sampler=_construct(optuna.samplers, _SAMPLERS[settings.sampler], "sampler", settings.sampler, options),
         pruner=_construct(
             optuna.pruners, _PRUNERS[settings.pruner], "pruner", settings.pruner, settings.pruner_options or {}
         ),

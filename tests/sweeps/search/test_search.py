@@ -204,3 +204,27 @@ def test_bad_input_is_a_line_before_anything_is_begun(tmp_path, run_command, ove
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ("hydra.sweeper.sampler=random", "hydra.sweeper.pruner=hyperband"),
+        ("hydra.sweeper.sampler=qmc", "hydra.sweeper.pruner=hyperband"),
+        ("hydra.sweeper.sampler=nsgaii", "evaluation.objective=[val_accuracy,n_parameters]"),
+        ("hydra.sweeper.sampler=cmaes", "hydra.sweeper.pruner=median"),
+    ],
+    ids=" ".join,
+)
+def test_fifteen_trials_of_every_sampler_in_two_goes(tmp_path, run_command, choices):
+    space = ("optimizer.learning_rate=tag(log,interval(1e-4,1))", "optimizer.momentum=interval(0,0.9)")
+    for n_trials in (8, 15):
+        done = run_command(tmp_path, *SEARCH, *space, *choices, "epochs=4", f"hydra.sweeper.n_trials={n_trials}")
+        assert (done.returncode, done.stderr) == (0, "")
+    runs = fetch(tmp_path, "train")
+    assert sorted(int(run.data.tags["mnist_flow.trial"]) for run in runs) == list(range(15))
+    assert len({run.data.params["optimizer.learning_rate"] for run in runs}) == 15
+    assert len(fetch(tmp_path, "sweep")) == 1
+    if "hyperband" in " ".join(choices):
+        assert any("mnist_flow.pruned" in run.data.tags for run in runs)

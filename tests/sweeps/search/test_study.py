@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from mnist_flow.errors import ConfigError
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
-from mnist_flow.sweeps.search.study import build_study, make_trial, rebuild_trials
+from mnist_flow.sweeps.search.study import TrialRecord, build_study, make_trial, rebuild_trials
 from mnist_flow.tracking import PastTrialRun
 
 SPACE = Space((), (), {"reg": FloatDistribution(0.0, 1.0), "units": CategoricalDistribution(["a", "b"])}, frozenset())
@@ -98,6 +98,59 @@ def test_a_study_that_goes_on_draws_other_trials_than_it_drew_before():
 
     assert draw(0) == draw(0)
     assert not set(draw(0)) & set(draw(3))
+
+
+NUMBERS = Space(
+    (), (), {"reg": FloatDistribution(0.0, 1.0), "rate": FloatDistribution(1e-3, 1.0, log=True)}, frozenset()
+)
+
+
+def search_on(records, n_trials, **changes):
+    """Search the maximum, which is 0 at reg=0.3 and rate=0.1, after these trials, whose state may have been lost."""
+    study = build_study(make_settings(**changes), NUMBERS, ["val_accuracy"], len(records))
+    for record in records:
+        study.add_trial(make_trial(NUMBERS.dimensions, record))
+    found = list(records)
+    for _ in range(n_trials):
+        trial = study.ask()
+        choices = {
+            "reg": trial.suggest_float("reg", 0.0, 1.0),
+            "rate": trial.suggest_float("rate", 1e-3, 1.0, log=True),
+        }
+        value = -((choices["reg"] - 0.3) ** 2) - (choices["rate"] - 0.1) ** 2
+        study.tell(trial, value)
+        found.append(TrialRecord(len(found), choices, "complete", (value,)))
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii", "cmaes", "gp"])
+def test_every_sampler_finds_something_and_goes_on_with_other_trials(sampler):
+    if sampler == "gp":
+        pytest.importorskip("torch")
+    first = search_on([], 12, sampler=sampler)
+    assert search_on([], 12, sampler=sampler) == first
+    records = search_on(first, 12, sampler=sampler)
+    assert len({tuple(record.choices.values()) for record in records}) == 24
+    assert max(record.objectives[0] for record in records) > -0.02
+
+
+def test_hyperband_has_the_same_brackets_whenever_the_study_is_built():
+    def prune():
+        options = {"min_resource": 1, "max_resource": 9}
+        study = build_study(make_settings(pruner="hyperband", pruner_options=options), NUMBERS, ["val_accuracy"], 0)
+        ended = []
+        for number in range(20):
+            trial = study.ask()
+            for epoch in range(1, 10):
+                trial.report(0.1 * epoch - 0.01 * number, epoch)
+                if trial.should_prune():
+                    break
+            ended.append(epoch)
+            study.tell(trial, 0.1 * epoch - 0.01 * number)
+        return ended
+
+    assert prune() == prune()
+    assert {1, 9} <= set(prune())
 
 
 def test_a_sampler_that_cant_take_the_space_is_told_in_a_line():
