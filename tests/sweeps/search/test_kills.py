@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections import Counter
 
 import psutil
@@ -13,10 +14,11 @@ from mnist_flow.runtime.processes import is_alive
 from support import wait_until
 
 SEARCH = (
-    *("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna", "hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"),
+    *("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna"),
     *("data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=12", "batch_size=8", "tracking.experiment_name=x"),
     "optimizer.learning_rate=tag(log,interval(0.001,1))",
 )
+POOL = ("hydra/launcher=local_pool", "hydra.launcher.n_jobs=2")
 
 
 def fetch(client):
@@ -47,26 +49,8 @@ def count_finished(client):
     return sum(run.info.status == "FINISHED" for run in fetch(client))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    ("n_trials", "n_kills"), [pytest.param(6, 3, marks=pytest.mark.launchers), pytest.param(40, 20)]
-)
-def test_killed_workers_and_killed_main_processes_leave_every_trial_once(store, tmp_path, n_trials, n_kills):
-    command = *SEARCH, f"hydra.sweeper.n_trials={n_trials}"
-    search = start_command(tmp_path, *command)
-    for number in range(n_kills):
-        # Not all at the beginning.
-        wait_until(lambda number=number: count_finished(store) >= number * n_trials // n_kills - n_kills // 2)
-        if number % 2 == 0:
-            wait_until(lambda: kill_one(store))
-        else:
-            wait_until(lambda: find_living(store))
-            search.kill()
-            search.wait()
-            search = start_command(tmp_path, *command)
-    assert search.wait(timeout=900) == 0
-    runs = fetch(store)
+def assert_every_trial_is_there_once(client, n_trials):
+    runs = fetch(client)
     trials = [run for run in runs if run.data.tags["mnist_flow.kind"] == "train"]
     (parent,) = [run for run in runs if run.data.tags["mnist_flow.kind"] == "sweep"]
     assert parent.info.status == "FINISHED"
@@ -79,9 +63,31 @@ def test_killed_workers_and_killed_main_processes_leave_every_trial_once(store, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("n_trials", "n_kills"), [pytest.param(6, 3, marks=pytest.mark.launchers), pytest.param(40, 20)]
+)
+def test_killed_workers_and_killed_main_processes_leave_every_trial_once(store, tmp_path, n_trials, n_kills):
+    command = *SEARCH, *POOL, f"hydra.sweeper.n_trials={n_trials}"
+    search = start_command(tmp_path, *command)
+    for number in range(n_kills):
+        # Not all at the beginning.
+        wait_until(lambda number=number: count_finished(store) >= number * n_trials // n_kills - n_kills // 2)
+        if number % 2 == 0:
+            wait_until(lambda: kill_one(store))
+        else:
+            wait_until(lambda: find_living(store))
+            search.kill()
+            search.wait()
+            search = start_command(tmp_path, *command)
+    assert search.wait(timeout=900) == 0
+    assert_every_trial_is_there_once(store, n_trials)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ctrl_c_closes_the_parent_with_its_tables(store, tmp_path):
-    search = start_command(tmp_path, *SEARCH, "hydra.sweeper.n_trials=6")
+    search = start_command(tmp_path, *SEARCH, *POOL, "hydra.sweeper.n_trials=6")
     wait_until(lambda: find_living(store))
     search.send_signal(signal.SIGINT)
     assert search.wait(timeout=100) == 130
@@ -90,3 +96,23 @@ def test_ctrl_c_closes_the_parent_with_its_tables(store, tmp_path):
     (parent,) = [run for run in runs if run.data.tags["mnist_flow.kind"] == "sweep"]
     assert parent.info.status == "KILLED"
     assert parent.data.metrics["trials"] >= 1
+
+
+@pytest.fixture
+def ray_folder():
+    """Where Ray keeps its sockets: their paths may have 107 letters, which pytest's own folders exceed."""
+    with tempfile.TemporaryDirectory(prefix="ray_", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
+def test_the_trial_of_a_worker_that_is_lost_on_a_cluster_is_tried_again(store, tmp_path, ray_folder, launcher):
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.removesuffix('_local')}_launcher")
+    of_launcher = {"ray": ["hydra.launcher.ray.init.address=local"], "submitit_local": []}[launcher]
+    command = *SEARCH, f"hydra/launcher={launcher}", *of_launcher, "hydra.sweeper.n_trials=4"
+    search = start_command(tmp_path, *command, RAY_TMPDIR=ray_folder, RAY_USAGE_STATS_ENABLED="0")
+    wait_until(lambda: kill_one(store))
+    assert search.wait(timeout=300) == 0
+    assert_every_trial_is_there_once(store, 4)
