@@ -7,6 +7,15 @@ from typing import Annotated, Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+# What a text must be, by the pattern that it must match.
+WANTED_TEXTS = {
+    r"^[A-Za-z0-9_.-]+$": "must be letters, digits, '_', '.' and '-'",
+    r"^\w+$": "must be an id, of letters and digits",
+    r"^[\w-]+$": "must be letters, digits, '_' and '-'",
+    r"^[^/:@]+$": "must be a name without '/', ':' and '@'",
+    r"\S": "must not be empty",
+}
+
 # From 0 to below 1.
 ProperFraction = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

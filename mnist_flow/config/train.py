@@ -22,6 +22,7 @@ from mnist_flow.config.section import (
     OptionSection,
     Positive,
     ProperFraction,
+    RunId,
     Section,
     Seed,
     flatten,
@@ -204,7 +205,7 @@ class TrainingConfig(Section):
     ema_momentum: ProperFraction | None
     label_smoothing: ProperFraction
     class_weights: Literal["balanced"] | None = None
-    warm_start: Annotated[str, Field(pattern=r"^\w+$")] | None = None
+    warm_start: RunId | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     threads: Count | None
     steps_per_execution: Count

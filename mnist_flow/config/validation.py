@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mnist_flow.config.options import specialise
 from mnist_flow.config.overrides import quote_argument, type_override, write_override
-from mnist_flow.config.section import Section, flatten
+from mnist_flow.config.section import WANTED_TEXTS, Section, flatten
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -77,6 +77,8 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
         return f"{path}: ", "missing"
     text = "null" if value is None else " ".join(str(value).split())
     message = detail["msg"].replace("Input should be", "must be")
+    if detail["type"] == "string_pattern_mismatch":
+        message = WANTED_TEXTS.get(detail["ctx"]["pattern"], message)
     return f"{path}={text}: ", f"{message}{_suggest(path, detail['type'], value, plain, schema)}"
 
 

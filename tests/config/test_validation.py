@@ -63,6 +63,21 @@ def test_what_stands_for_nothing_gets_no_remedy(compose_config, override):
     assert ";" not in message
 
 
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [
+        ("training.warm_start=", "must be an id, of letters and digits"),
+        ("training.warm_start=runs:/0ab1", "must be an id, of letters and digits"),
+        ("model.name='my model'", "must be letters, digits, '_', '.' and '-'"),
+        ("tracking.experiment_name=", "must not be empty"),
+        ("tracking.register='a/b'", "must be a name without '/', ':' and '@'"),
+        ("tracking.alias=a.b", "must be letters, digits, '_' and '-'"),
+    ],
+)
+def test_a_text_of_other_letters_is_told_in_words(compose_config, override, wanted):
+    assert refuse(compose_config, override) == f"{override.replace(chr(39), '')}: {wanted}"
+
+
 def test_an_empty_path_is_none(compose_config, monkeypatch):
     monkeypatch.setenv("MNIST_NPZ", "")
     assert validate(compose_config, "data=mnist").data.path is None
