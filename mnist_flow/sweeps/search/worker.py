@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import os
@@ -12,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf, flag_override
 
 from mnist_flow.errors import BusyError, PrunedError, RunError, UserError
 from mnist_flow.runs.observer import RunObserver
@@ -83,11 +82,9 @@ def _run_assignment(connection: Connection) -> float | list[float]:
 
 def _tell_hydra(assignment: Assignment) -> None:
     """Let the job's own Hydra config have the trial's overrides, which its run logs."""
-    hydra: Any = copy.deepcopy(HydraConfig.get())
-    OmegaConf.set_readonly(hydra, False)
-    with open_dict(hydra):
+    hydra: Any = HydraConfig.get()
+    with flag_override(hydra, ["readonly", "struct"], False):
         hydra.overrides.task = list(assignment.overrides)
-    HydraConfig.instance().set_config(OmegaConf.create({"hydra": hydra}))
 
 
 def _ask(connection: Connection, request: str, *arguments: Any) -> Any:
