@@ -216,7 +216,11 @@ class Search:
             tables["pareto"] = self._build_trials(self.best)
             metrics["trials_pareto"] = len(self.best)
         self.parent.log_artifacts(tables=name_tables(**{name: table for name, table in tables.items() if len(table)}))
-        chosen = self._fetch_chosen_runs()
+        trouble = ""
+        try:
+            chosen = self._fetch_chosen_runs()
+        except TrackingError as error:
+            chosen, trouble = [], f"the chosen trial has no results, and is not registered: {error}"
         if self.best:
             self.parent.log_artifacts(texts=self._write_presets())
             metrics |= {f"chosen_{name}": value for name, value in self._compute_means(chosen).items()}
@@ -225,6 +229,8 @@ class Search:
         self.parent.set_tags({tracking.NOTE_TAG: self._describe(metrics, tables["confirmation"])})
         if print_it and self.best:
             self._print_best(tables["confirmation"])
+            if trouble:
+                return f"{trouble} (the search is finished, and its trials are kept; the same command settles it)"
             best = choose_best_run(chosen, objectives[0])
             return settle_models(self.base.tracking, self.parent.experiment_id, self.parent.run_id, best)
         return ""
@@ -272,15 +278,16 @@ class Search:
         print_line(f"look: {tracking.describe_look(self.parent.experiment_id, self.parent.run_id)}")
 
     def _fetch_chosen_runs(self) -> list[PastRun]:
-        """The finished runs of the chosen trial. Of several objectives none is chosen."""
+        """The finished runs of the chosen trial. Of several objectives none is chosen.
+
+        Raises:
+            TrackingError: the tracking server does not have them.
+        """
         if self.is_multiple or not self.best:
             return []
         (best,) = self.best
         run_ids: Sequence[str] = self.confirmation.list_run_ids(best) or best.run_ids
-        try:
-            runs = [tracking.fetch_run(run_id) for run_id in run_ids]
-        except TrackingError:
-            return []
+        runs = [tracking.fetch_run(run_id) for run_id in run_ids]
         return [run for run in runs if run.state == "finished"]
 
     def _compute_means(self, runs: Sequence[PastRun]) -> Mapping[str, float]:

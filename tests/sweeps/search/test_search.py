@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import shutil
@@ -204,6 +205,19 @@ def test_bad_input_is_a_line_before_anything_is_begun(tmp_path, run_command, ove
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_chosen_trial_whose_run_is_gone_is_told(again, run_command):
+    client = mlflow.MlflowClient(f"sqlite:///{again / 'mlflow.db'}")
+    (parent,) = fetch(again, "sweep")
+    choices = {"optimizer.learning_rate": 0.01, "optimizer": "adam"}
+    gone = {"state": "complete", "choices": choices, "values": [1.0], "run_ids": ["0" * 32], "reason": ""}
+    client.set_tag(parent.info.run_id, "mnist_flow.trial.3", json.dumps(gone))
+    done = run_command(again, *SEARCH, *SPACE, *PRUNED, "hydra.sweeper.n_trials=4", "tracking.register=best")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the chosen trial has no results, and is not registered: ")
+    assert "0" * 32 in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
