@@ -34,7 +34,10 @@ VALUES = {
 # Entry points of MLproject that call a command by another name, and configs that are not called as their command is.
 ENTRY_POINTS = {"main": "train", "sweep": "train"}
 CONFIGS = {"train": "config", "rerun": "config"}
-RESULT_PAGES = ("RESULTS", "HOLDOUT", "HOLDOUT_REGULARIZATION", "HOLDOUT_WIDTH", "DENOISING", "BEYOND", "YARDSTICK")
+RESULT_PAGES = (
+    *("RESULTS", "HOLDOUT", "HOLDOUT_REGULARIZATION", "HOLDOUT_WIDTH", "DENOISING", "BEYOND"),
+    *("YARDSTICK", "HOW_FAR"),
+)
 
 
 def strip_code(text: str) -> str:

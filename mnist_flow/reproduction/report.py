@@ -84,6 +84,18 @@ class Page:
         ]
 
     @property
+    def changes(self) -> list[Any]:
+        """What each change of a setting is worth, of the study of ablations: means and paired differences."""
+        return [
+            row
+            for arguments, tables in self.tables.items()
+            if arguments.split()[0] == "study=ablation"
+            for row in tables[""][["changed", "n", "mean", "std"]]
+            .merge(tables["differences"][["changed", "difference", "ci_low", "ci_high"]], "left", on="changed")
+            .itertuples()
+        ]
+
+    @property
     def sections(self) -> dict[str, list[Comparison]]:
         """The comparisons of each report that has some, by its title."""
         by_report = groupby(self.comparisons, lambda one: one.report)
@@ -133,8 +145,10 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
         lstrip_blocks=True,
     )
     described = describe_best_on_test, describe_choice, describe_met, describe_verdict
-    formatted = format_amount, format_cell, format_difference, format_measure, format_reached, format_spread
-    environment.filters |= {one.__name__: one for one in (*described, *formatted, build_heading, embed_svg, mark_code)}
+    numbers = format_amount, format_cell, format_difference, format_interval, format_points, format_spread
+    results = format_measure, format_reached
+    formatted = *described, *numbers, *results, build_heading, embed_svg, mark_code
+    environment.filters |= {one.__name__: one for one in formatted}
     texts = {
         page.file: environment.get_template(f"{page.template}.md.j2").render(page=page, folder=folder) for page in pages
     }
@@ -202,6 +216,18 @@ def format_difference(comparison: Comparison) -> str:
     half = comparison.verdict.half_width
     width = "" if math.isnan(half) else f" (±{scale * half:.{digits}f})"
     return f"{scale * comparison.difference:+.{digits}f}{width}"
+
+
+def format_points(difference: float) -> str:
+    """A difference of accuracies in points; a dash where there is none."""
+    return "–" if math.isnan(difference) else f"{100 * difference:+.2f}"
+
+
+def format_interval(change: Any) -> str:
+    """The interval of a row of `Page.changes` in points; a dash where there is none."""
+    if math.isnan(change.ci_low):
+        return "–"
+    return f"{format_points(change.ci_low)} to {format_points(change.ci_high)}"
 
 
 def describe_verdict(comparison: Comparison) -> str:

@@ -32,6 +32,7 @@ BEYOND = (
     "denoising",
     "denoising_noisy",
     "denoising_strong",
+    "how_far_search",
     "unet",
     "unet_wide",
     "yardstick_search",

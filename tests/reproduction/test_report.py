@@ -397,3 +397,29 @@ def test_the_page_of_a_search_says_how_it_went_and_what_its_choice_reaches(tmp_p
         assert "6 trials: 3 complete, 2 pruned, 1 failed, 1:45:00 of computing" in text
         assert re.search(rf"ours *{cell} *98.64 ± 0.07 % \(10\)", text)
         assert re.search(rf"1\.36 % ?{re.escape(end)}", text)
+
+
+def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
+    summary = pd.DataFrame(
+        {"changed": ["reference", "epochs=40"], "n": [10, 10], "mean": [0.9864, 0.98651], "std": [0.0007, 0.0006]}
+    )
+    differences = pd.DataFrame(
+        {"changed": ["epochs=40"], "difference": [0.00011], "ci_low": [-0.0004], "ci_high": [0.00062]}
+    )
+    tables = {"study=ablation tracking.experiment_name=factors": {"": summary, "differences": differences}}
+    write_report([build_page("factors", "Factors", "FACTORS.md", tables=tables)], tmp_path)
+    text = (tmp_path / "FACTORS.md").read_text()
+    assert "| reference | 98.64 ± 0.07 % (10) | – | – |" in text
+    assert "| epochs=40 | 98.65 ± 0.06 % (10) | +0.01 | -0.04 to +0.06 |" in text
+    html = re.sub(r"\s+", " ", (tmp_path / "report.html").read_text())
+    assert re.search(r'<td>epochs=40</td> <td class="number" data-value="0.98651">98.65 ± 0.06 % \(10\)</td>', html)
+    assert "<td>-0.04 to +0.06</td>" in html
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.9877, "missed"), (0.9901, "met")])
+def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, mean, verdict):
+    chosen = pd.DataFrame([{"mean": mean, "std": 0.0004, "n": 10}])
+    tables = {"study=compare tracking.experiment_name=how_far": {"": chosen}}
+    write_report([build_page("how_far", "How far", "HOW_FAR.md", tables=tables)], tmp_path)
+    for name in ("HOW_FAR.md", "report.html"):
+        assert f"at least 99.00%: {verdict}" in (tmp_path / name).read_text()
