@@ -71,15 +71,14 @@ def _list_grids_of(
     own: DictConfig, overrides: list[str], origin: str | None, preset: str | None, parser: OverridesParser
 ) -> Iterator[Grid]:
     """List the grids of a preset: one, or one for each entry of its own list of jobs, where no other was typed."""
-    params = {str(key): value for key, value in (own.hydra.sweeper.get("params") or {}).items()}
-    jobs = params.pop("jobs", None)
-    if jobs is None or origin is not None:
-        yield Grid(_add_params(params, overrides), origin, preset)
+    params = [f"{key}={value}" for key, value in (own.hydra.sweeper.get("params") or {}).items()]
+    grid = [text for text in params if name_key(text) != "jobs"]
+    jobs = [text for text in params if name_key(text) == "jobs"]
+    if not jobs or origin is not None:
+        yield Grid(_put_before(grid, overrides), origin, preset)
         return
-    for place, entry in _read_entries(parser.parse_override(f"jobs={jobs}"), parser):
-        names = {name_key(text) for text in overrides}
-        chosen = [text for text in entry if name_key(text) not in names]
-        yield Grid(_add_params(params, [*chosen, *overrides]), place, preset)
+    for place, entry in _read_entries(parser.parse_override(jobs[0]), parser):
+        yield Grid(_put_before(grid, _put_before(entry, overrides)), place, preset)
 
 
 def multiply_grid(overrides: Sequence[Override]) -> list[list[str]]:
@@ -120,10 +119,10 @@ def name_key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def _add_params(params: Mapping[str, Any], overrides: list[str]) -> list[str]:
-    """Put the grid of a preset before other overrides, without the keys that they have."""
+def _put_before(first: list[str], overrides: list[str]) -> list[str]:
+    """Put overrides before others, without the keys that those have."""
     names = {name_key(text) for text in overrides}
-    return [f"{key}={value}" for key, value in params.items() if key not in names] + overrides
+    return [text for text in first if name_key(text) not in names] + overrides
 
 
 def _list_values(override: Override) -> list[str]:

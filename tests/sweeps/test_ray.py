@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +22,6 @@ pytestmark = pytest.mark.slow
 TRAIN = ("-m", "mnist_flow.train", "-m", *QUICK, "hydra/launcher=ray", "tracking.experiment_name=cluster")
 # One token for both nodes and the sweep: since 2.60 Ray asks for one.
 RAY = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-@pytest.fixture
-def ray_folder() -> Iterator[Path]:
-    """Where Ray keeps sockets and logs: their paths may have 107 letters, which pytest's own folders exceed."""
-    folder = Path(tempfile.mkdtemp(prefix="ray_"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def connect_to_search() -> Connection:
     """
     host, _, port = os.environ[ADDRESS_VARIABLE].rpartition(":")
     connection = Client((host, int(port)), authkey=os.environ[KEY_VARIABLE].encode())
-    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+    with socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
         # The first request follows the greeting at once; TCP would keep it until the greeting is acknowledged, 40 ms.
         same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection

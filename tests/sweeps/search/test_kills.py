@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 from collections import Counter
 
 import psutil
@@ -98,13 +97,6 @@ def test_ctrl_c_closes_the_parent_with_its_tables(store, tmp_path):
     assert parent.data.metrics["trials"] >= 1
 
 
-@pytest.fixture
-def ray_folder():
-    """Where Ray keeps its sockets: their paths may have 107 letters, which pytest's own folders exceed."""
-    with tempfile.TemporaryDirectory(prefix="ray_", ignore_cleanup_errors=True) as folder:
-        yield folder
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
@@ -112,7 +104,7 @@ def test_the_trial_of_a_worker_that_is_lost_on_a_cluster_is_tried_again(store, t
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.removesuffix('_local')}_launcher")
     of_launcher = {"ray": ["hydra.launcher.ray.init.address=local"], "submitit_local": []}[launcher]
     command = *SEARCH, f"hydra/launcher={launcher}", *of_launcher, "hydra.sweeper.n_trials=4"
-    search = start_command(tmp_path, *command, RAY_TMPDIR=ray_folder, RAY_USAGE_STATS_ENABLED="0")
+    search = start_command(tmp_path, *command, RAY_TMPDIR=str(ray_folder), RAY_USAGE_STATS_ENABLED="0")
     wait_until(lambda: kill_one(store))
     assert search.wait(timeout=300) == 0
     assert_every_trial_is_there_once(store, 4)
