@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -85,13 +86,15 @@ def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: s
     rows = rows.merge(summary[["changed", "mean", "std"]], on="changed", suffixes=("_difference", ""))
     scale, unit = (100, "points") if style.is_accuracy(metric) else (1, "")
     labels = ["\n".join(textwrap.wrap(text, _LETTERS)) for text in rows["changed"]]
-    height = 1.6 + sum(0.22 + 0.16 * (label.count("\n") + 1) for label in labels)
-    figure = style.make_figure(8.5, height, title)
+    # Inches, so that a label of several lines has its room.
+    heights = np.array([0.22 + 0.16 * (label.count("\n") + 1) for label in labels])
+    places = heights.cumsum() - heights / 2
+    figure = style.make_figure(8.5, 1.8 + heights.sum(), title)
     axes = figure.subplots()
     low, middle, high = (scale * rows[name] for name in ("ci_low", "difference", "ci_high"))
     axes.errorbar(
         middle,
-        range(len(rows)),
+        places,
         xerr=[(middle - low).fillna(0), (high - middle).fillna(0)],
         color=style.COLORS[0],
         marker="o",
@@ -100,16 +103,16 @@ def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: s
         capsize=3,
     )
     axes.axvline(0, color="0.35", linewidth=1)
-    axes.set_yticks(range(len(rows)), labels, fontsize=9)
-    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_yticks(places, labels, fontsize=9)
+    axes.set_ylim(0, heights.sum())
     axes.grid(axis="x", alpha=0.3)
     beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(rows)), [_describe_mean(row, metric) for _, row in rows.iterrows()], fontsize=8)
+    beside.set_yticks(places, [_describe_mean(row, metric) for _, row in rows.iterrows()], fontsize=8)
     reference = summary[summary["changed"] == _REFERENCE].iloc[0]
     axes.set_xlabel(
         f"difference{f' in {unit}' if unit else ''} of {style.describe_metric(metric)} from the reference, "
         f"{_describe_mean(reference, metric)}\nmean and 95 % interval of pairs with the same seed, "
-        f"{style.describe_n(summary)}    right: mean ± sample standard deviation",
+        f"{style.describe_n(summary)}\nright: mean ± sample standard deviation",
         fontsize=9,
     )
     return figure
