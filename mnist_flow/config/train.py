@@ -45,7 +45,7 @@ INCIDENTAL = (
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
 _LATER = (
     *("training.class_weights", "training.warm_start"),
-    *("data.folds", "data.fold", "loss", "model.kernel_initializer"),
+    *("data.folds", "data.fold", "loss", "model.kernel_initializer", "model.centering"),
 )
 FOLD = "data.fold"
 # Params in which the runs of a group differ.

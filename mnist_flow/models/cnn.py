@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from mnist_flow.config.section import Activation, Count, ProperFraction, Section
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
+from mnist_flow.models.centering import Centering, build_network
 from mnist_flow.models.layers import HiddenLayer, build_dense_part, number_layers
 from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
@@ -31,6 +32,7 @@ class Config(ModelSection):
     activation: Activation
     hidden_activation: Activation
     batch_normalization: bool
+    centering: Centering | None = None
     regularized_layers: Literal["all"] | list[str]
 
     @model_validator(mode="after")
@@ -91,6 +93,7 @@ def build(config: Config, info: DatasetInfo) -> keras.Model:
         zero_padding=config.zero_padding,
         convolution_dropout=config.convolution_dropout,
         batch_normalization=config.batch_normalization,
+        centering=config.centering,
         name=config.name,
     )
 
@@ -105,6 +108,7 @@ def build_cnn(
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
     batch_normalization: bool = False,
+    centering: Centering | None = None,
     name: str = "cnn",
 ) -> keras.Model:
     """Blocks of convolutions `conv_1`, `conv_2`, …, then Dense layers `dense_1`, … and a softmax output for each
@@ -119,6 +123,7 @@ def build_cnn(
         zero_padding: pixels of zeros around the image first.
         convolution_dropout: fraction of the last block's outputs dropped in training.
         batch_normalization: normalise after the convolutions of each block and after each dense hidden layer.
+        centering: what puts each image in the middle first, see `build_network`.
         name: of the model.
 
     Returns:
@@ -129,7 +134,7 @@ def build_cnn(
     """
     check_blocks(input_shape, blocks, zero_padding)
     pool = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}[pooling]
-    stack: list[keras.Layer] = [keras.Input(input_shape, name="images")]
+    stack: list[keras.Layer] = []
     if zero_padding:
         stack.append(keras.layers.ZeroPadding2D(zero_padding, name="zero_padding"))
     convolutions = 0
@@ -143,4 +148,5 @@ def build_cnn(
         stack.append(pool(block.pool_size, name=f"pool_{number}"))
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
-    return keras.Sequential([*stack, *build_dense_part(hidden, n_classes, batch_normalization)], name=name)
+    layers = [*stack, *build_dense_part(hidden, n_classes, batch_normalization)]
+    return build_network(input_shape, layers, name, centering)

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from mnist_flow.config.section import Activation, Count, Initializer, ProperFraction
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
+from mnist_flow.models.centering import Centering, build_network
 from mnist_flow.models.layers import HiddenLayer, build_dense_part, number_layers
 from mnist_flow.models.regularization import check_regularized_layers
 from mnist_flow.runtime.lazy import keras
@@ -21,6 +22,7 @@ class Config(ModelSection):
     dropout: ProperFraction
     batch_normalization: bool
     kernel_initializer: Initializer | None = None
+    centering: Centering | None = None
     regularized_layers: Literal["all"] | list[str]
 
     @model_validator(mode="after")
@@ -43,6 +45,7 @@ def build_mlp(
     dropout: float = 0.0,
     batch_normalization: bool = False,
     kernel_initializer: str | None = None,
+    centering: Centering | None = None,
     name: str = "mlp",
 ) -> keras.Model:
     """Flatten, then Dense layers `dense_1`, `dense_2`, … and a softmax output for each class.
@@ -55,6 +58,7 @@ def build_mlp(
         dropout: fraction of each hidden layer's outputs dropped in training, 0 to below 1.
         batch_normalization: normalise after each hidden layer.
         kernel_initializer: what the first weights of all layers are drawn from, a Keras name; None: `glorot_uniform`.
+        centering: what puts each image in the middle first, see `build_network`.
         name: of the model.
 
     Returns:
@@ -62,4 +66,4 @@ def build_mlp(
     """
     hidden = [HiddenLayer(units, dropout, activation) for units in hidden_units]
     layers = build_dense_part(hidden, n_classes, batch_normalization, kernel_initializer)
-    return keras.Sequential([keras.Input(input_shape, name="images"), *layers], name=name)
+    return build_network(input_shape, layers, name, centering)

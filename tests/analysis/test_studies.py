@@ -188,7 +188,8 @@ def test_the_honest_twin_chooses_on_held_out_images(draw, tmp_path):
 
 def test_the_title_names_the_optimistic_protocol(draw):
     drawing, _ = draw("study=learning_rate")
-    assert drawing.figures[""].get_suptitle() == "Learning rate\nmnist, test set used as validation: optimistic"
+    title = drawing.figures[""].get_suptitle()
+    assert title == "Learning rate\nmnist, validated on the test set: choosing is optimistic"
 
 
 def test_several_experiments_in_one_figure(draw):
@@ -379,7 +380,7 @@ def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
     monkeypatch.setattr("mnist_flow.tracking.fetch_tables", fetch)
     study = ("study=shift", "study.experiments=[lenet5,cnn_45_60]")
     drawing, _ = draw(*study, "study.reference=lenet5", render=True)
-    assert drawing.figures[""].get_suptitle().endswith("\nmnist, test set used as validation: optimistic")
+    assert drawing.figures[""].get_suptitle().endswith("\nmnist, validated on the test set: choosing is optimistic")
     assert list(dict.fromkeys(drawing.tables[""]["model"])) == ["lenet5", "cnn_45_60"]
     differences = pd.read_csv(tmp_path / "out/shift_differences.csv")
     assert differences[["pixels", "model", "reference", "n"]].to_numpy().tolist() == [
