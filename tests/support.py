@@ -30,8 +30,11 @@ from mnist_flow.runtime.processes import describe_process
 # A browser, where there is one.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-# One run on the digits in a second or two of training.
-QUICK = ["data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"]
+# One run on the digits in a second or two, of which figures would be another half.
+QUICK = [
+    *("data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=2", "batch_size=32"),
+    "tracking.log_figures=false",
+]
 
 # Data sets that networks are built for: as MNIST is, of more classes, and of larger images in colour.
 MNIST = DatasetInfo("mnist", "nowhere", "0" * 16, (28, 28, 1), tuple("0123456789"))

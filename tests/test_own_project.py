@@ -18,7 +18,7 @@ from support import PROJECT_DIR, serve_model, wait_until
 
 EXAMPLE = PROJECT_DIR / "examples/own_project"
 TRAIN = ("-m", "mnist_flow.train", "--config-dir", "conf")
-SMALL = ("model=residual", "data=digits", "epochs=1", "batch_size=64")
+SMALL = ("model=residual", "data=digits", "epochs=1", "batch_size=64", "tracking.log_figures=false")
 
 
 @pytest.fixture

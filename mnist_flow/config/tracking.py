@@ -34,6 +34,7 @@ class TrackingConfig(EvaluateTrackingConfig):
     run_name: str | None
     system_metrics: bool
     log_model: bool
+    log_figures: bool
     keep_models: Literal["all", "best", "last", "none"]
     # The key `register`, a name that pydantic's classes have. What a URI of MLflow can hold: models:/NAME@ALIAS.
     registered_name: Annotated[str, Field(pattern=r"^[^/:@]+$")] | None = Field(alias="register")

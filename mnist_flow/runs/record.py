@@ -67,7 +67,9 @@ def log_results(
     metrics = {**report.metrics, **_describe_training(trained.model, result)}
     run.log_metrics(metrics, tags={tracking.NOTE_TAG: _describe(context, metrics, run.run_id)})
     run.log_artifacts(
-        figures={**report.figures, **_plot_training(context, trained.model, result)},
+        figures={**report.draw(), **_plot_training(context, trained.model, result)}
+        if context.config.tracking.log_figures
+        else {},
         records=report.records,
         texts={**report.texts, "model_diagram/summary.txt": _summarise(trained.model)},
         arrays=report.arrays,

@@ -147,15 +147,16 @@ class _Recorder(TrainingListener):
             self._progress.on_steps(epoch, images_done, metrics)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        config = self._context.config
         if self._progress is not None:
             self._progress.on_epoch(epoch, metrics)
         if self._progress is None or not self._progress.prints_lines:
             # In place of a bar that stands there.
             told = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "learning_rate")
-            self._context.console.hear(f"\repoch {epoch}/{self._context.config.epochs}  {told}\n")
+            self._context.console.hear(f"\repoch {epoch}/{config.epochs}  {told}\n")
         self._run.log_epoch(epoch, metrics)
         self._context.observer.on_epoch(epoch, metrics)
-        if epoch % self._context.config.evaluation.samples_every == 0:
+        if config.tracking.log_figures and epoch % config.evaluation.samples_every == 0:
             samples = self._context.task.plot_samples(self._trained, epoch)
             if samples is not None:
                 self._run.log_artifacts(figures={f"samples/epochs/epoch_{epoch:03d}.png": samples})

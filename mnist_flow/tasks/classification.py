@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from mnist_flow.config.train import NoiseSection, TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images, name_class
 from mnist_flow.data.noise import Corrupt
-from mnist_flow.metrics.classification import compute_per_class, evaluate_predictions, find_misclassified
+from mnist_flow.metrics.classification import Evaluation, compute_per_class, evaluate_predictions, find_misclassified
 from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
 from mnist_flow.training.objective import measure_loss
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classification(Task):
@@ -46,8 +50,6 @@ class Classification(Task):
 
     def measure(self, trained: TrainedModel, epoch: int) -> Report:
         """Measure accuracy, and the loss in its parts; log predictions, the confusion matrix and the worst mistakes."""
-        from mnist_flow import figures
-
         test = trained.splits.test
         probabilities = predict(trained.model, test.images, trained.evaluation.batch_size)
         predicted = probabilities.argmax(axis=1)
@@ -57,11 +59,7 @@ class Classification(Task):
         if (validation := trained.splits.validation) is not test:
             seen = predict(trained.model, validation.images, trained.evaluation.batch_size)
             validated = evaluate_predictions(seen, validation.labels, l2_penalty)
-        wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
-        n_wrong = int(np.sum(predicted != test.labels))
-        score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
-        shown = f"\nthe {len(wrong)} most confident mistakes: class, prediction and its probability" if n_wrong else ""
-        confidence, names = probabilities[wrong, predicted[wrong]], trained.info.class_names
+        names = trained.info.class_names
         test_loss = measures.loss
         if trained.loss is not None:
             one_hot = test.one_hot(trained.info.n_classes)
@@ -80,15 +78,6 @@ class Classification(Task):
             },
             input_example=test.images[:5],
             output_example=probabilities[:5],
-            figures={
-                "confusion_matrix/counts.png": figures.plot_confusion_matrix(measures.confusion, score, names),
-                "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(
-                    measures.confusion, score, names, normalize=True
-                ),
-                "samples/misclassified.png": figures.plot_misclassified(
-                    test.images[wrong], test.labels[wrong], predicted[wrong], confidence, names, f"{score}{shown}"
-                ),
-            },
             records={
                 "confusion_matrix/confusion_matrix.json": {
                     "rows": f"true {name_class(names)}",
@@ -99,6 +88,7 @@ class Classification(Task):
             },
             arrays={"predictions/test.npz": {"probabilities": probabilities, "labels": test.labels}},
             tables={"tables/per_class.json": compute_per_class(test.labels, predicted, names)},
+            draw=partial(_draw, trained, probabilities, measures),
         )
 
     def describe_result(
@@ -118,6 +108,27 @@ class Classification(Task):
             "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {without:.5f} without{of_loss}",
             "validation accuracy": f"{results['val_accuracy']:.2%} (epoch {results['selected_epoch']:.0f})",
         }
+
+
+def _draw(trained: TrainedModel, probabilities: FloatArray, measures: Evaluation) -> dict[str, Figure]:
+    """Draw the confusion matrix, and the test images that the network is most confidently wrong about."""
+    from mnist_flow import figures
+
+    test, names, predicted = trained.splits.test, trained.info.class_names, probabilities.argmax(axis=1)
+    wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
+    n_wrong = int(np.sum(predicted != test.labels))
+    score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
+    shown = f"\nthe {len(wrong)} most confident mistakes: class, prediction and its probability" if n_wrong else ""
+    confidence = probabilities[wrong, predicted[wrong]]
+    return {
+        "confusion_matrix/counts.png": figures.plot_confusion_matrix(measures.confusion, score, names),
+        "confusion_matrix/row_normalised.png": figures.plot_confusion_matrix(
+            measures.confusion, score, names, normalize=True
+        ),
+        "samples/misclassified.png": figures.plot_misclassified(
+            test.images[wrong], test.labels[wrong], predicted[wrong], confidence, names, f"{score}{shown}"
+        ),
+    }
 
 
 TASK = Classification()

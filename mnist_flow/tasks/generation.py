@@ -92,7 +92,7 @@ class Generation(Task):
             },
             input_example={"images": inputs[0][:5], "classes": inputs[1][:5]},
             output_example=made[:5],
-            figures={"samples/generated.png": self.plot_samples(trained, epoch)},
+            draw=lambda: {"samples/generated.png": self.plot_samples(trained, epoch)},
         )
 
     def describe_result(

@@ -81,11 +81,11 @@ class Reconstruction(Task):
             },
             input_example=noisy[:5],
             output_example=denoised[:5],
-            figures={
+            tables={"tables/reconstruction.json": table},
+            draw=lambda: {
                 "samples/levels.png": _plot_levels(trained, conditions, column),
                 "samples/reconstruction.png": self.plot_samples(trained, epoch),
             },
-            tables={"tables/reconstruction.json": table},
         )
 
     def describe_result(

@@ -7,7 +7,7 @@ figures, and measures that take long to import, where they use them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -42,15 +42,13 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run leaves at its end; figures, records, texts, arrays and tables by their path among its artifacts."""
+    """What a run leaves at its end; records, texts, arrays, tables and figures by their path among its artifacts."""
 
     metrics: dict[str, float]
     # What is logged beside the model to show how it is used: arrays with a row an image, by name where a model has
     # several inputs; and what the model gives for them.
     input_example: FloatArray | dict[str, FloatArray]
     output_example: FloatArray
-    # .png or .svg
-    figures: dict[str, Figure] = field(default_factory=dict)
     # .json: anything that JSON holds.
     records: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
@@ -58,6 +56,8 @@ class Report:
     arrays: dict[str, dict[str, Any]] = field(default_factory=dict)
     # .json: tidy tables.
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    # Draws the figures, .png or .svg; it is called where they are logged.
+    draw: Callable[[], dict[str, Figure]] = dict
 
 
 class Task(Objective):

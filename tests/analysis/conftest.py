@@ -29,7 +29,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("measured")
     uri = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"
-    small = ["data=digits", "epochs=1", "batch_size=32", "evaluation.quality_images=5", uri]
+    small = [
+        *("data=digits", "epochs=1", "batch_size=32", "evaluation.quality_images=5"),
+        *("tracking.log_figures=false", uri),
+    ]
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
         patch.chdir(folder)
 

@@ -281,7 +281,13 @@ def denoisers(folder):
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
         patch.chdir(folder)
         store = f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"
-        small = ["data=digits", "model=autoencoder", "model.hidden_units=[]", "model.latent_units=4"]
+        small = [
+            "data=digits",
+            "model=autoencoder",
+            "model.hidden_units=[]",
+            "model.latent_units=4",
+            "tracking.log_figures=false",
+        ]
         named = ["noise=salt_and_pepper", "tracking.experiment_name=denoisers", store]
         for overrides in (["seed=0", "epochs=1"], ["seed=0", "epochs=3"], ["seed=1", "epochs=1"]):
             run_experiment(compose("config", [*small, *named, *overrides]))

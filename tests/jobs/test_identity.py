@@ -76,6 +76,7 @@ def test_what_can_change_a_result_changes_the_fingerprint(identify_overrides, ov
         "tracking.uri=http://127.0.0.1:5000",
         "tracking.run_name=mine",
         "tracking.log_model=false",
+        "tracking.log_figures=false",
         "tracking.system_metrics=true",
         "tracking.patience=0",
         "tracking.undelivered_dir=elsewhere",

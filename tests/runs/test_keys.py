@@ -228,6 +228,7 @@ TABLE = [
     Row("mlp", "tracking.run_name=other", {"name"}),
     Row("mlp", "tracking.system_metrics=true", {"system_metrics"}),
     Row("mlp", "tracking.log_model=false", {"weights", "model"}),
+    Row("mlp", "tracking.log_figures=false", TITLED | {"model_diagram/diagram.png"}),
     Row("mlp", "tracking.patience=5", {"patience"}),
     Row("mlp", "tracking.undelivered_dir=other", {"undelivered_dir"}),
     Row("mlp", "tracking.stale_after=300", {"stale_after"}),

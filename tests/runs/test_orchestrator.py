@@ -63,7 +63,13 @@ def list_artifacts(client: mlflow.MlflowClient, run_id: str, folder: str = "") -
 def finished_once(tmp_path_factory):
     """A folder whose store has one finished run, which several tests read, and the objective of that run."""
     folder = tmp_path_factory.mktemp("finished")
-    config = [*QUICK, "reg=1e-4", "seed=3", f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'"]
+    config = [
+        *QUICK,
+        "tracking.log_figures=true",
+        "reg=1e-4",
+        "seed=3",
+        f"tracking.uri='sqlite:///{folder / 'mlflow.db'}'",
+    ]
     with pytest.MonkeyPatch.context() as patch, initialize_config_dir(CONF_DIR, version_base="1.3"):
         patch.chdir(folder)
         return folder, run_experiment(compose("config", config))
@@ -126,15 +132,18 @@ def test_each_job_of_a_process_is_traced_once(store, compose_config, monkeypatch
     assert traced == {"train_step": 2, "test_step": 4, "predict_step": 4}
 
 
-def test_a_run_draws_six_pictures_and_makes_three_folders_of_artifacts(store, compose_config, monkeypatch):
+@pytest.mark.parametrize(("log_figures", "n_drawn"), [("true", 6), ("false", 0)])
+def test_a_run_draws_six_pictures_or_none_and_makes_three_folders_of_artifacts(
+    store, compose_config, monkeypatch, log_figures, n_drawn
+):
     drawn, sent = [], []
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: drawn.append(file.name))
     deliver = delivery.deliver
     monkeypatch.setattr(
         delivery, "deliver", lambda *arguments: (sent.append(arguments[3]["kind"]), deliver(*arguments))
     )
-    run_experiment(compose_config(*QUICK))
-    assert len(drawn) == 6
+    run_experiment(compose_config(*QUICK, f"tracking.log_figures={log_figures}"))
+    assert len(drawn) == n_drawn
     # The last is the console's, which is sent when all has been said.
     assert Counter(sent)["artifacts"] == 3
     assert len(sent) <= 11

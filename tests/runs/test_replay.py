@@ -52,7 +52,8 @@ def test_a_run_is_repeated_with_identical_metrics(original, rerun):
     for name in ("loss", "val_loss", "test_loss", "test_accuracy"):
         assert run.data.metrics[name] == first.data.metrics[name]
     different = {key for key, value in first.data.params.items() if run.data.params[key] != value}
-    assert different == {"resume", "tracking.run_name", "tracking.rerun_of"}
+    # The repetition is recorded as is usual, with figures.
+    assert different == {"resume", "tracking.run_name", "tracking.rerun_of", "tracking.log_figures"}
     assert len(client.get_metric_history(run.info.run_id, "loss")) == 2
 
 

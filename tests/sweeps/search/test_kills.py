@@ -15,6 +15,7 @@ from support import wait_until
 SEARCH = (
     *("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna"),
     *("data=digits", "model=mlp", "model.hidden_units=[16]", "epochs=12", "batch_size=8", "tracking.experiment_name=x"),
+    "tracking.log_figures=false",
     "optimizer.learning_rate=tag(log,interval(0.001,1))",
 )
 POOL = ("hydra/launcher=local_pool", "hydra.launcher.n_jobs=2")
