@@ -44,6 +44,8 @@ class Part(Section):
     presets: Annotated[list[str], Field(min_length=1)]
     # Presets that search a space; what they chose is in the others. The page draws them.
     searches: list[str] = Field(default=[])
+    # Launcher of the part's sweeps, where their times are a result; None: that of the command.
+    launcher: str | None = None
     # Presets of other parts whose runs this one measures or draws, too.
     needs: list[str] = Field(default=[])
     evaluations: list[EvaluationStep]

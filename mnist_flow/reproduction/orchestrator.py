@@ -48,6 +48,8 @@ class _State:
     preset: Preset
     experiment_id: str | None
     planned: list[PlannedJob]
+    # Overrides that its sweep is trained with, beside the preset's own.
+    options: Sequence[str]
 
     @property
     def jobs(self) -> list[Job]:
@@ -90,24 +92,29 @@ def run_reproduction(cfg: DictConfig) -> None:
     evaluations = [step for part in chosen for step in config.parts[part].evaluations]
     for step in evaluations:
         _compose("evaluate", [f"measure=[{step.measure}]", *step.overrides])
-    options = [f"hydra/launcher={config.launcher}", *config.overrides]
+    options = {
+        part: [f"hydra/launcher={config.parts[part].launcher or config.launcher}", *config.overrides] for part in chosen
+    }
     states = {
-        preset.name: _look_up(preset, _compose_jobs(preset, options))
-        for presets in chosen.values()
+        preset.name: _look_up(preset, _compose_jobs(preset, options[part]), options[part])
+        for part, presets in chosen.items()
         for preset in presets
     }
     n_todo = sum(len(state.todo) for state in states.values())
-    _print_missing(list(states.values()), count_workers(_compose("config", options, RunMode.MULTIRUN), n_todo))
+    usual = [f"hydra/launcher={config.launcher}", *config.overrides]
+    _print_missing(list(states.values()), count_workers(_compose("config", usual, RunMode.MULTIRUN), n_todo))
     failures = []
     # A search knows itself which of its trials are done.
-    for search in (load_preset(name) for part in chosen for name in config.parts[part].searches):
-        failures += _run_command("train", *search.arguments, *options, *(["plan=true"] if config.plan else []))
+    for part in chosen:
+        for search in map(load_preset, config.parts[part].searches):
+            planned = ["plan=true"] if config.plan else []
+            failures += _run_command("train", *search.arguments, *options[part], *planned)
     if config.plan:
         return
 
     for state in states.values():
         if state.todo:
-            failures += _run_command("train", *state.preset.arguments, *options)
+            failures += _run_command("train", *state.preset.arguments, *state.options)
     trained = {state.preset.experiment_name for state in states.values()}
     failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
     pages = []
@@ -115,9 +122,8 @@ def run_reproduction(cfg: DictConfig) -> None:
         # The page is whole whatever was chosen, unless the settings are others.
         section = config.parts[part]
         shown = presets if config.overrides else [load_preset(name) for name in [*section.presets, *section.needs]]
-        now = [
-            _look_up(one, states[one.name].jobs if one.name in states else _compose_jobs(one, options)) for one in shown
-        ]
+        jobs = [states[one.name].jobs if one.name in states else _compose_jobs(one, options[part]) for one in shown]
+        now = [_look_up(one, of_preset, options[part]) for one, of_preset in zip(shown, jobs, strict=True)]
         if page := _build_page(config, part, now, studies[part]):
             pages.append(page)
     files = write_report(pages, Path(config.output_dir))
@@ -168,10 +174,10 @@ def _compose_jobs(preset: Preset, options: Sequence[str]) -> list[Job]:
     return compose_jobs(_compose("config", [f"experiment={preset.name}", *options], RunMode.MULTIRUN))
 
 
-def _look_up(preset: Preset, jobs: Sequence[Job]) -> _State:
+def _look_up(preset: Preset, jobs: Sequence[Job], options: Sequence[str]) -> _State:
     experiment_id = tracking.find_experiment(preset.experiment_name)
     planned = look_up(jobs, experiment_id) if experiment_id is not None else []
-    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
+    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs], options)
 
 
 def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
@@ -254,7 +260,7 @@ def _build_page(
         headings={" ".join(step.arguments): step.tables for step in section.studies},
         unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
         links=links,
-        n_runs=len(finished),
+        runs=pd.concat([state.build_runs() for state in states if state.finished]),
         computing_seconds=sum(one.run.metrics["fit_seconds"] for one in finished if one.run is not None),
         processors=_fetch_processors(states),
         precisions=sorted({one.job.config.training.precision for one in finished}),

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from mnist_flow.analysis.statistics import STATISTICS
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.results import Comparison
-from mnist_flow.reproduction.targets import Target, judge_chains
+from mnist_flow.reproduction.targets import Target, judge_chains, judge_shifts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _REPORTS = {
@@ -56,7 +56,7 @@ class Page:
     headings: Mapping[str, Mapping[str, str]]  # of the tables to show, by the same
     unfinished: Mapping[str, tuple[int, int]]  # command → jobs to do, of how many
     links: Mapping[str, str]  # run id → its page
-    n_runs: int  # finished
+    runs: pd.DataFrame  # the finished ones, see `jobs.tables.build_run_table`
     computing_seconds: float  # of their training
     processors: Sequence[str]  # that trained them
     precisions: Sequence[str]  # that they were trained in, Keras's names
@@ -114,6 +114,15 @@ class Page:
             if arguments.split()[0] == "study=denoising"
             for denoiser in denoisers
             for target in judge_chains(tables[""], tables["crossings"], denoiser)
+        ]
+
+    def judge_shifts(self) -> list[Target]:
+        """The targets of networks on shifted images, where they are measured and drawn."""
+        return [
+            target
+            for arguments, tables in self.tables.items()
+            if arguments.split()[0] == "study=shift"
+            for target in judge_shifts(tables["worst"])
         ]
 
     def list_choices(self, by: str) -> list[Any]:

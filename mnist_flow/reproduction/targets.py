@@ -1,4 +1,4 @@
-"""What is wanted beyond the reports of a denoiser before a classifier, and whether it is reached. Pure."""
+"""What is wanted beyond the reports, and whether it is reached. Pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-# Level of salt and pepper → macro recall that is wanted there.
+# Behind a denoiser: level of salt and pepper → macro recall that is wanted there.
 _RECALLS = {0.4: 0.98, 0.5: 0.97}
 # Of the macro recall of clean images.
 _MOST_LOST = 0.001
+# Worst accuracy of all directions and fills that is wanted at so many pixels, by what the network has against shifts.
+_SHIFT_PIXELS = 3
+_SHIFTED = {"augmentation": 0.99, "centering": 0.98}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A number that is wanted, beside that of a chain."""
+    """A number that is wanted, beside ours."""
 
     statement: str
-    chain: str
+    # What the number is of.
+    subject: str
     is_loss: bool  # lost recall, which must not be above the bound; otherwise recall, which must not be below it
     bound: float
     mean: float  # over the seeds; NaN where it was not measured
@@ -54,3 +58,19 @@ def judge_chains(recalls: pd.DataFrame, crossings: pd.DataFrame, denoiser: str) 
         lost, std = -chain["change_at_0"], chain["change_std"]
         targets.append(Target(statement, name, True, _MOST_LOST, lost, std, chain["n"]))
     return targets
+
+
+def judge_shifts(worst: pd.DataFrame) -> list[Target]:
+    """The targets of networks that were trained on shifted images, and of those that centre images.
+
+    Args:
+        worst: table `worst` of `study=shift`: model, pixels, n, mean and std of the worst accuracy. A model is judged
+            by the key that its label names.
+    """
+    statement = f"accuracy at {_SHIFT_PIXELS} pixels in the worst direction: at least {{:g}} %"
+    return [
+        Target(statement.format(100 * bound), row["model"], False, bound, row["mean"], row["std"], row["n"])
+        for key, bound in _SHIFTED.items()
+        for row in worst[worst["pixels"] == _SHIFT_PIXELS].to_dict("records")
+        if key in row["model"]
+    ]

@@ -389,7 +389,7 @@ def test_shift_compares_models_seed_by_seed(draw, tmp_path, monkeypatch):
     ]
     np.testing.assert_allclose(differences["difference"], [0.01, 0.01])
     drawing, _ = draw(*study)
-    assert set(drawing.tables) == {""}
+    assert set(drawing.tables) == {"", "worst"}
 
 
 @pytest.mark.parametrize(

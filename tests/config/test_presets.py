@@ -32,6 +32,7 @@ BEYOND = (
     "denoising",
     "denoising_noisy",
     "denoising_strong",
+    "fast_99_search",
     "how_far_search",
     "unet",
     "unet_wide",

@@ -56,14 +56,16 @@ def build_page(compose_config, monkeypatch):
     def build(planned, overrides=()):
         config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
         config = config.model_copy(update={"overrides": list(overrides)})
-        return orchestrator._build_page(config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned)], {})
+        return orchestrator._build_page(
+            config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned, [])], {}
+        )
 
     return build
 
 
 def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     page = build_page([plan_job(rate, seed, 0.9 + rate / 10) for rate in (0.1, 0.5) for seed in (0, 1)])
-    assert (page.part, page.file, page.n_runs, page.computing_seconds) == ("holdout", "HOLDOUT.md", 4, 20)
+    assert (page.part, page.file, len(page.runs), page.computing_seconds) == ("holdout", "HOLDOUT.md", 4, 20)
     assert (page.processors, page.precisions, page.n_other_code) == (["Abacus 9"], ["float32"], 2)
     assert page.links["run 0.5 1"] == "1/run 0.5 1"
     (chosen,) = page.selections.to_dict("records")

@@ -32,12 +32,17 @@ def build_comparison(row, values, ours, metric="test_accuracy", note=""):
     return Comparison(published, "784-n-10", tuple(ours), tuple(f"id{i}" for i in range(len(ours))), verdict)
 
 
+def make_runs(n):
+    """Finished runs, as a page has them."""
+    return pd.DataFrame({"seed": range(n)})
+
+
 def build_page(part, title, file, template=None, **shown):
     nothing = {"comparisons": [], "selections": pd.DataFrame(), "figures": {}, "tables": {}, "unfinished": {}}
     steps = [StudyStep(**OmegaConf.to_container(step)) for step in load_parts()[part].studies]
     made = {
         "links": {},
-        "n_runs": 42,
+        "runs": make_runs(42),
         "computing_seconds": 3661,
         "processors": ["Abacus 9"],
         "precisions": ["float32"],
@@ -91,7 +96,9 @@ def holdout(figure):
         }
     )
     figures = {"study=width tracking.experiment_name=width_holdout": [figure]}
-    return build_page("holdout", "The honest protocol", "HOLDOUT.md", selections=selections, figures=figures, n_runs=20)
+    return build_page(
+        "holdout", "The honest protocol", "HOLDOUT.md", selections=selections, figures=figures, runs=make_runs(20)
+    )
 
 
 @pytest.fixture
@@ -384,6 +391,46 @@ def test_targets_of_other_settings_are_not_judged(tmp_path):
 def test_targets_without_a_measurement_are_said_to_be_open(tmp_path):
     for text in write_beyond({}, tmp_path):
         assert "Nothing is measured yet." in text
+
+
+def test_the_page_of_shifts_judges_each_network_by_what_it_has_against_them(tmp_path):
+    labels = ["shifts", "shifts: augmentation.name=shift", "shifts: model.centering=mass"]
+    worst = pd.DataFrame(
+        [
+            {"model": label, "pixels": pixels, "n": 10, "mean": mean - pixels / 1000, "std": 0.0005}
+            for label, mean in zip(labels, [0.6, 0.9931, 0.9829], strict=True)
+            for pixels in (0, 3)
+        ]
+    ).assign(sem=0.0, ci_low=0.0, ci_high=0.0, min=0.0, max=0.0)
+    tables = {"study=shift tracking.experiment_name=shifts": {"worst": worst}}
+    write_report([build_page("shifts", "Moved digits", "SHIFTS.md", tables=tables)], tmp_path)
+    text = (tmp_path / "SHIFTS.md").read_text()
+    statement = "accuracy at 3 pixels in the worst direction: at least"
+    rows = [
+        f"| {statement} 99 % | shifts: augmentation.name=shift | 99.01 ± 0.05 % (10) | met |",
+        f"| {statement} 98 % | shifts: model.centering=mass | 97.99 ± 0.05 % (10) | missed |",
+    ]
+    assert "| target | network | ours: mean ± sd (n) | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n" in text
+    assert "| shifts | 3 | 10 | 0.597 ± 0.0005 |" in text
+    assert re.findall(r"<td>(met|missed)</td>", (tmp_path / "report.html").read_text()) == ["met", "missed"]
+
+
+def test_the_page_of_seconds_has_every_seed_and_what_they_take(tmp_path):
+    runs = pd.DataFrame(
+        {
+            "seed": [101, 100],
+            "test_accuracy": [0.991, 0.9903],
+            "fit_seconds": [7.25, 8.25],
+            "n_parameters": [215_370.0, 215_370.0],
+        }
+    )
+    write_report([build_page("fast_99", "Seconds", "FAST_99.md", runs=runs)], tmp_path)
+    text, html = (tmp_path / "FAST_99.md").read_text(), (tmp_path / "report.html").read_text()
+    assert "| 99.06 ± 0.05 % (2) | 7.8 ± 0.7 |\n| target | two cores | at least 99 %: met | at most 10: met |" in text
+    assert "215,370 parameters" in text
+    assert "|\n| 100 | 99.03% | 97 | 8.2 |\n| 101 | 99.10% | 90 | 7.2 |\n" in text
+    assert "after 7.8 ± 0.7 s" in " ".join(html.split())
+    assert re.findall(r'data-value="[\d.]+">([\d.]+%?)</td>', html) == ["100", "99.03%", "8.2", "101", "99.10%", "7.2"]
 
 
 def test_the_page_of_a_search_says_how_it_went_and_what_its_choice_reaches(tmp_path):

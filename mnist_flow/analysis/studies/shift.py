@@ -42,6 +42,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     figure = plot_shift(measured, select_shifted(runs.published), study.directions, title)
     tables = {
         "": summarise(measured, ["model", *CONDITION], "accuracy"),
+        "worst": summarise(select_worst(measured), ["model", "pixels"], "accuracy"),
         "differences": compare_paired(measured, CONDITION, "model", study.reference, "accuracy"),
     }
     return Drawing({"": figure}, {what: table for what, table in tables.items() if len(table)}, "accuracy")
@@ -79,6 +80,15 @@ def repeat_unmoved(measured: pd.DataFrame) -> pd.DataFrame:
         kind="stable",
         ignore_index=True,
     )
+
+
+def select_worst(measured: pd.DataFrame) -> pd.DataFrame:
+    """Of each run and number of pixels, the row of the direction and fill in which the network knows the fewest images.
+
+    Args:
+        measured: of shift evaluations, a row a run and condition, see `repeat_unmoved`.
+    """
+    return measured.loc[measured.groupby(["run_id", "pixels"], sort=False)["accuracy"].idxmin()]
 
 
 def plot_shift(table: pd.DataFrame, published: pd.DataFrame, directions: Sequence[str], title: str) -> Figure:

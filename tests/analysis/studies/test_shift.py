@@ -4,7 +4,7 @@ import pytest
 
 from mnist_flow.analysis.query import build_published
 from mnist_flow.analysis.statistics import compare_paired, summarise
-from mnist_flow.analysis.studies.shift import CONDITION, plot_shift, repeat_unmoved, select_shifted
+from mnist_flow.analysis.studies.shift import CONDITION, plot_shift, repeat_unmoved, select_shifted, select_worst
 from mnist_flow.metrics.robustness import list_shifts
 
 SEEDS = {"cnn_45_60": 3, "mlp_100": 2}
@@ -43,6 +43,19 @@ def summarise_shifts(tables: pd.DataFrame) -> pd.DataFrame:
 
 def compare_models(tables: pd.DataFrame, reference: str | None) -> pd.DataFrame:
     return compare_paired(repeat_unmoved(tables), CONDITION, "model", reference, "accuracy")
+
+
+def test_the_worst_of_each_run_is_of_any_direction_and_fill(tables):
+    hard = (tables["run_id"] == "mlp_100-1") & (tables["direction"] == "up") & (tables["fill"] == "zero")
+    tables.loc[hard & (tables["pixels"] == 2), "accuracy"] = 0.5
+    worst = select_worst(repeat_unmoved(tables))
+    assert len(worst) == 5 * 3
+    summary = summarise(worst, ["model", "pixels"], "accuracy")
+    found = summary[summary["model"] == "mlp_100"]
+    assert found["n"].tolist() == [2, 2, 2]
+    # The seeds 0 and 1: 0.97, 0.87, 0.77 and 0.96, 0.86, 0.5.
+    np.testing.assert_allclose(found["mean"], [0.965, 0.865, 0.635])
+    assert worst.loc[worst["accuracy"] == 0.5, ["direction", "fill"]].to_numpy().tolist() == [["up", "zero"]]
 
 
 def test_summary_against_literals(tables):
