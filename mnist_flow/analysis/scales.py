@@ -66,13 +66,14 @@ def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = No
 
 
 def make_value_axes(
-    figure: Figure, values: pd.Series, metric: str, lower_panel: bool
+    figure: Figure, values: pd.Series, bars: pd.Series, metric: str, lower_panel: bool
 ) -> tuple[list[Axes], Axes | None]:
     """Make the axes of values, two with a broken range where some runs collapsed, and a panel below for differences.
 
     Args:
         figure: to divide.
-        values: of the metric, everything that is drawn.
+        values: of the metric, every point that is drawn.
+        bars: the ends of error bars. They have room, too, but for those that come close to 100 %, or to zero.
         metric: chooses the kind of range.
         lower_panel: whether there is one below.
 
@@ -82,6 +83,10 @@ def make_value_axes(
     values = values.dropna()
     collapsed = is_accuracy(metric) & (values < COLLAPSED_BELOW)
     broken = bool(collapsed.any() and not collapsed.all() and values[~collapsed].min() > _LEARNED_FROM)
+    if not broken and len(values):
+        # Log odds have no place for 100 %, and a logarithm none for 0.
+        highest = (1 + values.max()) / 2 if is_accuracy(metric) else 2 * values.max()
+        values = pd.concat([values, bars.dropna().clip(values.min() / 2, highest)])
     heights = [3.0, 1.0] if broken else [3.5]
     heights += [2.0] if lower_panel else []
     all_axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]

@@ -91,7 +91,9 @@ def plot_trend(
     figure = style.make_figure(8.5, 7.2 if has_panel else 5.6, title)
     baselines = style.BASELINES.values() if with_baselines else ()
     values = pd.Series([*runs[metric], *published["value"], *baselines], dtype=float)
-    value_axes, lower = scales.make_value_axes(figure, values, metric, lower_panel=has_panel)
+    means, spreads = trend.summary["mean"], trend.summary["std"]
+    bars = pd.concat([means - spreads, means + spreads])
+    value_axes, lower = scales.make_value_axes(figure, values, bars, metric, lower_panel=has_panel)
     settings = list(runs["setting"].unique())
     for axes in value_axes:
         for index, setting in enumerate(settings):

@@ -130,6 +130,17 @@ def test_wide_errors_are_spaced_by_log_odds():
     assert plot(make_runs(ACCURACIES))[0].get_yscale() == "linear"
 
 
+def test_an_error_bar_is_whole_unless_it_comes_close_to_100_percent():
+    digits = {"data.name": "digits"}
+    axes = plot(make_runs({0.0: [0.94, 0.97], 0.1: [0.6, 0.7]}, **digits))[0]
+    low, high = axes.get_ylim()
+    # 0.955 ± 0.0212 and 0.65 ± 0.0707.
+    assert low < 0.65 - 0.0707
+    assert 0.955 + 0.0212 < high < 0.985
+    # 0.985 ± 0.0212 is more than there is; half of the way from 0.9999 on is shown.
+    assert plot(make_runs({0.0: [0.97, 0.9999], 0.1: [0.6, 0.7]}, **digits))[0].get_ylim()[1] < 1
+
+
 def test_a_reference_without_runs_is_replaced_and_told(caplog):
     trend = build_trend(make_runs(ACCURACIES), "test_accuracy", NOTHING, 0.5)
     assert trend.reference == 1e-6
