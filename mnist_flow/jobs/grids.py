@@ -176,6 +176,9 @@ def _read_entries(jobs: Override, parser: OverridesParser) -> Iterator[tuple[str
         ConfigError: the file can't be read, or an entry is no list of overrides.
     """
     content: Any = jobs.value()
+    if content is None:
+        yield "jobs=null", []  # No list, in place of a preset's.
+        return
     name = "jobs"
     if isinstance(content, str):
         name = f"jobs={content}"

@@ -129,6 +129,8 @@ def test_a_preset_may_list_its_jobs_and_what_is_typed_wins(compose_sweep, preset
     found = [(job.config.reg, job.config.seed, job.config.epochs) for job in jobs]
     assert found == [(0, 0, 3), (0, 1, 3), (0.5, 0, 3), (0.5, 1, 3)]
     assert "jobs" not in jobs[0].params
+    without = compose_jobs(compose_sweep(search, "experiment=mine", "jobs=null"))
+    assert [(job.config.reg, job.config.seed) for job in without] == [(0, 0), (0, 1)]
     write_jobs("- [reg=0.25]\n")
     assert [job.config.reg for job in compose_jobs(compose_sweep(search, "experiment=mine", "jobs=jobs.yaml"))] == [
         0.25,
