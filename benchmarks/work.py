@@ -125,6 +125,14 @@ def list_works(
         _build_growth_work(runs),
         build_trial_work(runs, count(2)),
         build_search_work(trials, count(6)),
+        Work(
+            "i",
+            "99 % in seconds, from the shell's prompt to its end",
+            (Contender(OURS, TITLES[OURS], ("mnist_flow.train", "experiment=fast_99", "seed={round}"), runs=1),),
+            reference=OURS,
+            about="The preset of docs/FAST_99.md, which trains on all 60,000 images: imports, reading and checking the "
+            "images, training, the test, and the run's record with its figures and model.",
+        ),
         _build_tracking_work(count(10)),
         *(_build_epoch_work(hidden, max(2, count(6)), cores) for hidden in (("64", "64"), ("500", "300"))),
         Work(
