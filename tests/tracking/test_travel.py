@@ -185,12 +185,18 @@ def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refuse
 @pytest.mark.slow
 @pytest.mark.launchers
 def test_imported_runs_are_resumed_analyzed_and_measured_on_a_server(
-    store, compose_config, call, run_command, mlflow_server, tmp_path
+    store, compose_config, call, run_command, mlflow_server, new_store, tmp_path
 ):
     run_experiment(compose_config(*QUICK))
     call("action=export", "folder=out")
     assert "1 run; there already: 0" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
     assert "0 runs; there already: 1" in call("action=import", "folder=out", f"tracking.uri={mlflow_server.uri}")
+    # From the server to a third store, with the model.
+    call("action=export", "folder=from_server", f"tracking.uri={mlflow_server.uri}")
+    uri, third = switch_store(new_store, tmp_path / "third")
+    assert "1 run; there already: 0" in call("action=import", "folder=from_server", f"tracking.uri={uri}")
+    (model,) = third.search_logged_models([third.get_experiment_by_name("mnist_flow").experiment_id])
+    assert mlflow.tensorflow.load_model(model.model_uri).count_params() == 784 * 16 + 16 + 16 * 10 + 10
     variables = {"MLFLOW_TRACKING_URI": mlflow_server.uri}
     again = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, **variables)
     assert "has the same config and data and is finished" in again.stdout, again.stderr
