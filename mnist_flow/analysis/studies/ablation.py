@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from mnist_flow.config.train import REPLICATED
 from mnist_flow.errors import ConfigError
 
 _REFERENCE = "reference"
+# Between the changes of a setting.
+_AND = " + "
 # Of a label; what is longer runs on in the next line.
 _LETTERS = 44
 
@@ -62,7 +65,7 @@ def label_changes(table: pd.DataFrame) -> pd.Series:
 
     def describe(one: pd.Series) -> str:
         changed = one[(one != reference) & (one != "none")]
-        return " + ".join(f"{_shorten(str(key))}={value}" for key, value in changed.items()) or _REFERENCE
+        return _AND.join(f"{_shorten(str(key))}={value}" for key, value in changed.items()) or _REFERENCE
 
     return varying.apply(describe, axis=1)
 
@@ -75,17 +78,20 @@ def _shorten(key: str) -> str:
 def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str) -> Figure:
     """Plot the mean difference of each changed setting with its 95 % interval, single changes first.
 
+    A setting that has the changes of the one above it, and further ones, is told by these: `… + reg=0`.
+
     Args:
         differences: changed, n, difference, ci_low, ci_high, from `statistics.compare_paired`.
         summary: changed, n, mean, std, from `statistics.summarise`; has the reference, too.
         metric: of both.
         title: of the figure.
     """
-    n_changes = differences["changed"].str.count(r" \+ ")
+    n_changes = differences["changed"].str.split(_AND, regex=False).str.len()
     rows = differences.assign(n_changes=n_changes).sort_values(["n_changes", "difference"], ascending=[False, True])
     rows = rows.merge(summary[["changed", "mean", "std"]], on="changed", suffixes=("_difference", ""))
     scale, unit = (100, "points") if style.is_accuracy(metric) else (1, "")
-    labels = ["\n".join(textwrap.wrap(text, _LETTERS)) for text in rows["changed"]]
+    told = _leave_out_those_above(list(rows["changed"])[::-1])[::-1]
+    labels = ["\n".join(textwrap.wrap(text, _LETTERS)) for text in told]
     # Inches, so that a label of several lines has its room.
     heights = np.array([0.22 + 0.16 * (label.count("\n") + 1) for label in labels])
     places = heights.cumsum() - heights / 2
@@ -116,6 +122,18 @@ def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: s
         fontsize=9,
     )
     return figure
+
+
+def _leave_out_those_above(labels: Sequence[str]) -> list[str]:
+    """Shorten the labels of settings, from top to bottom, by the changes that they share with the one above."""
+    told, above = [], set[str]()
+    for label in labels:
+        changes = label.split(_AND)
+        further = [change for change in changes if change not in above]
+        continues = len(above) > 1 and above < set(changes)
+        told.append(_AND.join(["…", *further]) if continues else label)
+        above = set(changes)
+    return told
 
 
 def _describe_mean(row: pd.Series, metric: str) -> str:

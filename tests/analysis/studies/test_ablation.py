@@ -12,6 +12,7 @@ ACCURACIES = {
     (0.0, "constant", None, 1e-4): 0.93,
     (0.0, "cosine", 0.0, 1e-4): 0.95,
     (0.9, "constant", None, 1e-4): 0.96,
+    (0.0, "constant", None, 0.0): 0.92,
 }
 
 
@@ -39,12 +40,13 @@ def test_the_reference_is_the_setting_that_the_others_change_least():
     shuffled = make_table().sample(frac=1, random_state=0)
     labels = label_changes(shuffled)
     by_run = dict(zip(shuffled["run_id"], labels, strict=True))
-    assert [by_run[f"{number}-0"] for number in range(5)] == [
+    assert [by_run[f"{number}-0"] for number in range(6)] == [
         "reference",
         "reg=0",
         "optimizer.momentum=0 + schedule=constant",
         "optimizer.momentum=0",
         "schedule=constant",
+        "optimizer.momentum=0 + reg=0 + schedule=constant",
     ]
 
 
@@ -61,8 +63,10 @@ def test_single_changes_stand_above_several_and_the_largest_loss_last():
     figure = plot_differences(differences, summary, "test_accuracy", "What each change is worth")
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_yticklabels()][::-1]
-    assert labels == ["reg=0", "schedule=constant", "optimizer.momentum=0", "optimizer.momentum=0 + schedule=constant"]
-    assert axes.lines[0].get_xdata()[::-1] == pytest.approx([-1, -2, -3, -5])
+    # The last has the changes of the one above, and one more.
+    several = ["optimizer.momentum=0 + schedule=constant", "… + reg=0"]
+    assert labels == ["reg=0", "schedule=constant", "optimizer.momentum=0", *several]
+    assert axes.lines[0].get_xdata()[::-1] == pytest.approx([-1, -2, -3, -5, -6])
     means = [label.get_text() for label in axes.child_axes[0].get_yticklabels()][::-1]
     assert means[0] == "97.50 ± 0.71 %"
     assert "from the reference, 98.50 ± 0.71 %" in axes.get_xlabel()
