@@ -44,7 +44,7 @@ endef
 export CHECK_PLATFORM
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-launchers test-outside test-slow bench lint format lock clean
+.PHONY: help demo test test-commands test-launchers test-outside test-slow bench lint format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -62,8 +62,13 @@ demo: $(RUN_READY) ## a sweep over the L2 penalty, its figure, and how to look a
 	@echo "  $(BIN)/python -m mnist_flow.analyze study=shift tracking.experiment_name=demo       # and their picture"
 	@echo "  $(BIN)/python -m mnist_flow.train -m model=mlp_64_64,cnn_20_40 data=$(DATA) seed=0,1 tracking.experiment_name=mine    # a sweep of your own"
 
-test: $(TEST_READY) lint ## lint, types, layers, and all tests but the slow ones (minutes on 2 cores)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+PYTEST_BY_FILE = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test: $(TEST_READY) lint ## lint, types, layers, and the tests within a process, with those of the command train (minutes on 2 cores)
+	$(PYTEST_BY_FILE) -m "not slow and not commands"
+
+test-commands: $(TEST_READY) ## the tests that start any other command: sweeps, searches, evaluations, analyses, reproductions (minutes)
+	$(PYTEST_BY_FILE) -m "commands and not slow"
 
 test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's stand-in, PostgreSQL, killed sweeps, servers away (minutes)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 400 -m launchers

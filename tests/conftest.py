@@ -34,11 +34,20 @@ RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 TAKES_LONG = ({"run_command", "start_command"}, {"fit", "run_experiment", "train_config"})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first: each process of `make test` takes whole files, and none should end late.
+# Whose commands `make test` starts, too: the main one's, and those by which tests start any.
+MAIN_COMMANDS = ("test_train.py", "test_commands.py")
 
-    Those that start commands come before those that train, and these before all others.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start commands, for `make test-commands`, and put the files that take longest first.
+
+    Each process of `make test` takes whole files, and none should end late: those that start commands come before
+    those that train, and these before all others.
     """
+    for item in items:
+        if "run_command" in getattr(item, "fixturenames", ()) and item.path.name not in MAIN_COMMANDS:
+            item.add_marker("commands")
     ranks: dict[Path, int] = {}
     for item in items:
         used = {*item.fixturenames, *vars(item.module)}

@@ -216,6 +216,7 @@ def test_multirun_is_put_before_the_overrides(run_main, monkeypatch, given, seen
     assert found.arguments == seen
 
 
+@pytest.mark.commands
 @pytest.mark.parametrize(("launcher", "n_running"), [("basic", 1), ("local_pool", 2)])
 def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_running):
     arguments = (*QUICK, "epochs=100000", "reg=0,1e-5", f"hydra/launcher={launcher}")

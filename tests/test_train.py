@@ -291,6 +291,8 @@ def test_an_interrupted_command_leaves_killed_runs(tmp_path, sent, status, sweep
     assert set(fetch_all(tmp_path)["status"]) == {"KILLED"}
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_credentials_are_not_printed_and_all_arrives_over_http(tmp_path, run_command, mlflow_server):
     client = tmp_path / "client"
     client.mkdir()

@@ -101,6 +101,7 @@ def test_a_deleted_experiment_is_told_with_the_remedy(store):
         tracking.get_or_create_experiment("gone")
 
 
+@pytest.mark.commands
 def test_processes_that_create_an_experiment_at_once_agree(tmp_path):
     program = (
         "import pathlib, sys, time; from mnist_flow import tracking; here = pathlib.Path.cwd(); number = sys.argv[1]; "

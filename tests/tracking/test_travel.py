@@ -139,6 +139,7 @@ def test_an_import_that_breaks_off_leaves_no_half_run_and_goes_on(ids, call, new
     assert len(other.search_runs([experiment_id])) == 3
 
 
+@pytest.mark.commands
 def test_two_imports_at_once_import_each_run_once(ids, call, new_store, tmp_path, monkeypatch):
     call("action=export", "folder=out", "tracking.experiment_name=x")
     uri, other = switch_store(new_store, tmp_path / "there")
