@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 # Choices are drawn a little beside each other, in fractions of the distance between two of them.
 _SPREAD = 0.15
+# Letters of a choice that are told whole.
+_LETTERS = 16
 # Beyond both ends of an axis, as a fraction of its length.
 _MARGIN = 0.04
 
@@ -54,7 +58,7 @@ class Dimension:
         """Fractions and labels: both ends of a range, or every choice."""
         if self.choices:
             places = self.normalise(np.arange(len(self.choices), dtype=float))
-            return list(zip(places.tolist(), self.choices, strict=True))
+            return list(zip(places.tolist(), shorten_choices(self.choices), strict=True))
         return [(0.0, f"{self.low:g}"), (1.0, f"{self.high:g}")]
 
     def set_axis(self, axes: Axes, vertical: bool = False) -> None:
@@ -65,12 +69,30 @@ class Dimension:
         (axes.set_ylim if vertical else axes.set_xlim)(low - margin, high + margin)
         axis.set_label_text(self.key)
         if self.choices:
-            turned = 35 if not vertical and len("".join(self.choices)) > 20 else 0
-            axis.set_ticks(range(len(self.choices)), self.choices, rotation=turned)
+            labels = shorten_choices(self.choices)
+            turned = 35 if not vertical and len("".join(labels)) > 20 else 0
+            axis.set_ticks(range(len(labels)), labels, rotation=turned)
         elif self.log:
-            axis.set_major_locator(MaxNLocator(nbins=6, integer=high - low > 1))
+            axis.set_major_locator(MaxNLocator(nbins=4, integer=high - low > 1))
             axis.set_major_formatter(lambda place, _: f"{10**place:.2g}")
 
     @property
     def _limits(self) -> tuple[float, float]:
         return (float(np.log10(self.low)), float(np.log10(self.high))) if self.log else (self.low, self.high)
+
+
+def shorten_choices(choices: Sequence[str]) -> list[str]:
+    """Shorten choices for the ticks of an axis: of long ones with the same words, such as lists, the words that differ.
+
+    `[{filters:[8],kernel_size:5}]` and `[{filters:[16],kernel_size:5}]` become `8` and `16`; others lose their middle.
+    """
+    if max(map(len, choices)) <= _LETTERS:
+        return list(choices)
+    words = [re.findall(r"[\w.+-]+", choice) for choice in choices]
+    if len({len(one) for one in words}) == 1:
+        differ = [place for place, column in enumerate(zip(*words, strict=True)) if len(set(column)) > 1]
+        told = [", ".join(one[place] for place in differ) for one in words]
+        if len(set(told)) == len(choices) and max(map(len, told)) <= _LETTERS:
+            return told
+    half = (_LETTERS - 1) // 2
+    return [text if len(text) <= _LETTERS else f"{text[:half]}…{text[-half:]}" for text in choices]

@@ -56,7 +56,10 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         return style.build_title(what, runs.table[of_search])
 
     objectives = search.terms.objectives
-    figures = {"history": plot_history(search, title("Best so far"))}
+    figures: dict[str, Figure] = {}
+    if len(objectives) > 1:
+        figures["pareto"] = plot_pareto(search, title("Pareto front"))
+    figures["history"] = plot_history(search, title("Best so far"))
     for objective in objectives:
         end = f"_{objective}" if len(objectives) > 1 else ""
         name = style.describe_metric(objective)
@@ -73,7 +76,6 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         figures["curves"] = plot_curves(search, title("Learning curves"))
     tables = {"trials": sort_trials(search, objectives[0]), "importances": search.importances}
     if len(objectives) > 1:
-        figures["pareto"] = plot_pareto(search, title("Pareto front"))
         tables["pareto"] = tables["trials"][tables["trials"]["on_front"]]
     shown = {what: table for what, table in tables.items() if len(table)}
     return Drawing(figures, shown, parent_run_id=search.run_id)
