@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import pandas as pd
 import pytest
 
@@ -12,11 +14,10 @@ ACCURACIES = {
     (0.0, "constant", None, 1e-4): 0.93,
     (0.0, "cosine", 0.0, 1e-4): 0.95,
     (0.9, "constant", None, 1e-4): 0.96,
-    (0.0, "constant", None, 0.0): 0.92,
 }
 
 
-def make_table() -> pd.DataFrame:
+def make_table(accuracies: Mapping[tuple, float] = ACCURACIES) -> pd.DataFrame:
     rows = [
         {
             "run_id": f"{number}-{seed}",
@@ -30,7 +31,7 @@ def make_table() -> pd.DataFrame:
             "seed": seed,
             "test_accuracy": accuracy + seed / 100,
         }
-        for number, ((momentum, schedule, final, reg), accuracy) in enumerate(ACCURACIES.items())
+        for number, ((momentum, schedule, final, reg), accuracy) in enumerate(accuracies.items())
         for seed in (0, 1)
     ]
     return pd.DataFrame(rows)
@@ -40,13 +41,12 @@ def test_the_reference_is_the_setting_that_the_others_change_least():
     shuffled = make_table().sample(frac=1, random_state=0)
     labels = label_changes(shuffled)
     by_run = dict(zip(shuffled["run_id"], labels, strict=True))
-    assert [by_run[f"{number}-0"] for number in range(6)] == [
+    assert [by_run[f"{number}-0"] for number in range(5)] == [
         "reference",
         "reg=0",
         "optimizer.momentum=0 + schedule=constant",
         "optimizer.momentum=0",
         "schedule=constant",
-        "optimizer.momentum=0 + reg=0 + schedule=constant",
     ]
 
 
@@ -56,7 +56,7 @@ def test_one_setting_has_nothing_to_compare():
 
 
 def test_single_changes_stand_above_several_and_the_largest_loss_last():
-    table = make_table()
+    table = make_table({**ACCURACIES, (0.0, "constant", None, 0.0): 0.92})
     table = table.assign(changed=label_changes(table))
     summary = summarise(table, ["changed"], "test_accuracy")
     differences = compare_paired(table, [], "changed", "reference", "test_accuracy")
