@@ -181,7 +181,7 @@ def assert_is_a_finished_sweep(
         assert job.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert "test_accuracy" in job.data.metrics
         folders = {artifact.path for artifact in client.list_artifacts(job.info.run_id)}
-        assert {"config", "curves", "confusion_matrix", "predictions"} <= folders
+        assert {"config", "confusion_matrix", "predictions"} <= folders
     models = client.search_logged_models([experiment.experiment_id])
     assert {model.source_run_id for model in models} == {job.info.run_id for job in jobs}
     return jobs

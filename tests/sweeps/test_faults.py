@@ -143,7 +143,7 @@ def finish_through_an_outage(server: MlflowServer, folder: Path, seconds: float)
     assert run.info.status == "FINISHED"
     assert_each_step_once(client, run.info.run_id, epochs)
     folders = {entry.path for entry in client.list_artifacts(run.info.run_id)}
-    assert {"config", "environment", "curves", "confusion_matrix", "tables", "predictions"} <= folders
+    assert {"config", "environment", "confusion_matrix", "tables", "predictions"} <= folders
     assert len(run.inputs.dataset_inputs) == 3
     assert [model.status for model in client.search_logged_models([experiment.experiment_id])] == ["READY"]
     assert sorted(path.name for path in folder.iterdir()) == ["output.txt", "server"]
@@ -298,7 +298,7 @@ def test_an_unwritable_artifact_store_is_one_line_before_training(tmp_path, run_
     (run,) = fetch(tmp_path, "train")
     assert run.info.status == "FINISHED"
     assert_each_step_once(client, run.info.run_id, 2)
-    assert {entry.path for entry in client.list_artifacts(run.info.run_id)} >= {"config", "curves", "predictions"}
+    assert {entry.path for entry in client.list_artifacts(run.info.run_id)} >= {"config", "predictions"}
 
 
 @pytest.mark.slow
