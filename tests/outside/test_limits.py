@@ -149,7 +149,9 @@ print(json.dumps(sizes))
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_sixty_models_in_one_process_take_no_more_memory_than_twenty(tmp_path, run_command):
-    done = run_command(tmp_path, "-c", SIXTY, json.dumps([*QUICK, "epochs=1"]), timeout=850)
+    done = run_command(
+        tmp_path, "-c", SIXTY, json.dumps([*QUICK, "epochs=1", "tracking.log_figures=true"]), timeout=850
+    )
     assert done.returncode == 0, done.stderr
     sizes = json.loads(done.stdout.splitlines()[-1])
     # In MiB; each model alone has 0.05, and each run draws six figures. Keras keeps the graph of every network that an
