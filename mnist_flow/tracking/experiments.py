@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from mnist_flow.errors import TrackingError
+from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.directions import describe_mlflow_command, get_uri
@@ -151,13 +152,16 @@ def _create(name: str) -> str:
 
 @contextmanager
 def _creating_store() -> Iterator[None]:
-    """One process at a time while a local SQLite store is being made: MLflow's own migrations of a new file race."""
+    """One process at a time, and no signal, while a local SQLite store is being made.
+
+    MLflow's own migrations of a new file race, and one that is broken off leaves a file that MLflow can't read.
+    """
     file = find_sqlite_file(mlflow.get_tracking_uri())
     # The lock is made before the file, and is left behind by a process that is killed in between.
     if file is None or (file.exists() and not name_lock(file).exists()):
         yield
         return
-    with lock_beside(file):
+    with lock_beside(file), signals_held():
         if not file.exists():
             # SQLite's own files can be written by nobody else, even where a group may write the folder.
             file.touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -99,6 +100,23 @@ def test_a_deleted_experiment_is_told_with_the_remedy(store):
     store.delete_experiment(store.create_experiment("gone"))
     with pytest.raises(TrackingError, match=r"tracking\.experiment_name=gone: this experiment is deleted; restore it"):
         tracking.get_or_create_experiment("gone")
+
+
+def test_a_signal_waits_until_a_new_store_is_made(tmp_path, use_uri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    make_tables = mlflow.store.db.utils._initialize_tables
+
+    def be_interrupted(engine):
+        signal.raise_signal(signal.SIGINT)
+        make_tables(engine)
+
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tracking.get_or_create_experiment("x")
+    # Made to its end, and no lock is left behind.
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["mlflow.db"]
+    assert [experiment.name for experiment in mlflow.search_experiments()] == ["Default"]
 
 
 @pytest.mark.commands
