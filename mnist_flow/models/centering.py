@@ -39,8 +39,8 @@ def build_network(
 def move_to_middle(images: keras.KerasTensor) -> keras.KerasTensor:
     """Move images by whole pixels so that the centre of mass of each is within half a pixel of the middle.
 
-    The middle is pixel height / 2, width / 2, counted from 0, where MNIST's authors put it: MNIST's images stay as they
-    are (LeCun et al., 1998, section III.A). Pixels that leave an image are lost, and zeros move in.
+    The middle is pixel height / 2, width / 2, counted from 0, where MNIST's authors put it (LeCun et al., 1998, section
+    III.A): of MNIST's images all but two stay as they are. Pixels that leave an image are lost, and zeros move in.
 
     Args:
         images: (batch, height, width, channels) float32, 0 is the background.
