@@ -48,8 +48,6 @@ class _State:
     preset: Preset
     experiment_id: str | None
     planned: list[PlannedJob]
-    # Overrides that its sweep is trained with, beside the preset's own.
-    options: Sequence[str]
 
     @property
     def jobs(self) -> list[Job]:
@@ -95,9 +93,10 @@ def run_reproduction(cfg: DictConfig) -> None:
     options = {
         part: [f"hydra/launcher={config.parts[part].launcher or config.launcher}", *config.overrides] for part in chosen
     }
+    options_of = {preset.name: options[part] for part, presets in chosen.items() for preset in presets}
     states = {
-        preset.name: _look_up(preset, _compose_jobs(preset, options[part]), options[part])
-        for part, presets in chosen.items()
+        preset.name: _look_up(preset, _compose_jobs(preset, options_of[preset.name]))
+        for presets in chosen.values()
         for preset in presets
     }
     n_todo = sum(len(state.todo) for state in states.values())
@@ -112,9 +111,9 @@ def run_reproduction(cfg: DictConfig) -> None:
     if config.plan:
         return
 
-    for state in states.values():
+    for name, state in states.items():
         if state.todo:
-            failures += _run_command("train", *state.preset.arguments, *state.options)
+            failures += _run_command("train", *state.preset.arguments, *options_of[name])
     trained = {state.preset.experiment_name for state in states.values()}
     failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
     pages = []
@@ -123,7 +122,7 @@ def run_reproduction(cfg: DictConfig) -> None:
         section = config.parts[part]
         shown = presets if config.overrides else [load_preset(name) for name in [*section.presets, *section.needs]]
         jobs = [states[one.name].jobs if one.name in states else _compose_jobs(one, options[part]) for one in shown]
-        now = [_look_up(one, of_preset, options[part]) for one, of_preset in zip(shown, jobs, strict=True)]
+        now = [_look_up(one, of_preset) for one, of_preset in zip(shown, jobs, strict=True)]
         if page := _build_page(config, part, now, studies[part]):
             pages.append(page)
     files = write_report(pages, Path(config.output_dir))
@@ -174,10 +173,10 @@ def _compose_jobs(preset: Preset, options: Sequence[str]) -> list[Job]:
     return compose_jobs(_compose("config", [f"experiment={preset.name}", *options], RunMode.MULTIRUN))
 
 
-def _look_up(preset: Preset, jobs: Sequence[Job], options: Sequence[str]) -> _State:
+def _look_up(preset: Preset, jobs: Sequence[Job]) -> _State:
     experiment_id = tracking.find_experiment(preset.experiment_name)
     planned = look_up(jobs, experiment_id) if experiment_id is not None else []
-    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs], options)
+    return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
 
 
 def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:

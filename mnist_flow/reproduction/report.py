@@ -76,9 +76,7 @@ class Page:
     @property
     def searches(self) -> list[Search]:
         """The searches that chose the settings."""
-        found = [
-            tables["trials"] for arguments, tables in self.tables.items() if arguments.split()[0] == "study=search"
-        ]
+        found = [tables["trials"] for tables in self.list_tables("search")]
         return [
             Search(len(trials), Counter(trials["state"]), _format_seconds(trials["seconds"].sum())) for trials in found
         ]
@@ -88,8 +86,7 @@ class Page:
         """What each change of a setting is worth, of the study of ablations: means and paired differences."""
         return [
             row
-            for arguments, tables in self.tables.items()
-            if arguments.split()[0] == "study=ablation"
+            for tables in self.list_tables("ablation")
             for row in tables[""][["changed", "n", "mean", "std"]]
             .merge(tables["differences"][["changed", "difference", "ci_low", "ci_high"]], "left", on="changed")
             .itertuples()
@@ -106,24 +103,22 @@ class Page:
         """Time of the training, h:mm:ss."""
         return _format_seconds(self.computing_seconds)
 
+    def list_tables(self, study: str) -> list[Mapping[str, pd.DataFrame]]:
+        """The tables of each drawing of a study, by what they show."""
+        return [tables for arguments, tables in self.tables.items() if arguments.split()[0] == f"study={study}"]
+
     def judge_chains(self, *denoisers: str) -> list[Target]:
         """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
         return [
             target
-            for arguments, tables in self.tables.items()
-            if arguments.split()[0] == "study=denoising"
+            for tables in self.list_tables("denoising")
             for denoiser in denoisers
             for target in judge_chains(tables[""], tables["crossings"], denoiser)
         ]
 
     def judge_shifts(self) -> list[Target]:
         """The targets of networks on shifted images, where they are measured and drawn."""
-        return [
-            target
-            for arguments, tables in self.tables.items()
-            if arguments.split()[0] == "study=shift"
-            for target in judge_shifts(tables["worst"])
-        ]
+        return [target for tables in self.list_tables("shift") for target in judge_shifts(tables["worst"])]
 
     def list_choices(self, by: str) -> list[Any]:
         """The selections that were made by val_accuracy or by val_loss."""

@@ -56,9 +56,7 @@ def build_page(compose_config, monkeypatch):
     def build(planned, overrides=()):
         config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
         config = config.model_copy(update={"overrides": list(overrides)})
-        return orchestrator._build_page(
-            config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned, [])], {}
-        )
+        return orchestrator._build_page(config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned)], {})
 
     return build
 
