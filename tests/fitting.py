@@ -87,6 +87,7 @@ def fit(
     corrupt=None,
     redraw=True,
     draw_transforms=None,
+    augment_images=None,
     on_steps=None,
     on_epoch=None,
     on_state=None,
@@ -104,7 +105,7 @@ def fit(
         INFO,
         Optimization(optimizer or build_optimizer("sgd", schedule or 0.1), schedule, plateau),
         TrainingSettings(epochs, batch_size, seed, **settings),
-        ImageChanges(corrupt, redraw, draw_transforms),
+        ImageChanges(corrupt, redraw, draw_transforms, augment_images),
         Hearing(on_steps, on_epoch, on_state),
         resume_from,
     )

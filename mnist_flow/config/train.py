@@ -279,7 +279,9 @@ class TrainConfig(Section):
     ]
     loss: Annotated[LossSection | None, Option("mnist_flow.training.losses", needs=("build_loss",))] = None
     noise: Annotated[NoiseSection, Option("mnist_flow.data.noise", needs=("add_noise",))]
-    augmentation: Annotated[AugmentationSection, Option("mnist_flow.data.augmentation", needs=("draw_transforms",))]
+    augmentation: Annotated[
+        AugmentationSection, Option("mnist_flow.data.augmentation", needs=("draw_transforms or augment_images",))
+    ]
     training: TrainingConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig

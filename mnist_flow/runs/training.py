@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnist_flow.config.train import TrainConfig
-from mnist_flow.data.augmentation import choose_transforms
+from mnist_flow.data.augmentation import choose_augmentation, choose_transforms
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.data.noise import choose_corruption
 from mnist_flow.runs.context import RunContext
@@ -92,12 +92,14 @@ def build_changes(config: TrainConfig, info: DatasetInfo) -> ImageChanges:
     """What a config does to training images of this data set."""
     corrupt = choose_corruption(config.noise)
     draw_transforms = choose_transforms(config.augmentation, info.input_shape[:2])
-    # Try both now: an error within TensorFlow's threads is hard to read.
-    if corrupt is not None:
-        corrupt(np.full((2, *info.input_shape), 0.5, np.float32), np.random.default_rng(0))
+    augment_images = choose_augmentation(config.augmentation)
+    # Try each now: an error within TensorFlow's threads is hard to read.
+    for change in (corrupt, augment_images):
+        if change is not None:
+            change(np.full((2, *info.input_shape), 0.5, np.float32), np.random.default_rng(0))
     if draw_transforms is not None:
         draw_transforms(2, np.random.default_rng(0))
-    return ImageChanges(corrupt, config.noise.is_redrawn, draw_transforms)
+    return ImageChanges(corrupt, config.noise.is_redrawn, draw_transforms, augment_images)
 
 
 def depends_on_epochs(config: TrainConfig, n_images: int, epochs: int) -> bool:

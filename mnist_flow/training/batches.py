@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mnist_flow.data.arrays import FloatArray
-from mnist_flow.data.augmentation import DrawTransforms
-from mnist_flow.data.noise import Corrupt
 from mnist_flow.runtime.lazy import keras, tf
 from mnist_flow.training.objective import Pair
+from mnist_flow.training.settings import ImageChanges
 from mnist_flow.training.streams import build_noise_rng, build_transform_rng, draw_order
 
 # An epoch's (images done, running metrics) after each call into TensorFlow.
@@ -124,29 +123,32 @@ def build_batches(
     batch_size: int,
     seed: int,
     epochs: range,
-    corrupt: Corrupt | None,
-    draw_transforms: DrawTransforms | None,
+    changes: ImageChanges,
 ) -> tf.data.Dataset:
     """Build the batches of (images, targets) of several epochs, one after another.
 
-    Targets that are images are transformed with the inputs, and stay clean.
+    Targets that are images are moved with the inputs, and stay clean.
 
     Args:
         inputs: float32 (n, height, width, channels).
         targets: float32 (n, …).
         batch_size: images a batch; the last of an epoch may be smaller.
-        seed: keys order, transforms and noise.
+        seed: keys order, augmentation and noise.
         epochs: that are trained, from 0.
-        corrupt: noise, drawn afresh for each batch.
-        draw_transforms: geometric transforms, drawn afresh for each batch.
+        changes: augmentation and noise, drawn afresh for each batch.
     """
     draws_images = targets.ndim == inputs.ndim
+    corrupt, draw_transforms, augment_images = changes.corrupt, changes.draw_transforms, changes.augment_images
 
     def take_batch(epoch: np.int64, batch: np.int64, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
-        x, y = inputs[chosen], targets[chosen]
-        if draw_transforms is None:
-            return x, y, np.empty((0, 8), np.float32)
-        return x, y, draw_transforms(len(x), build_transform_rng(seed, int(epoch), int(batch)))
+        x, y, transforms = inputs[chosen], targets[chosen], np.empty((0, 8), np.float32)
+        rng = build_transform_rng(seed, int(epoch), int(batch))
+        if augment_images is not None:
+            x = augment_images(x, rng)
+            y = x if draws_images else y
+        if draw_transforms is not None:
+            transforms = draw_transforms(len(x), rng)
+        return x, y, transforms
 
     def add_noise(epoch: np.int64, batch: np.int64, images: np.ndarray) -> np.ndarray:
         assert corrupt is not None

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from mnist_flow.data.dataset import DatasetInfo, Images, Splits
 from mnist_flow.errors import DivergedError
@@ -145,16 +146,16 @@ def _build_trainer(
     epochs: range,
 ) -> SameImages | ChangedImages:
     inputs, targets = train.images, objective.build_targets(train, n_classes)
-    corrupt, draw_transforms = changes.corrupt, changes.draw_transforms
+    corrupt = changes.corrupt
     if corrupt is not None and not changes.redraw:
         inputs, corrupt = corrupt_once(inputs, corrupt, settings.seed), None
     pair: Pair = objective.pair
     if settings.class_weights == "balanced":
         pair = weigh_classes(pair, train.labels, n_classes)
     size, steps, seed = settings.batch_size, settings.steps_per_execution, settings.seed
-    if corrupt is None and draw_transforms is None:
+    if corrupt is None and changes.draw_transforms is None and changes.augment_images is None:
         return SameImages(learner, pair, inputs, targets, size, steps, seed)
-    batches = build_batches(inputs, targets, size, seed, epochs, corrupt, draw_transforms)
+    batches = build_batches(inputs, targets, size, seed, epochs, replace(changes, corrupt=corrupt))
     return ChangedImages(learner, pair, batches, len(inputs), size, steps)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from mnist_flow.data.augmentation import DrawTransforms
+from mnist_flow.data.augmentation import AugmentImages, DrawTransforms
 from mnist_flow.data.noise import Corrupt
 from mnist_flow.runtime.lazy import keras
 
@@ -52,6 +52,8 @@ class ImageChanges:
     redraw: bool = True
     # Draws a geometric transform for each image, afresh each epoch; None: none.
     draw_transforms: DrawTransforms | None = None
+    # Changes the images themselves, afresh each epoch, before the transform; None: nothing does.
+    augment_images: AugmentImages | None = None
 
 
 class TrainingListener:

@@ -12,7 +12,7 @@ from fitting import train_config
 from mnist_flow.config.options import find_option, list_options
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.errors import ConfigError
+from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.jobs.identity import describe_identity, identify
 from mnist_flow.runtime.own_code import digest_own_code
 from support import QUICK
@@ -39,6 +39,16 @@ class Config(AugmentationSection):
 
 def draw_transforms(config, n, size, rng):
     return np.tile(np.array([1, 0, config.pixels, 0, 1, 0, 0, 0], np.float32), (n, 1))
+"""
+IMAGES = """
+import numpy as np
+from mnist_flow.config.train import AugmentationSection
+
+class Config(AugmentationSection):
+    channels: int
+
+def augment_images(config, images, rng):
+    return np.full((*images.shape[:3], config.channels), 0.5)
 """
 SCHEDULE = """
 from mnist_flow.config.train import ScheduleSection
@@ -80,6 +90,16 @@ def test_an_augmentation_of_a_users_own_moves_the_training_images(own):
     assert moved[-1]["accuracy"] < 0.2 < still[-1]["accuracy"]
 
 
+def test_an_augmentation_of_a_users_own_may_change_the_images_themselves(own):
+    """They become one grey, so nothing can be learned; of another shape they are refused before the training begins."""
+    flat = train_config(own("augmentation", "made_grey", IMAGES, channels=1)).history
+    assert flat[-1]["accuracy"] < 0.2
+    with pytest.raises(
+        RunError, match=r"colours.py:8: augment_images returned ndarray of the shape \(2, 28, 28, 3\); i"
+    ):
+        train_config(own("augmentation", "colours", IMAGES, channels=3))
+
+
 def test_a_schedule_of_a_users_own_gives_the_learning_rate(own):
     history = train_config(own("schedule", "straight_down", SCHEDULE, power=1.0)).history
     rates = [metrics["learning_rate"] for metrics in history]
@@ -113,7 +133,11 @@ def test_an_unknown_name_is_told_with_the_choices():
         ("noise", "import nothing_like_it", r"own.py:1: ModuleNotFoundError: No module named 'nothing_like_it'$"),
         ("noise", "\nx = = 1", r"^noise.module=\w+: can't be imported: .*own.py:2: SyntaxError: invalid syntax$"),
         ("noise", NOISE.replace("add_noise", "add"), r"^noise.module=\w+: .*own.py holds no add_noise; see CONTR"),
-        ("augmentation", AUGMENTATION.replace("draw_", "make_"), r"own.py holds no draw_transforms; see"),
+        (
+            "augmentation",
+            AUGMENTATION.replace("draw_", "make_"),
+            r"own.py holds no draw_transforms or augment_images; see",
+        ),
         ("schedule", SCHEDULE.replace("build_", "make_"), r"own.py holds no build_schedule or build_plateau; see"),
         (
             "noise",

@@ -1,11 +1,13 @@
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.data.augmentation import choose_transforms
+from mnist_flow.data.augmentation import choose_augmentation, choose_transforms
 from mnist_flow.data.augmentation.affine import draw_affine_transforms
+from mnist_flow.data.augmentation.elastic import deform_images, draw_displacements
 from mnist_flow.data.augmentation.shift import draw_shifts
 
 SIZE = (10, 20)
@@ -174,3 +176,65 @@ def test_transforms_come_from_the_generator_alone(draw):
     assert (first.shape, first.dtype) == ((20, 8), np.float32)
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
+
+
+def test_displacements_are_smoothed_noise():
+    """As Simard et al. say: uniform in -1 to 1 for each pixel and axis, a Gaussian of sigma, times alpha."""
+    fields = draw_displacements(3, 34, 4, SIZE, np.random.default_rng(0))
+    drawn = 2 * np.random.default_rng(0).random((3, 2, *SIZE), dtype=np.float32) - 1
+    expected = 34 * ndimage.gaussian_filter(drawn, 4, axes=(2, 3))
+    np.testing.assert_allclose(fields, expected, atol=1e-4)
+    assert (fields.shape, fields.dtype) == ((3, 2, *SIZE), np.float32)
+
+
+def test_displacements_of_sigma_4_are_about_alpha_over_25():
+    fields = draw_displacements(500, 25, 4, (28, 28), np.random.default_rng(0))
+    assert np.sqrt(np.mean(fields[:, :, 8:20, 8:20] ** 2)) == pytest.approx(1, abs=0.05)
+
+
+def test_deformed_pixels_are_read_at_their_displacements():
+    displacements = np.zeros((1, 2, 28, 28), np.float32)
+    displacements[:, 0, 20, 10], displacements[:, 1, 20, 10] = 5, -4
+    deformed = deform_images(bright_pixel(6, 25), draw_shifts(1, 0, np.random.default_rng(0)), displacements)
+    # The white pixel is seen where it is, and from (10, 20), too, which looks 4 to the left and 5 down.
+    np.testing.assert_array_equal(deformed, bright_pixel(6, 25) + bright_pixel(10, 20))
+
+
+def test_between_pixels_an_image_is_interpolated():
+    still = draw_shifts(1, 0, np.random.default_rng(0))
+    quarter = np.broadcast_to(np.float32([[[[0.25]], [[0.5]]]]), (1, 2, 28, 28))
+    deformed = deform_images(bright_pixel(10, 20), still, quarter)[0, :, :, 0]
+    np.testing.assert_allclose(deformed[19:21, 9:11], [[0.125, 0.125], [0.375, 0.375]], atol=1e-6)
+    assert deformed.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deforming_without_displacements_is_the_affine_transform(channels):
+    images = np.random.default_rng(1).random((20, 10, 14, channels), dtype=np.float32)
+    transforms = draw_affine_transforms(20, 30, 0.2, 0.2, (10, 14), np.random.default_rng(0))
+    deformed = deform_images(images, transforms, np.zeros((20, 2, 10, 14), np.float32))
+    np.testing.assert_allclose(deformed, transform(images, transforms), atol=1e-4)
+
+
+def test_deforming_reads_images_as_scipy_does():
+    rng = np.random.default_rng(2)
+    images = rng.random((5, *SIZE, 2), dtype=np.float32)
+    displacements = draw_displacements(5, 200, 3, SIZE, rng)
+    deformed = deform_images(images, draw_shifts(5, 0, rng), displacements)
+    for image, places, result in zip(images, displacements + np.indices(SIZE), deformed, strict=True):
+        for channel in range(2):
+            read = ndimage.map_coordinates(image[..., channel], places, order=1, mode="grid-constant")
+            np.testing.assert_allclose(result[..., channel], read, atol=1e-4)
+    assert np.abs(displacements).max() > 5  # far enough to leave the image
+
+
+def test_elastic_config_is_augmented_as_it_says(compose_config):
+    config = validate_config(compose_config("augmentation=elastic"), TrainConfig).augmentation
+    augment, images = choose_augmentation(config), np.random.default_rng(1).random((9, 28, 28, 1), dtype=np.float32)
+    assert augment is not None
+    assert choose_transforms(config, SIZE) is None
+    rng = np.random.default_rng(5)
+    transforms = draw_affine_transforms(9, config.rotation, config.zoom, config.shift, (28, 28), rng)
+    expected = deform_images(images, transforms, draw_displacements(9, config.alpha, config.sigma, (28, 28), rng))
+    np.testing.assert_array_equal(augment(images, np.random.default_rng(5)), expected)
+    assert choose_augmentation(validate_config(compose_config("augmentation=affine"), TrainConfig).augmentation) is None

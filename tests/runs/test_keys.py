@@ -71,6 +71,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "gaussian": ("model=mlp", "model.hidden_units=[8]", "noise=gaussian"),
     "salt_and_pepper": ("model=mlp", "model.hidden_units=[8]", "noise=salt_and_pepper"),
     "affine": ("model=mlp", "model.hidden_units=[8]", "augmentation=affine"),
+    "elastic": ("model=mlp", "model.hidden_units=[8]", "augmentation=elastic"),
     "shift": ("model=mlp", "model.hidden_units=[8]", "augmentation=shift"),
     "cnn": (
         *("model=cnn", "model.blocks=[{filters:[2],kernel_size:3,pool_size:2}]", "model.hidden_units=[8]"),
@@ -192,6 +193,8 @@ TABLE = [
     Row("affine", "augmentation.rotation=30", TRAINING),
     Row("affine", "augmentation.zoom=0.3", TRAINING),
     Row("affine", "augmentation.shift=0.3", TRAINING),
+    Row("elastic", "augmentation.alpha=60", TRAINING),
+    Row("elastic", "augmentation.sigma=6", TRAINING),
     Row("shift", "augmentation.max_pixels=1", TRAINING),
     # Training
     Row("slow, best", "training.monitor=val_accuracy", {"weights", "test", "selected"}),

@@ -11,13 +11,14 @@ from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepp
 from mnist_flow.tasks.classification import TASK as CLASSIFICATION
 from mnist_flow.training.batches import SameImages, build_batches, build_validation
 from mnist_flow.training.optimizers import build_optimizer, count_steps
+from mnist_flow.training.settings import ImageChanges
 
 
-def read_epoch(images, epoch, seed=0, corrupt=None, draw_transforms=None, batch_size=16, targets=None):
+def read_epoch(images, epoch, seed=0, batch_size=16, targets=None, **changes):
     """All batches of one epoch as lists of arrays: images, targets (the labels, if none are given)."""
     targets = images.one_hot(10) if targets is None else targets
     epochs = range(epoch, epoch + 1)
-    dataset = build_batches(images.images, targets, batch_size, seed, epochs, corrupt, draw_transforms)
+    dataset = build_batches(images.images, targets, batch_size, seed, epochs, ImageChanges(**changes))
     x, y = zip(*((x.numpy(), y.numpy()) for x, y in dataset), strict=True)
     return list(x), list(y)
 
@@ -93,6 +94,19 @@ def test_transforms_move_the_training_images(train):
     assert clean[:, :, :-1].any()
 
 
+def test_images_are_augmented_in_numpy_anew_in_each_epoch(train):
+    def darken(images, rng):
+        return images * rng.uniform(0.1, 0.9, (len(images), 1, 1, 1)).astype(np.float32)
+
+    first, again, later = (np.concatenate(read_epoch(train, k, augment_images=darken)[0]) for k in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    clean = np.concatenate(read_epoch(train, 0)[0])
+    shares = first.sum(axis=(1, 2, 3)) / clean.sum(axis=(1, 2, 3))
+    assert np.all((shares > 0.09) & (shares < 0.91))
+    assert len(np.unique(shares)) == len(train)
+    assert {image.tobytes() for image in first}.isdisjoint(image.tobytes() for image in later)
+
+
 def test_each_image_has_its_own_shift(train):
     ones = Images(np.ones_like(train.images), train.labels)
     x = np.concatenate(read_epoch(ones, 0, draw_transforms=lambda n, rng: draw_shifts(n, 5, rng))[0])
@@ -101,8 +115,12 @@ def test_each_image_has_its_own_shift(train):
 
 @pytest.mark.parametrize(
     "options",
-    [{"corrupt": lambda images, rng: 1 - images}, {"draw_transforms": lambda n, rng: draw_shifts(n, 9, rng)}],
-    ids=["noise", "augmentation"],
+    [
+        {"corrupt": lambda images, rng: 1 - images},
+        {"draw_transforms": lambda n, rng: draw_shifts(n, 9, rng)},
+        {"augment_images": lambda images, rng: 1 - images},
+    ],
+    ids=["noise", "augmentation", "augmentation_in_numpy"],
 )
 def test_validation_images_stay_as_they_are(train, validation, options):
     before = validation.images.copy()
@@ -154,14 +172,16 @@ def test_blocks_of_other_sizes(n_images, batch_size, shapes, images_done):
 
 def test_several_epochs_are_one_iteration(numbered):
     """Setting up the functions of an iteration takes milliseconds, as much as a small network's steps."""
-    dataset = build_batches(numbered.images, numbered.labels[:, None].astype(np.float32), 16, 0, range(2), None, None)
+    dataset = build_batches(
+        numbered.images, numbered.labels[:, None].astype(np.float32), 16, 0, range(2), ImageChanges()
+    )
     numbers = read_numbers([x.numpy() for x, _ in dataset])
     assert numbers == [number for epoch in range(2) for number in read_numbers(read_epoch(numbered, epoch)[0])]
 
 
 def test_no_iteration_is_autotuned(numbered):
     """Its end might wait for the tuner's next look, which may be as far off as its start."""
-    dataset = build_batches(numbered.images, numbered.images, 16, 0, range(1), None, None)
+    dataset = build_batches(numbered.images, numbered.images, 16, 0, range(1), ImageChanges())
     assert dataset.options().autotune.enabled is False
 
 
@@ -202,7 +222,15 @@ def test_noise_is_on_the_input_and_the_target_is_clean(train):
     assert {image.tobytes() for image in y} == {image.tobytes() for image in train.images}
 
 
-def test_a_target_that_is_an_image_moves_with_its_input(train):
-    x, y = read_epoch(train, 0, draw_transforms=lambda n, rng: draw_shifts(n, 9, rng), targets=train.images)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"draw_transforms": lambda n, rng: draw_shifts(n, 9, rng)},
+        {"augment_images": lambda images, rng: images[:, ::-1] * rng.random(dtype=np.float32)},
+    ],
+    ids=["transforms", "images"],
+)
+def test_a_target_that_is_an_image_moves_with_its_input(train, changes):
+    x, y = read_epoch(train, 0, targets=train.images, **changes)
     np.testing.assert_array_equal(np.concatenate(x), np.concatenate(y))
     assert {image.tobytes() for image in np.concatenate(y)} != {image.tobytes() for image in train.images}

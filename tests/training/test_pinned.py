@@ -115,6 +115,7 @@ PINNED: dict[str, tuple[list[str], int, int, tuple[float, float, float]]] = {
         (1.140041, 0.8824596, 0.1),
     ),
     "shift": ([*MLP, "epochs=3", "augmentation=shift"], 3, 3, (1.41701, 1.217334, 0.1)),
+    "elastic": ([*MLP, "epochs=3", "augmentation=elastic"], 3, 3, (1.503446, 1.061305, 0.1)),
     "affine": ([*MLP, "epochs=3", "augmentation=affine"], 3, 3, (1.235273, 0.9158897, 0.1)),
     "affine_gaussian_ema_plateau": (
         [

@@ -15,6 +15,7 @@ from fitting import (
     make_mlp,
 )
 from mnist_flow.data.augmentation.affine import draw_affine_transforms
+from mnist_flow.data.augmentation.elastic import deform_images, draw_displacements
 from mnist_flow.data.dataset import Images
 from mnist_flow.data.noise.gaussian import add_noise as add_gaussian
 from mnist_flow.data.noise.salt_and_pepper import add_noise as add_salt_and_pepper
@@ -32,6 +33,11 @@ def draw_affine(n, rng):
     return draw_affine_transforms(n, 10.0, 0.1, 0.1, (28, 28), rng)
 
 
+def deform(images, rng):
+    fields = draw_displacements(len(images), 30.0, 4.0, (28, 28), rng)
+    return deform_images(images, draw_affine(len(images), rng), fields)
+
+
 RANDOM = {
     "plain": ({}, {}),
     "noise": ({}, {"corrupt": add_noise}),
@@ -42,6 +48,7 @@ RANDOM = {
         {"hidden_units": [8, 8], "dropout": 0.3, "batch_normalization": True},
         {"corrupt": add_noise, "draw_transforms": draw_affine},
     ),
+    "elastic": ({}, {"augment_images": deform}),
 }
 
 

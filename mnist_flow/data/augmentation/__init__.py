@@ -1,4 +1,7 @@
-"""Random changes of training images, one a file: the schema of the option and `draw_transforms`, which draws them."""
+"""Random changes of training images, one a file: the schema of the option and the function that draws them.
+
+`draw_transforms` draws a geometric transform for each image, `augment_images` changes the images themselves.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from mnist_flow.runtime.own_code import refuse_result
 
 # number of images, generator → (n, 8) transforms as `keras.ops.image.affine_transform` takes them
 DrawTransforms = Callable[[int, np.random.Generator], FloatArray]
+# images, float32 (n, height, width, channels), and generator → changed images of the same shape
+AugmentImages = Callable[[FloatArray, np.random.Generator], FloatArray]
 
 
 def choose_transforms(config: AugmentationSection, size: tuple[int, int]) -> DrawTransforms | None:
@@ -33,3 +38,22 @@ def choose_transforms(config: AugmentationSection, size: tuple[int, int]) -> Dra
         return np.asarray(transforms, np.float32)
 
     return draw_transforms
+
+
+def choose_augmentation(config: AugmentationSection) -> AugmentImages | None:
+    """Choose the function that changes training images themselves; None where a transform or nothing does.
+
+    Args:
+        config: one of conf/augmentation.
+    """
+    augment = getattr(find_module(config), "augment_images", None)
+    if augment is None:
+        return None
+
+    def augment_images(images: FloatArray, rng: np.random.Generator) -> FloatArray:
+        changed = augment(config, images, rng)
+        if np.shape(changed) != images.shape:
+            raise refuse_result(augment, changed, f"images of the shape {images.shape}")
+        return np.asarray(changed, np.float32)
+
+    return augment_images
