@@ -90,18 +90,22 @@ def run_reproduction(cfg: DictConfig) -> None:
     evaluations = [step for part in chosen for step in config.parts[part].evaluations]
     for step in evaluations:
         _compose("evaluate", [f"measure=[{step.measure}]", *step.overrides])
-    options = {
-        part: [f"hydra/launcher={config.parts[part].launcher or config.launcher}", *config.overrides] for part in chosen
-    }
-    options_of = {preset.name: options[part] for part, presets in chosen.items() for preset in presets}
+    launchers = {part: config.parts[part].launcher or config.launcher for part in chosen}
+    options = {part: [f"hydra/launcher={launcher}", *config.overrides] for part, launcher in launchers.items()}
+    part_of = {preset.name: part for part, presets in chosen.items() for preset in presets}
     states = {
-        preset.name: _look_up(preset, _compose_jobs(preset, options_of[preset.name]))
-        for presets in chosen.values()
+        preset.name: _look_up(preset, _compose_jobs(preset, options[part]))
+        for part, presets in chosen.items()
         for preset in presets
     }
     n_todo = sum(len(state.todo) for state in states.values())
-    usual = [f"hydra/launcher={config.launcher}", *config.overrides]
-    _print_missing(list(states.values()), count_workers(_compose("config", usual, RunMode.MULTIRUN), n_todo))
+    workers = {
+        launcher: count_workers(
+            _compose("config", [f"hydra/launcher={launcher}", *config.overrides], RunMode.MULTIRUN), n_todo
+        )
+        for launcher in set(launchers.values())
+    }
+    _print_missing(list(states.values()), [workers[launchers[part_of[name]]] for name in states])
     failures = []
     # A search knows itself which of its trials are done.
     for part in chosen:
@@ -113,7 +117,7 @@ def run_reproduction(cfg: DictConfig) -> None:
 
     for name, state in states.items():
         if state.todo:
-            failures += _run_command("train", *state.preset.arguments, *options_of[name])
+            failures += _run_command("train", *state.preset.arguments, *options[part_of[name]])
     trained = {state.preset.experiment_name for state in states.values()}
     failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
     pages = []
@@ -189,7 +193,7 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN
     return cfg
 
 
-def _print_missing(states: Sequence[_State], n_workers: int | None) -> None:
+def _print_missing(states: Sequence[_State], workers: Sequence[int | None]) -> None:
     past = [one.run for state in states for one in state.planned if one.run is not None]
     rows = [
         {
@@ -199,10 +203,11 @@ def _print_missing(states: Sequence[_State], n_workers: int | None) -> None:
             "running": sum(one.state == "alive" for one in state.planned),
             "to train": sum(one.state in ("new", "interrupted") for one in state.planned),
             "seconds": estimate_seconds([one.job for one in state.todo], past),
+            "workers": n_workers,
         }
-        for state in states
+        for state, n_workers in zip(states, workers, strict=True)
     ]
-    print_missing(pd.DataFrame(rows).astype({"seconds": float}), n_workers)
+    print_missing(pd.DataFrame(rows).astype({"seconds": float, "workers": float}))
 
 
 def _run_command(name: str, *arguments: str) -> list[str]:

@@ -464,10 +464,19 @@ def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
     assert "<td>-0.04 to +0.06</td>" in html
 
 
-@pytest.mark.parametrize(("mean", "verdict"), [(0.9877, "missed"), (0.9901, "met")])
-def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, mean, verdict):
+@pytest.mark.parametrize(
+    ("part", "mean", "verdict"),
+    [
+        ("how_far", 0.9877, "99.00%: missed"),
+        ("how_far", 0.9901, "99.00%: met"),
+        ("augmented", 0.9939, "99.40%: missed"),
+        ("augmented", 0.9941, "99.40%: met"),
+    ],
+)
+def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, part, mean, verdict):
     chosen = pd.DataFrame([{"mean": mean, "std": 0.0004, "n": 10}])
-    tables = {"study=compare tracking.experiment_name=how_far": {"": chosen}}
-    write_report([build_page("how_far", "How far", "HOW_FAR.md", tables=tables)], tmp_path)
-    for name in ("HOW_FAR.md", "report.html"):
-        assert f"at least 99.00%: {verdict}" in (tmp_path / name).read_text()
+    runs = pd.DataFrame({"seed": [100], "test_accuracy": [mean], "fit_seconds": [300.0]})
+    tables = {f"study=compare tracking.experiment_name={part}": {"": chosen}}
+    write_report([build_page(part, "How far", "PAGE.md", tables=tables, runs=runs)], tmp_path)
+    for name in ("PAGE.md", "report.html"):
+        assert f"at least {verdict}" in (tmp_path / name).read_text()

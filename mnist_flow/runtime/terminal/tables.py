@@ -72,23 +72,25 @@ def print_time(seconds: float | None, told_by: str, n_left: int, n_workers: int 
         print(f"time: about {left} with {n_workers} at a time, by {told_by}")
 
 
-def print_missing(presets: pd.DataFrame, n_workers: int | None) -> None:
+def print_missing(presets: pd.DataFrame) -> None:
     """Print which runs a reproduction still has to train, and how long they will take.
 
     Args:
-        presets: one row per preset, with the columns experiment, jobs, done, running, to train, and seconds (computing
-            time, NaN if unknown).
-        n_workers: number of jobs that run at the same time; None if unknown.
+        presets: one row per preset, with the columns experiment, jobs, done, running, to train, seconds (computing
+            time, NaN if unknown) and workers (number of its jobs that run at the same time, NaN if unknown).
     """
     times = [_describe_seconds(seconds) for seconds in presets["seconds"]]
     times = ["" if n == 0 else time for n, time in zip(presets["to train"], times, strict=True)]
-    print_table(presets.drop(columns="seconds").assign(computing=times), "studies of the reports")
+    print_table(presets.drop(columns=["seconds", "workers"]).assign(computing=times), "studies of the reports")
     open_ones = presets[presets["to train"] > 0]
-    known, unknown = open_ones["seconds"].dropna(), int(open_ones["seconds"].isna().sum())
+    known = open_ones[open_ones["seconds"].notna()]
+    unknown = len(open_ones) - len(known)
     print(f"{presets['to train'].sum()} runs to train")
     if len(known):
-        workers = "of computing" if n_workers is None else f"with {n_workers} at a time"
-        print(f"time: about {_describe_seconds(known.sum() / (n_workers or 1))} {workers}")
+        seconds = (known["seconds"] / known["workers"].fillna(1)).sum()
+        counts = sorted(known["workers"].dropna().unique())
+        workers = f"with {' or '.join(f'{n:.0f}' for n in counts)} at a time" if counts else "of computing"
+        print(f"time: about {_describe_seconds(seconds)} {workers}")
     if unknown:
         print(f"time of {unknown} of the studies: unknown; no finished run of such a model yet")
 

@@ -4,7 +4,7 @@ import re
 import pandas as pd
 import pytest
 
-from mnist_flow.runtime.terminal import print_plan, print_replicates, print_summary, print_table
+from mnist_flow.runtime.terminal import print_missing, print_plan, print_replicates, print_summary, print_table
 
 
 @pytest.mark.parametrize("where", ["log", "terminal"])
@@ -33,6 +33,31 @@ def test_the_summary_shows_brackets_as_they_are(read_lines):
     assert title == "mlp [b]"
     assert "tracked [i]at" in row
     assert "sqlite:////tmp/a[b]c/mlflow.db" in row
+
+
+# A reproduction
+
+
+@pytest.mark.parametrize(
+    ("workers", "told"),
+    [
+        ([2, 2], "time: about 0:02:30 with 2 at a time"),
+        ([2, 1], "time: about 0:04:10 with 1 or 2 at a time"),
+        ([math.nan, math.nan], "time: about 0:05:00 of computing"),
+    ],
+)
+def test_what_is_missing_takes_as_long_as_its_launchers_need(read_lines, workers, told):
+    counts = {"experiment": ["width", "fast_99"], "jobs": [4, 10], "done": [2, 0], "running": [0, 0]}
+    print_missing(pd.DataFrame({**counts, "to train": [2, 10], "seconds": [100.0, 200.0], "workers": workers}))
+    assert read_lines()[-2:] == ["12 runs to train", told]
+
+
+def test_the_time_of_what_is_done_is_not_told_and_one_not_known_is_said(read_lines):
+    counts = {"experiment": ["width", "fast_99"], "jobs": [4, 10], "done": [4, 0], "running": [0, 0]}
+    print_missing(pd.DataFrame({**counts, "to train": [0, 10], "seconds": [100.0, math.nan], "workers": [2, 1]}))
+    lines = read_lines()
+    assert [row[-1] for row in read_cells(lines)[1:]] == ["", "unknown"]
+    assert lines[-1] == "time of 1 of the studies: unknown; no finished run of such a model yet"
 
 
 # A plan
