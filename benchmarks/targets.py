@@ -28,6 +28,7 @@ _RATIOS = (
     ("c", "ours", "keras", "seconds", 1.0, "(c) of the plain Keras loop's time, float32"),
     ("c", "ours_bfloat16", "keras", "seconds", 0.7, "(c) the same, mixed_bfloat16, where the processor has it"),
     ("d", "ours", "keras", "seconds", 1.1, "(d) of the plain Keras loop's time, imports included"),
+    ("d", "ours", "torch", "seconds", 1.0, "(d) of the plain PyTorch loop's time, imports included"),
     ("epochs_64_64", "ours", "keras", "epoch_seconds", 0.4, "an epoch of 64-64, one process of one thread"),
     ("epochs_64_64", "ours_all_threads", "keras", "epoch_seconds", 0.4, "the same, a thread a core"),
     ("epochs_64_64", "ours_side_by_side", "keras", "epoch_seconds", 0.4, "an epoch and run of 64-64, a worker a core"),
@@ -37,6 +38,13 @@ _RATIOS = (
         *("epochs_500_300", "ours_side_by_side", "keras", "epoch_seconds", 0.65),
         "an epoch and run of 500-300, a worker a core",
     ),
+)
+# Question to a store of 10,000 runs, seconds that its answer may take, in words.
+_GROWTH = (
+    ("plan", 6, "a plan of three jobs, 10,000 runs"),
+    ("resume", 15, "a plan of 1,000 jobs, 10,000 runs"),
+    ("learning_rate", 10, "study=learning_rate, 10,000 runs"),
+    ("curves", 40, "study=curves, 10,000 runs"),
 )
 
 
@@ -71,7 +79,7 @@ def judge_all(pieces: Mapping[str, Mapping[str, Any]]) -> list[Judged]:
         pieces: records by the key of their work.
     """
     searches = [_judge_trial(pieces), _judge_search(pieces)]
-    return [*_judge_ratios(pieces), _judge_tracking(pieces), *searches, *_judge_others(pieces)]
+    return [*_judge_ratios(pieces), _judge_tracking(pieces), *searches, *_judge_growth(pieces), *_judge_others(pieces)]
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,17 @@ def _judge_search(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
     return Judged(
         what, target, f"{'never' if median == math.inf else f'{median:.2f}'} ({told})", median <= _SEARCH_SHARE
     )
+
+
+def _judge_growth(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:
+    measurements = pieces["growth"]["measurements"] if "growth" in pieces else []
+    for question, limit, what in _GROWTH:
+        seconds = compute_median(measurements, f"{question}_10000", "seconds")
+        shown, met = ("–", None) if seconds is None else (f"{seconds:.1f} s", seconds <= limit)
+        yield Judged(what, f"≤ {limit} s", shown, met)
+    peak = max(select(measurements, "curves_10000", "peak_bytes").values(), default=None)
+    shown, met = ("–", None) if peak is None else (f"{peak / _GIGABYTE:.2f} GB", peak <= _GIGABYTE)
+    yield Judged("peak memory of study=curves, 10,000 runs", "≤ 1 GB", shown, met)
 
 
 def _judge_others(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:

@@ -81,6 +81,21 @@ def test_targets_are_met_or_missed_by_the_median():
     assert judged["(a) of the plain Keras loop's time"].verdict == "missed"
 
 
+def test_answers_of_a_large_store_have_their_limits():
+    answers = [
+        measured(1, "plan_10000", 6.1, peak_bytes=5e8),
+        measured(1, "plan_1000", 60.0, peak_bytes=5e8),
+        measured(1, "curves_10000", 39.0, peak_bytes=1_100_000_000),
+    ]
+    judged = {one.what: one for one in judge_all({"growth": {**PIECE, "measurements": answers}})}
+    plan, curves = judged["a plan of three jobs, 10,000 runs"], judged["study=curves, 10,000 runs"]
+    assert (plan.measured, plan.verdict) == ("6.1 s", "missed")
+    assert (curves.measured, curves.verdict) == ("39.0 s", "met")
+    assert judged["a plan of 1,000 jobs, 10,000 runs"].verdict == "not measured"
+    memory = judged["peak memory of study=curves, 10,000 runs"]
+    assert (memory.measured, memory.verdict) == ("1.10 GB", "missed")
+
+
 @pytest.mark.parametrize(("on_6", "met"), [(44.1, True), (44.3, False)])
 def test_what_tracking_costs_a_run_is_apart_from_what_it_costs_a_sweep(on_6, met):
     measurements = [
