@@ -11,7 +11,7 @@ import numpy as np
 
 from mnist_flow.config.options import find_module
 from mnist_flow.config.train import AugmentationSection
-from mnist_flow.data.arrays import FloatArray
+from mnist_flow.data.arrays import FloatArray, check_images
 from mnist_flow.runtime.own_code import refuse_result
 
 # number of images, generator → (n, 8) transforms as `keras.ops.image.affine_transform` takes them
@@ -51,9 +51,6 @@ def choose_augmentation(config: AugmentationSection) -> AugmentImages | None:
         return None
 
     def augment_images(images: FloatArray, rng: np.random.Generator) -> FloatArray:
-        changed = augment(config, images, rng)
-        if np.shape(changed) != images.shape:
-            raise refuse_result(augment, changed, f"images of the shape {images.shape}")
-        return np.asarray(changed, np.float32)
+        return check_images(augment(config, images, rng), images.shape, augment)
 
     return augment_images

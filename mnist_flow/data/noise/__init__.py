@@ -8,8 +8,7 @@ import numpy as np
 
 from mnist_flow.config.options import find_module
 from mnist_flow.config.train import NoiseSection
-from mnist_flow.data.arrays import FloatArray
-from mnist_flow.runtime.own_code import refuse_result
+from mnist_flow.data.arrays import FloatArray, check_images
 
 # images, generator → images
 Corrupt = Callable[[FloatArray, np.random.Generator], FloatArray]
@@ -30,10 +29,7 @@ def choose_corruption(config: NoiseSection) -> Corrupt | None:
 
     def corrupt(images: FloatArray, rng: np.random.Generator) -> FloatArray:
         chosen = level if lowest is None else rng.uniform(lowest, level, len(images)).astype(np.float32)
-        noisy = add(images, chosen, rng)
-        if np.shape(noisy) != images.shape:
-            raise refuse_result(add, noisy, f"images of the shape {images.shape}")
-        return np.asarray(noisy, np.float32)
+        return check_images(add(images, chosen, rng), images.shape, add)
 
     return corrupt
 
