@@ -178,7 +178,7 @@ def test_a_page_without_a_finished_run_is_not_written(tmp_path, run_command):
         (["presets=[widht]"], "experiment=widht: no such preset; did you mean 'width'"),
         (
             ["parts=[holdut]"],
-            "parts=holdut: no such option; did you mean 'holdout' or 'holdout_width'? Choices: beyond denoising ",
+            "parts=holdut: no such option; did you mean 'holdout' or 'holdout_width'? Choices: augmented beyond ",
         ),
         (["parts=[]"], "parts: nothing is chosen; leave it out for all"),
         (["presets=[]"], "presets: nothing is chosen; leave it out for all"),
