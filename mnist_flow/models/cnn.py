@@ -32,6 +32,7 @@ class Config(ModelSection):
     activation: Activation
     hidden_activation: Activation
     batch_normalization: bool
+    batch_normalization_after: Literal["pooling"] | None = None
     centering: Centering | None = None
     regularized_layers: Literal["all"] | list[str]
 
@@ -40,6 +41,9 @@ class Config(ModelSection):
         convolutions = sum(len(block.filters) for block in self.blocks)
         names = number_layers("conv", convolutions) + number_layers("dense", len(self.hidden_units))
         check_regularized_layers(self.regularized_layers, names)
+        if self.batch_normalization_after and not self.batch_normalization:
+            key = f"model.batch_normalization_after={self.batch_normalization_after}"
+            raise ValueError(f"{key}: needs model.batch_normalization=true")
         if len(self.hidden_dropout) != len(self.hidden_units):
             raise ValueError(
                 f"model.hidden_dropout={self.hidden_dropout}: needs one number for each of "
@@ -92,7 +96,7 @@ def build(config: Config, info: DatasetInfo) -> keras.Model:
         pooling=config.pooling,
         zero_padding=config.zero_padding,
         convolution_dropout=config.convolution_dropout,
-        batch_normalization=config.batch_normalization,
+        normalized=(config.batch_normalization_after or "convolutions") if config.batch_normalization else None,
         centering=config.centering,
         name=config.name,
     )
@@ -107,7 +111,7 @@ def build_cnn(
     pooling: str = "max",
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
-    batch_normalization: bool = False,
+    normalized: Literal["convolutions", "pooling"] | None = None,
     centering: Centering | None = None,
     name: str = "cnn",
 ) -> keras.Model:
@@ -122,7 +126,8 @@ def build_cnn(
         pooling: max or average.
         zero_padding: pixels of zeros around the image first.
         convolution_dropout: fraction of the last block's outputs dropped in training.
-        batch_normalization: normalise after the convolutions of each block and after each dense hidden layer.
+        normalized: what of each block batch normalization follows; it also follows each dense hidden layer. None: there
+            is none.
         centering: what puts each image in the middle first, see `build_network`.
         name: of the model.
 
@@ -143,10 +148,11 @@ def build_cnn(
             convolutions += 1
             options = {"activation": block.activation, "name": f"conv_{convolutions}"}
             stack.append(keras.layers.Conv2D(filters, block.kernel_size, **options))
-        if batch_normalization:
-            stack.append(keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
-        stack.append(pool(block.pool_size, name=f"pool_{number}"))
+        ends = [pool(block.pool_size, name=f"pool_{number}")]
+        if normalized:
+            ends.insert(normalized == "pooling", keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
+        stack.extend(ends)
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
-    layers = [*stack, *build_dense_part(hidden, n_classes, batch_normalization)]
+    layers = [*stack, *build_dense_part(hidden, n_classes, normalized is not None)]
     return build_network(input_shape, layers, name, centering)

@@ -7,6 +7,7 @@ from keras import layers
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.errors import UserError
 from mnist_flow.models import build_model
 from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.models.layers import HiddenLayer
@@ -117,6 +118,18 @@ def test_dropout(name, rates):
 @pytest.mark.parametrize("name", LAYERS)
 def test_batch_normalization_is_in_lenet5_v2_only(name):
     assert len(of_kind(build(f"model={name}"), layers.BatchNormalization)) == (5 if name == "lenet5_v2" else 0)
+
+
+def test_batch_normalization_after_pooling():
+    blocks = "model.blocks=[{filters:[2],kernel_size:3,pool_size:2},{filters:[3,4],kernel_size:3,pool_size:1}]"
+    model = build("model=cnn", blocks, "model.batch_normalization=true", "model.batch_normalization_after=pooling")
+    assert [layer.name for layer in model.layers] == [
+        *("conv_1", "pool_1", "block_batch_norm_1"),
+        *("conv_2", "conv_3", "pool_2", "block_batch_norm_2", "flatten"),
+        *("dense_1", "dense_batch_norm_1", "probabilities"),
+    ]
+    with pytest.raises(UserError, match=r"batch_normalization_after=pooling: needs model.batch_normalization=true"):
+        build("model=cnn", "model.batch_normalization_after=pooling")
 
 
 @pytest.mark.parametrize("name", LAYERS)

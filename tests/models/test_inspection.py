@@ -54,7 +54,7 @@ def test_activations_against_literals(network):
             build_classifier,
             [Block([2], 3, 2)],
             [HiddenLayer(4, 0.5)],
-            batch_normalization=True,
+            normalized="convolutions",
         ),
         partial(build_autoencoder, (28, 28, 1), [8], 2),
         partial(build_unet, (28, 28, 1), [4, 4], 4),

@@ -141,6 +141,7 @@ TABLE = [
     Row("cnn", "model.activation=tanh", TRAINING),
     Row("cnn", "model.hidden_activation=tanh", TRAINING),
     Row("cnn", "model.batch_normalization=true", TRAINING | {"parameters"}),
+    Row("cnn", "model.batch_normalization_after=pooling; model.batch_normalization=true", TRAINING | {"parameters"}),
     Row("cnn", "model.centering=mass", TRAINING),
     Row("cnn", "model.regularized_layers=[conv_1]", TRAINING),
     Row("autoencoder", "model.hidden_units=[6]", TRAINING | {"parameters"}),

@@ -77,10 +77,10 @@ def _interpolate(images: FloatArray, rows: FloatArray, columns: FloatArray) -> F
     last_row, last_column = (np.nextafter(np.float32(length - 1), np.float32(0)) for length in (height, width))
     rows, columns = np.clip(rows + 1, 0, last_row), np.clip(columns + 1, 0, last_column)
     above, left = rows.astype(np.int64), columns.astype(np.int64)
-    down, right = (rows - above)[..., None], (columns - left)[..., None]
+    down, right = (rows - above.astype(np.float32))[..., None], (columns - left.astype(np.float32))[..., None]
     corner = (np.arange(n)[:, None, None] * height + above) * width + left
     upper, upper_right, lower, lower_right = (pixels.take(corner + k, axis=0) for k in (0, 1, width, width + 1))
     upper += right * (upper_right - upper)
     lower += right * (lower_right - lower)
     read: FloatArray = upper + down * (lower - upper)
-    return read.astype(np.float32)
+    return read
