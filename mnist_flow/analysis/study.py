@@ -13,25 +13,16 @@ from omegaconf import DictConfig
 
 from mnist_flow import tracking
 from mnist_flow.analysis.drawing import Drawing, save_drawing
+from mnist_flow.analysis.printing import print_study
 from mnist_flow.analysis.query import StudyRuns, fetch_study_runs
 from mnist_flow.analysis.selection import build_selection
-from mnist_flow.analysis.statistics import STATISTICS
-from mnist_flow.analysis.style import is_accuracy
 from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.own_code import refuse_result
-from mnist_flow.runtime.terminal import print_table
 
 log = logging.getLogger(__name__)
-
-# Maximum number of printed rows of a table; its file has all of them.
-_MAX_ROWS = 20
-# Columns of a summary or a comparison that have the unit of its metric.
-_OF_METRIC = (*STATISTICS, "difference", "binomial_standard_error")
-# Columns of the table `selection` that are accuracies.
-_OF_SELECTION = ("val_accuracy", *_OF_METRIC, "best_on_test_mean")
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     files = save_drawing(drawing, Path(config.output_dir), name)
     parents = runs.table["parent_run_id"].dropna() if drawing.parent_run_id is None else [drawing.parent_run_id]
     _log(files, {*parents, own_run} - {None}, name)
-    _print(runs, drawing, files)
+    print_study(runs, drawing, files)
     return StudyResult(files, runs.missing, drawing.tables)
 
 
@@ -118,22 +109,3 @@ def _log(files: list[Path], run_ids: set[str], name: str) -> None:
             tracking.log_files(run_id, files, f"analysis/{name}")
         except TrackingError as error:
             log.warning("run %s: its analysis/%s can't be logged: %s", run_id, name, error)
-
-
-def _print(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
-    count = len(runs.table)
-    experiments = "', '".join(runs.table["experiment"].unique())
-    plural = "s" if "', '" in experiments else ""
-    shown = (
-        f"{count} run{'s' if count > 1 else ''}" if drawing.parent_run_id is None else f"run {drawing.parent_run_id}"
-    )
-    print(f"{shown} of experiment{plural} '{experiments}':")
-    of_accuracy = _OF_METRIC if drawing.metric is not None and is_accuracy(drawing.metric) else ()
-    saved = [file for file in files if file.suffix == ".csv"]
-    for (what, table), file in zip(drawing.tables.items(), saved, strict=True):
-        chosen = _OF_SELECTION if "val_accuracy" in table else ()
-        bars = "mean" if what == "" and "mean" in table else None
-        print_table(table.head(_MAX_ROWS), file.stem, chosen if what == "selection" else of_accuracy, bars)
-        if len(table) > _MAX_ROWS:
-            print(f"{len(table) - _MAX_ROWS} more rows in {file}")
-    print("written: " + " ".join(str(file) for file in files))

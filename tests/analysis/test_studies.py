@@ -504,11 +504,11 @@ def test_tables_are_printed_in_percent(draw, capsys):
     draw("study=learning_rate")
     printed = [line.replace("│", " ").replace("┃", " ").split() for line in capsys.readouterr().out.splitlines()]
     assert printed[0] == ["6", "runs", "of", "experiment", "'learning_rate':"]
-    assert ["learning_rate"] in printed
-    assert ["learning_rate_differences"] in printed
+    assert ["learning_rate:", "test_accuracy"] in printed
+    assert ["learning_rate_differences:", "test_accuracy"] in printed
     # Mean and standard deviation of 0.93 and 0.931.
     (row,) = [line for line in printed if line[:3] == ["mlp_100", "0.01", "2"] and "93.05" in line]
-    assert row[3:7] == ["93.05", "%", "0.070711", "%"]
+    assert " ".join(row[3:]) == "93.05 ± 0.07 % 92.41 to 93.69 %"
 
 
 def test_of_long_tables_the_first_rows_are_printed(draw, capsys, tmp_path):

@@ -150,7 +150,7 @@ def print_evaluations(summary: pd.DataFrame) -> None:
     print_table(shown, f"evaluations{more}")
 
 
-def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), bars: str | None = None) -> None:
+def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), bars: pd.Series | None = None) -> None:
     """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
 
     In a terminal that is too narrow a table of one row is printed as a list of its columns, and words of others are
@@ -160,7 +160,7 @@ def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), 
         table: what to print; its index is not shown.
         title: the line above the table.
         percent: columns of fractions, which are shown in percent.
-        bars: a column of numbers that a terminal shows as bars, too, from the smallest number to the largest.
+        bars: numbers, one a row, that a terminal shows as bars, too, from the smallest number to the largest.
     """
     print(title)
     drawn = _draw_table(table, percent, bars)
@@ -171,7 +171,7 @@ def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), 
     _print_wide(drawn)
 
 
-def _draw_table(table: pd.DataFrame, percent: Collection[str], bars: str | None) -> Table:
+def _draw_table(table: pd.DataFrame, percent: Collection[str], bars: pd.Series | None) -> Table:
     drawn = Table()
     numbers = set(table.select_dtypes("number"))
     columns: list[list[RenderableType]] = []
@@ -180,10 +180,10 @@ def _draw_table(table: pd.DataFrame, percent: Collection[str], bars: str | None)
             Text(str(name), overflow="fold"), justify="right" if name in numbers else "left", overflow="fold"
         )
         columns.append([Text(_format_cell(cell, name in percent)) for cell in table[name]])
-    if bars is not None and Console().is_terminal and table[bars].nunique() > 1:
-        lowest, highest = table[bars].min(), table[bars].max()
-        drawn.add_column(Text(" to ".join(_format_cell(float(end), bars in percent) for end in (lowest, highest))))
-        lengths = (table[bars] - lowest).fillna(0)
+    if bars is not None and Console().is_terminal and bars.nunique() > 1:
+        lowest, highest = bars.min(), bars.max()
+        drawn.add_column(Text(" to ".join(_format_cell(float(end), bars.name in percent) for end in (lowest, highest))))
+        lengths = (bars - lowest).fillna(0)
         columns.append([Bar(highest - lowest, 0, length, width=_BAR_WIDTH) for length in lengths])
     for row in zip(*columns, strict=True):
         drawn.add_row(*row)

@@ -177,7 +177,7 @@ BARS = pd.DataFrame({"reg": [0.0, 0.1, 1.0, 2.0], "mean": [0.75, 0.5, 0.25, math
 
 
 def test_a_terminal_shows_bars_from_the_smallest_to_the_largest(terminal, read_lines):
-    print_table(BARS, "results", percent=["mean"], bars="mean")
+    print_table(BARS, "results", percent=["mean"], bars=BARS["mean"])
     _, _, header, _, *lines = read_lines()
     assert header.strip("┃").split("┃")[-1].strip() == "25 % to 75 %"
     bars = [line.strip("│").split("│")[-1].strip() for line in lines if line.startswith("│")]
@@ -185,9 +185,10 @@ def test_a_terminal_shows_bars_from_the_smallest_to_the_largest(terminal, read_l
 
 
 def test_a_file_and_equal_numbers_have_no_bars(terminal, monkeypatch, read_lines):
-    print_table(BARS.assign(mean=0.5), "results", bars="mean")
+    equal = BARS.assign(mean=0.5)
+    print_table(equal, "results", bars=equal["mean"])
     monkeypatch.delenv("TTY_COMPATIBLE")
-    print_table(BARS, "results", bars="mean")
+    print_table(BARS, "results", bars=BARS["mean"])
     assert "█" not in "".join(read_lines())
 
 

@@ -1,0 +1,69 @@
+"""What a study found, on standard output: short tables of what its files have in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.analysis.statistics import STATISTICS
+from mnist_flow.analysis.style import is_accuracy
+from mnist_flow.runtime.terminal import count, print_table
+
+# Maximum number of printed rows of a table; its file has all of them.
+_MAX_ROWS = 20
+# Other columns that have the unit of the metric.
+_OF_METRIC = ("binomial_standard_error", "min", "max")
+# Columns of the table `selection` that are accuracies.
+_OF_SELECTION = ("val_accuracy", "best_on_test_mean")
+
+
+def print_study(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
+    """Print the tables of a study, shortened, and the files that were written."""
+    experiments = runs.table["experiment"].unique()
+    names = "', '".join(experiments)
+    shown = count(len(runs.table), "run") if drawing.parent_run_id is None else f"run {drawing.parent_run_id}"
+    print(f"{shown} of {'experiment' if len(experiments) == 1 else 'experiments'} '{names}':")
+    saved = [file for file in files if file.suffix == ".csv"]
+    for (what, table), file in zip(drawing.tables.items(), saved, strict=True):
+        of_accuracy = "val_accuracy" in table or (drawing.metric is not None and is_accuracy(drawing.metric))
+        percent = () if not of_accuracy else _OF_SELECTION if what == "selection" else ("mean", *_OF_METRIC)
+        first = table.head(_MAX_ROWS)
+        bars = first["mean"] if what == "" and "mean" in first else None
+        shortened = shorten(first, of_accuracy)
+        metric = drawing.metric if what != "selection" else "test_accuracy" if of_accuracy else "test_loss"
+        title = file.stem if metric is None or shortened is first else f"{file.stem}: {metric}"
+        print_table(shortened, title, percent, bars)
+        if len(table) > _MAX_ROWS:
+            print(f"{len(table) - _MAX_ROWS} more rows in {file}")
+    print("written: " + " ".join(str(file) for file in files))
+
+
+def shorten(table: pd.DataFrame, of_accuracy: bool) -> pd.DataFrame:
+    """Put a mean, or a difference, and its statistics into two columns of text.
+
+    Args:
+        table: of a study; one without the columns of `statistics.summarise` or `compare_paired` stays as it is.
+        of_accuracy: write fractions in percent.
+
+    Returns:
+        The table with the columns `mean ± sd` (or `difference ± sd`), sd being the sample standard deviation, and `95 %
+        interval`, instead of the statistics. What n does not allow is left out.
+    """
+    value = next((name for name in ("mean", "difference") if name in table), None)
+    if value is None or not {"std", "ci_low", "ci_high"} <= set(table):
+        return table
+    scale, form, unit = (100, "{:.2f}", " %") if of_accuracy else (1, "{:.4g}", "")
+
+    def write(columns: list[str], between: str) -> list[str]:
+        numbers = (table[columns] * scale).itertuples(index=False)
+        texts = (between.join(form.format(number) for number in row if number == number) for row in numbers)
+        return [text and text + unit for text in texts]
+
+    short = table.drop(columns=[name for name in (value, *STATISTICS) if name in table])
+    place = list(table).index(value)
+    short.insert(place, f"{value} ± sd", write([value, "std"], " ± "))
+    short.insert(place + 1, "95 % interval", write(["ci_low", "ci_high"], " to "))
+    return short

@@ -1,0 +1,44 @@
+import math
+
+import pandas as pd
+
+from mnist_flow.analysis.printing import shorten
+
+SUMMARY = pd.DataFrame(
+    {
+        "reg": [0.0, 0.1],
+        "n": [2, 1],
+        "mean": [0.9305, 0.5],
+        "std": [0.0007071, math.nan],
+        "sem": [0.0005, math.nan],
+        "ci_low": [0.9241, math.nan],
+        "ci_high": [0.9369, math.nan],
+        "min": [0.93, 0.5],
+        "max": [0.931, 0.5],
+        "parameters": [10, 20],
+    }
+)
+
+
+def test_a_mean_and_its_statistics_are_two_columns():
+    assert shorten(SUMMARY, of_accuracy=True).to_dict("list") == {
+        "reg": [0.0, 0.1],
+        "n": [2, 1],
+        "mean ± sd": ["93.05 ± 0.07 %", "50.00 %"],
+        "95 % interval": ["92.41 to 93.69 %", ""],
+        "parameters": [10, 20],
+    }
+    assert shorten(SUMMARY, of_accuracy=False)["mean ± sd"].tolist() == ["0.9305 ± 0.0007071", "0.5"]
+
+
+def test_a_difference_and_its_statistics_are_two_columns():
+    differences = SUMMARY.rename(columns={"mean": "difference"}).drop(columns=["min", "max"])
+    differences["difference"] *= -1
+    shortened = shorten(differences, of_accuracy=True)
+    assert list(shortened) == ["reg", "n", "difference ± sd", "95 % interval", "parameters"]
+    assert shortened["difference ± sd"].tolist() == ["-93.05 ± 0.07 %", "-50.00 %"]
+
+
+def test_a_table_without_statistics_stays_as_it_is():
+    table = SUMMARY[["reg", "n", "min", "max"]]
+    assert shorten(table, of_accuracy=True) is table
