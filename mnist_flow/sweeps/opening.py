@@ -26,7 +26,7 @@ from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_telling
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runs.warm_start import find_start
-from mnist_flow.runtime.terminal import print_line
+from mnist_flow.runtime.terminal import count, print_line
 from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
@@ -148,7 +148,7 @@ def _print_counts(planned: Sequence[PlannedJob]) -> None:
         return
     parts = [f"{counts['finished']} skipped", f"{counts['interrupted']} resumed", f"{counts['new']} new"]
     parts += [f"{counts['alive']} running in other processes"] if counts["alive"] else []
-    print_line(f"{len(planned)} job{'s' if len(planned) > 1 else ''}: {', '.join(parts)}")
+    print_line(f"{count(len(planned), 'job')}: {', '.join(parts)}")
     if other_code := sum(one.other_code for one in planned):
         log.warning(
             "%d of them were made by another version of the code; tracking.changed_code=retrain trains them anew",

@@ -29,6 +29,7 @@ BEYOND = (
     "augmented_search",
     "conv_autoencoder",
     "conv_autoencoder_wide",
+    "convolutional_search",
     "cvae",
     "denoising",
     "denoising_noisy",

@@ -471,12 +471,15 @@ def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
         ("how_far", 0.9901, "99.00%: met"),
         ("augmented", 0.9939, "99.40%: missed"),
         ("augmented", 0.9941, "99.40%: met"),
+        ("convolutional", 0.9969, "99.70%: missed"),
+        ("convolutional", 0.9971, "99.70%: met"),
     ],
 )
 def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, part, mean, verdict):
     chosen = pd.DataFrame([{"mean": mean, "std": 0.0004, "n": 10}])
-    runs = pd.DataFrame({"seed": [100], "test_accuracy": [mean], "fit_seconds": [300.0]})
+    runs = pd.DataFrame({"seed": [100], "test_accuracy": [mean], "fit_seconds": [300.0], "n_parameters": [198_730]})
     tables = {f"study=compare tracking.experiment_name={part}": {"": chosen}}
     write_report([build_page(part, "How far", "PAGE.md", tables=tables, runs=runs)], tmp_path)
     for name in ("PAGE.md", "report.html"):
         assert f"at least {verdict}" in (tmp_path / name).read_text()
+    assert ("What limits it" in (tmp_path / "PAGE.md").read_text()) is verdict.endswith("missed")
