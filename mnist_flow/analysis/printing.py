@@ -46,7 +46,7 @@ def shorten(table: pd.DataFrame, of_accuracy: bool) -> pd.DataFrame:
 
     Args:
         table: of a study; one without the columns of `statistics.summarise` or `compare_paired` stays as it is.
-        of_accuracy: write fractions in percent.
+        of_accuracy: write fractions in percent, and their differences in points.
 
     Returns:
         The table with the columns `mean ± sd` (or `difference ± sd`), sd being the sample standard deviation, and `95 %
@@ -55,7 +55,8 @@ def shorten(table: pd.DataFrame, of_accuracy: bool) -> pd.DataFrame:
     value = next((name for name in ("mean", "difference") if name in table), None)
     if value is None or not {"std", "ci_low", "ci_high"} <= set(table):
         return table
-    scale, form, unit = (100, "{:.2f}", " %") if of_accuracy else (1, "{:.4g}", "")
+    of_percent = " points" if value == "difference" else " %"
+    scale, form, unit = (100, "{:.2f}", of_percent) if of_accuracy else (1, "{:.4g}", "")
 
     def write(columns: list[str], between: str) -> list[str]:
         numbers = (table[columns] * scale).itertuples(index=False)

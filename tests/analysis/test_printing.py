@@ -36,7 +36,7 @@ def test_a_difference_and_its_statistics_are_two_columns():
     differences["difference"] *= -1
     shortened = shorten(differences, of_accuracy=True)
     assert list(shortened) == ["reg", "n", "difference ± sd", "95 % interval", "parameters"]
-    assert shortened["difference ± sd"].tolist() == ["-93.05 ± 0.07 %", "-50.00 %"]
+    assert shortened["difference ± sd"].tolist() == ["-93.05 ± 0.07 points", "-50.00 points"]
 
 
 def test_a_table_without_statistics_stays_as_it_is():
