@@ -135,6 +135,11 @@ class NoiseSection(OptionSection):
 
     @model_validator(mode="after")
     def check_levels(self) -> NoiseSection:
+        if self.module is not None and self.level_key not in type(self).model_fields:
+            raise ValueError(
+                f"noise.module={self.module}: its Config must name the key that is the noise level, for example "
+                "level_key = 'level'"
+            )
         (highest, lowest), key = self.levels, self.level_key
         if lowest is not None and lowest > highest:
             raise ValueError(f"noise.min_{key}={lowest}: must be at most noise.{key}={highest}")

@@ -152,6 +152,16 @@ def test_a_module_that_can_not_do_what_it_is_for_is_told_with_file_and_line(own,
         validate_config(own(group, name, code), TrainConfig)
 
 
+@pytest.mark.parametrize("line", ['level_key = "depth"', "pass"])
+def test_a_noise_without_a_level_is_refused_instead_of_left_out(own, line):
+    name = f"flat_{line[0]}"
+    code = NOISE.replace('    level_key = "height"', f"    {line}")
+    with pytest.raises(
+        ConfigError, match=rf"noise.module={name}: its Config must name the key that is the noise level"
+    ):
+        validate_config(own("noise", name, code, height=0.5, redraw=True), TrainConfig)
+
+
 def test_the_code_of_an_own_option_is_part_of_a_runs_identity(own, tmp_path):
     config = validate_config(own("noise", "grey_again", NOISE, height=0.5, redraw=True), TrainConfig)
     before = identify(config, "")
