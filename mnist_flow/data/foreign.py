@@ -35,7 +35,9 @@ def read_pixels(source: str, key: str, x: np.ndarray) -> np.ndarray:
 
     if x.ndim == 3:
         x = x[..., np.newaxis]
-    if x.ndim != 4 or len(x) == 0 or x.shape[3] not in (1, 3):
+    if x.ndim and len(x) == 0:
+        raise refuse("holds no images; add some, or leave the part out")
+    if x.ndim != 4 or x.shape[3] not in (1, 3):
         raise refuse(f"has the shape {x.shape}, but must be (n, height, width), or (n, height, width, 1 or 3)")
     if not 1 <= min(x.shape[1:3]) <= max(x.shape[1:3]) <= MAX_SIDE:
         raise refuse(f"has images of {x.shape[2]}×{x.shape[1]} pixels, but must have 1×1 to {MAX_SIDE}×{MAX_SIDE}")
@@ -94,9 +96,18 @@ def read_labels(
         if class_names is not None:
             raise DataError(f"{source}: has class_names, but its labels are names already; leave out class_names")
         return tuple(map(str, seen)), {part: np.searchsorted(seen, y) for part, y in labels.items()}
+    if class_names is not None and class_names.dtype.kind not in "iuU":
+        raise DataError(
+            f"{source}: class_names is {class_names.dtype}, but must hold texts, such as np.array(['cat', 'dog'])"
+        )
     names = tuple(map(str, seen if class_names is None else class_names.ravel()))
-    if len(names) != len(seen) or len(set(names)) < len(names):
+    if len(names) != len(seen) or len(set(names)) < len(names) or not all(map(str.strip, names)):
         raise DataError(f"{source}: class_names needs a name of its own for each of the {len(seen)} classes")
+    if seen.min() < 0:
+        raise DataError(
+            f"{source}: y_train has the label {seen.min()}, but the first class is 0; number the classes 0 to "
+            f"{len(seen) - 1}, or save their names as labels"
+        )
     if not np.array_equal(seen, np.arange(len(seen))):
         first = np.setdiff1d(np.arange(len(seen)), seen)[0]
         raise DataError(

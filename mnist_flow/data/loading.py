@@ -244,6 +244,7 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
         DataError: they are not what the data set says of itself.
     """
     train, test = _check_part(raw, "train", raw.x_train, raw.y_train), _check_part(raw, "test", raw.x_test, raw.y_test)
+    _check_classes(raw, train.labels, test.labels)
     digest = hashlib.sha256()
     for array in (raw.x_train, raw.y_train, raw.x_test, raw.y_test):
         digest.update(np.ascontiguousarray(array).data)
@@ -251,6 +252,16 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
     if names_vary and list(raw.class_names) != [str(label) for label in range(len(raw.class_names))]:
         digest.update("\0".join(raw.class_names).encode())
     return Published(name, raw.source, digest.hexdigest()[:16], raw.input_shape, raw.class_names, train, test)
+
+
+def _check_classes(raw: RawData, train: IntArray, test: IntArray) -> None:
+    if len(raw.class_names) < 2:
+        raise DataError(f"{raw.source}: has the classes {list(raw.class_names)}, but there must be at least 2")
+    if len(unknown := np.setdiff1d(test, train)):
+        names = " ".join(raw.class_names[label] for label in unknown)
+        raise DataError(
+            f"{raw.source}: classes of the test part that training never saw: {names}. {raw.remedies}".rstrip()
+        )
 
 
 def _check_part(raw: RawData, part: str, x: np.ndarray, y: np.ndarray) -> Part:

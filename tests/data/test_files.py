@@ -268,7 +268,7 @@ def test_a_path_is_needed():
         ),
         (
             {"x_train": np.zeros((12, 7, 6), np.uint8)},
-            "x_train has images of the shape (7, 6, 1), but x_test of (5, 6, 1)",
+            "x_train has images of the shape (7, 6, 1), but x_test of (5, 6, 1); give all images one size",
         ),
         ({"x_train": np.zeros((11, 5, 6), np.uint8)}, "x_train has 11 images, but y_train 12 labels; each image needs"),
         ({"y_train": 2 * (np.arange(12) % 3), "y_test": np.zeros(12, int)}, "no image of y_train has the label 1, but"),
@@ -283,6 +283,10 @@ def test_a_path_is_needed():
         ({"y_test": np.array(["a"] * 12)}, "y_test is <U1 of the shape (12,), but labels must be (n,) integers from 0"),
         ({"class_names": np.array(["a", "b"])}, "class_names needs a name of its own for each of the 3 classes"),
         ({"class_names": np.array(["a", "b", "a"])}, "class_names needs a name of its own for each of the 3 classes"),
+        ({"class_names": np.array(["a", "b", ""])}, "class_names needs a name of its own for each of the 3 classes"),
+        ({"class_names": np.array([b"a", b"b", b"c"])}, "class_names is |S1, but must hold texts, such as np.array(["),
+        ({"x_test": np.zeros((0, 5, 6), np.uint8)}, "x_test holds no images; add some, or leave the part out"),
+        ({"y_train": np.arange(12) % 3 - 1, "y_test": np.zeros(12, int)}, "y_train has the label -1, but the first cl"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path, changes, reason):

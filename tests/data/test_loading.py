@@ -301,9 +301,12 @@ def load(path=None):
 def own(tmp_path, monkeypatch):
     """Writes a module of the user's own with a data set in colour; returns its name."""
 
-    def write(shift: int) -> str:
-        name = f"my_data_{shift}"
-        (tmp_path / f"{name}.py").write_text(OWN.replace("SHIFT", str(shift)))
+    def write(shift: int, *changes: tuple[str, str]) -> str:
+        name = f"my_data_{shift}_{len(changes)}"
+        code = OWN.replace("SHIFT", str(shift))
+        for old, new in changes:
+            code = code.replace(old, new)
+        (tmp_path / f"{name}.py").write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, name, raising=False)
         return name
@@ -337,6 +340,26 @@ def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mni
     with pytest.raises(DataError) as raised:
         load_info("animals", module=own(1))
     assert str(raised.value) == "memory: y_train holds labels 1 to 3, but must hold 0 to 2."
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([("np.arange(12) % 3", "np.arange(12) % 2")], "classes of the test part that training never saw: frog."),
+        (
+            [
+                ('("cat", "dog", "frog")', '("cat",)'),
+                ("np.arange(12) % 3", "np.arange(12) * 0"),
+                ("np.arange(3)", "np.zeros(3, int)"),
+            ],
+            "has the classes ['cat'], but there must be at least 2",
+        ),
+    ],
+)
+def test_a_users_own_data_set_has_classes_that_can_be_learned(own, changes, told):
+    with pytest.raises(DataError) as raised:
+        load_info("animals", module=own(0, *changes))
+    assert str(raised.value) == f"memory: {told}"
 
 
 def test_the_class_names_of_the_digits(tmp_path, arrays):

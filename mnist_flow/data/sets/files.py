@@ -63,7 +63,8 @@ def load(path: str | None, test_fraction: float, test_seed: int) -> RawData:
             raise DataError(f"{source}: x_{part} has {counts}; each image needs one")
         if images[part].shape[1:] != images["train"].shape[1:]:
             shapes = [images[one].shape[1:] for one in parts]
-            raise DataError(f"{source}: x_train has images of the shape {shapes[0]}, but x_test of {shapes[1]}")
+            told = f"x_train has images of the shape {shapes[0]}, but x_test of {shapes[1]}"
+            raise DataError(f"{source}: {told}; give all images one size")
     if "test" not in parts:
         images, labels = _hold_out(source, images["train"], labels["train"], test_fraction, test_seed)
     height, width, channels = images["train"].shape[1:]
