@@ -44,7 +44,7 @@ def plot_epoch_curves(
         if 0 < selected_epoch < len(history):
             axes.axvline(selected_epoch, color="0.5", linestyle=":", label=f"weights of epoch {selected_epoch}")
         axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

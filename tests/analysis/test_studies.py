@@ -477,6 +477,15 @@ def test_the_first_epochs_do_not_squash_the_curves(quantity, first):
     assert min(axes.get_ylim()) <= first <= max(axes.get_ylim())
 
 
+def test_a_single_epoch_is_seen():
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b"]})
+    history = runs[["run_id"]].assign(panel="one", metric="accuracy", epoch=1, value=[0.8, 0.9])
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    (axes,) = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "").axes
+    shown = {line.get_marker(): line.get_ydata().tolist() for line in axes.lines}
+    assert (shown["."], shown["o"]) == ([0.8, 0.9], [pytest.approx(0.85)])
+
+
 def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
     draw("study=learning_rate")
     own = {file.name for file in (tmp_path / "out").iterdir()}

@@ -54,3 +54,5 @@ def test_epoch_curves_mark_neither_none_nor_the_last_epoch(selected_epoch):
 def test_epoch_curves_of_one_epoch():
     figure = figures.plot_epoch_curves(HISTORY[:1], "")
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.9], [0.8]]
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [1]

@@ -118,6 +118,13 @@ def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, one_by_
     if by_run.empty:
         return
     epochs = by_run.index.to_numpy(dtype=float)
+    if len(epochs) == 1:
+        # Nothing would be seen of lines and bands.
+        values = by_run.to_numpy()[0]
+        axes.plot(np.repeat(epochs, len(values)), values, ".", color=color, alpha=0.5)
+        spread = values.std(ddof=1) if len(values) > 1 else 0.0
+        axes.errorbar(epochs, values.mean(), spread, fmt="o", markersize=5, color=color, capsize=4, label=name)
+        return
     if one_by_one:
         lines = [np.column_stack([epochs, values]) for values in by_run.to_numpy().T]
         axes.add_collection(LineCollection(lines, colors=color, linewidths=0.5, alpha=0.35), autolim=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,10 @@ CLASS_COLORS = (
 _SHOWN_FRACTION = 0.995
 # Between the classes that are written into a panel, in fractions of its sides.
 _LABEL_GAP = 0.045
+# Width of a letter and height of a line of these classes, in the same fractions.
+_LETTER_WIDTH, _LINE_HEIGHT = 0.025, 0.04
+# Of a line above a panel; more would run into the next one.
+_HEADING_LETTERS = 78
 
 
 class Config(StudySection):
@@ -94,7 +99,8 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
         spread = "" if math.isnan(std) else f" ± {100 * std:.2f}"
         lines.append(f"{k} nearest neighbours by the whole code: {100 * mean:.2f}{spread} % right (n = {n})")
     class_names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
-    return LatentPanel("\n".join(lines), arrays["points"], arrays["labels"], names, tuple(map(str, class_names)))
+    wrapped = [part for line in lines for part in textwrap.wrap(line, _HEADING_LETTERS, break_long_words=False)]
+    return LatentPanel("\n".join(wrapped), arrays["points"], arrays["labels"], names, tuple(map(str, class_names)))
 
 
 def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
@@ -137,6 +143,28 @@ def separate_labels(places: np.ndarray, least: float) -> np.ndarray:
     return places
 
 
+def fit_labels(places: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Places (n, 2) of names that `separate_labels` gave, moved until none covers another or leaves the panel.
+
+    Those that are in each other's way are moved up and down, since names are wider than high.
+    """
+    widths = _LETTER_WIDTH * np.array([len(name) for name in names])
+    # A name that is wider than the panel stays in its middle.
+    margins = np.stack([np.minimum(widths / 2, 0.5), np.full(len(names), _LINE_HEIGHT / 2)], axis=1)
+    places = np.clip(places, margins, 1 - margins)
+    beside = np.abs(places[:, None, 0] - places[None, :, 0]) < (widths[:, None] + widths[None]) / 2
+    for _ in range(100):
+        gaps = places[:, None, 1] - places[None, :, 1]
+        missing = np.where(beside, np.maximum(_LINE_HEIGHT - np.abs(gaps), 0), 0)
+        np.fill_diagonal(missing, 0)
+        if missing.max() < 1e-3:
+            break
+        directions = np.where(gaps == 0, np.sign(np.arange(len(names))[:, None] - np.arange(len(names))), np.sign(gaps))
+        places[:, 1] += 0.5 * (missing * directions).sum(axis=1)
+        places = np.clip(places, margins, 1 - margins)
+    return places
+
+
 def _plot_panel(axes: Axes, panel: LatentPanel) -> None:
     points, labels = panel.points, panel.labels
     # In one call, in the order of the images: class by class, the last would hide the others.
@@ -152,7 +180,10 @@ def _plot_panel(axes: Axes, panel: LatentPanel) -> None:
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     present = np.unique(labels)
     medians = np.array([np.median(points[labels == label], axis=0) for label in present])
-    for label, place in zip(present, separate_labels((medians - low) / (high - low), _LABEL_GAP), strict=True):
+    separate = separate_labels((medians - low) / (high - low), _LABEL_GAP)
+    for label, place in zip(
+        present, fit_labels(separate, [panel.class_names[label] for label in present]), strict=True
+    ):
         axes.annotate(
             panel.class_names[label],
             place,

@@ -8,7 +8,14 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mnist_flow.analysis.studies import latent
-from mnist_flow.analysis.studies.latent import CLASS_COLORS, LatentPanel, build_panel, plot_latent, separate_labels
+from mnist_flow.analysis.studies.latent import (
+    CLASS_COLORS,
+    LatentPanel,
+    build_panel,
+    fit_labels,
+    plot_latent,
+    separate_labels,
+)
 from mnist_flow.errors import TrackingError
 
 
@@ -37,7 +44,8 @@ def test_a_panel_says_what_is_drawn_and_how_well_neighbours_do():
     arrays |= {"latent": np.array(3136), "explained": np.float32([0.251, 0.1])}
     panel = build_panel("conv_autoencoder", 0, arrays, make_summary(np.nan, 1))
     assert panel.title.splitlines() == [
-        "conv_autoencoder, run of seed 0: code of 3,136 numbers, its first two principal components",
+        "conv_autoencoder, run of seed 0: code of 3,136 numbers, its first two",
+        "principal components",
         "10 nearest neighbours by the whole code: 51.23 % right (n = 1)",
     ]
     assert panel.axis_labels == ("first component (25.1 % of the variance)", "second component (10 %)")
@@ -89,6 +97,19 @@ def test_labels_are_pushed_apart_along_their_line():
     np.testing.assert_allclose(places, [[0.49, 0.5], [0.53, 0.5], [0.1, 0.1]], atol=1e-4)
     same = separate_labels(np.full((2, 2), 0.5), 0.04)
     assert np.linalg.norm(same[0] - same[1]) == pytest.approx(0.04)
+
+
+def test_long_names_cover_no_other_name_and_stay_in_the_panel():
+    names = ["red disc", "green disc", "yellow square", "blue stripes", "red disc 2"]
+    places = fit_labels(np.array([[0.5, 0.5], [0.55, 0.5], [0.99, 0.51], [0.01, 1.0], [0.5, 0.5]]), names)
+    for one in range(5):
+        half = 0.0125 * len(names[one])
+        assert half - 1e-9 <= places[one, 0] <= 1 - half + 1e-9
+        for other in range(one):
+            apart_x, apart_y = np.abs(places[one] - places[other])
+            assert apart_x >= half + 0.0125 * len(names[other]) or apart_y > 0.038
+    digits = separate_labels(np.random.default_rng(0).uniform(0.1, 0.9, (10, 2)), 0.045)
+    np.testing.assert_array_equal(fit_labels(digits, "0123456789"), digits)
 
 
 @pytest.fixture
