@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("analyze")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.analysis.study import run_study
-
     with cli.job():
+        from mnist_flow.analysis.study import run_study
+
         run_study(cfg)
 
 

@@ -6,8 +6,8 @@ Exit status: 0 done, 1 the run failed, 2 bad input, 129 SIGHUP (the terminal is 
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import signal
 import stat
 import sys
@@ -22,32 +22,27 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.overrides import type_override
-from mnist_flow.config.section import flatten
+from mnist_flow.config.mistakes import NO_OPTION, describe_mistake, describe_unreadable
 from mnist_flow.errors import Aborted, ConfigError, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
+from mnist_flow.runtime.interpreter import check_interpreter, describe_broken_library, settle_libraries
+from mnist_flow.runtime.memory import describe_lack
 from mnist_flow.runtime.own_code import locate_mistake
 from mnist_flow.runtime.signals import ENDING_SIGNALS, ending_signals_raise
 from mnist_flow.runtime.streams import protect_streams
-from mnist_flow.runtime.suggestions import did_you_mean
 from mnist_flow.sweeps.session import Session, open_session
 from mnist_flow.sweeps.workers import at_work
 
 _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 
-# Library that launches jobs → option of hydra/launcher, and extra of this project that installs it.
-_LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "submitit": ("slurm", "slurm")}
-# Start of the message of the ValueError that Hydra raises for model=null.
-_NO_OPTION = "Config group override must be a string or a list"
 # Start of the message of the ConnectionError that Ray raises where the cluster that it is to join is not there.
 _NO_CLUSTER = "Could not find any running Ray instance"
 
@@ -80,6 +75,7 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
     # With this variable Hydra raises errors; otherwise it prints them in its own way and exits with status 1.
     os.environ[_FULL_ERROR] = "1"
     quiet_libraries()
+    settle_libraries()
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against", category=UserWarning)
     protect_streams()
@@ -111,7 +107,7 @@ def clear_errors(config_name: str, arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except Exception as raised:
-        error = _tell_own_mistake(raised)
+        error = _tell_mistake(raised)
         if not isinstance(error, (UserError, RunError)) and _is_bad_input(error):
             error = ConfigError(_describe(error, config_name, arguments))
         if error is raised:
@@ -126,6 +122,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         The exit status of the command, and the status of a sweep that it leaves open.
     """
     try:
+        check_interpreter()
         with ending_signals_raise():
             main()
     except SystemExit as leaving:
@@ -137,12 +134,9 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
         _print_error(ENDING_SIGNALS[ending.signal_number])
         return 128 + ending.signal_number, "KILLED"
     except (Exception, Aborted) as raised:
-        error = raised.__cause__ if isinstance(raised, Aborted) else _tell_own_mistake(raised)
+        error = _tell_mistake(raised.__cause__ or raised if isinstance(raised, Aborted) else raised)
         status = 2 if _is_bad_input(error) else 1
         known = status == 2 or isinstance(error, RunError)
-        if not known and (hiding := _find_hiding_file()):
-            _print_error(f"{hiding} is imported in place of the package of that name; rename it")
-            return 2, "FAILED"
         if full_error or not known:
             traceback.print_exc()
         if known:
@@ -155,7 +149,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
 
 def _is_bad_input(error: BaseException | None) -> bool:
     text = str(error)
-    return isinstance(error, _BAD_INPUT) or _NO_CLUSTER in text or _NO_OPTION in text or bool(_find_no_folder(error))
+    return isinstance(error, _BAD_INPUT) or _NO_CLUSTER in text or NO_OPTION in text or bool(_find_no_folder(error))
 
 
 def _find_no_folder(error: BaseException | None) -> str | None:
@@ -163,6 +157,9 @@ def _find_no_folder(error: BaseException | None) -> str | None:
     # In a sweep the launcher breaks down because of it.
     error = error.__cause__ if isinstance(error, RunError) else error
     failed = str(error.filename) if isinstance(error, OSError) and error.filename else ""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        keys: tuple[str, ...] = ("hydra.run.dir=", "hydra.sweep.subdir=")
+        return next((one for one in sys.argv[1:] if one.startswith(keys)), None)
     typed = [one for one in sys.argv[1:] if one.startswith(("hydra.run.dir=", "hydra.sweep.dir="))]
     return next((one for one in typed if failed and one.partition("=")[2].startswith(failed)), None)
 
@@ -243,7 +240,7 @@ def job() -> Iterator[None]:
         with at_work(), ending_signals_raise():
             yield
     except Exception as raised:
-        error = _tell_own_mistake(raised)
+        error = _tell_mistake(raised)
         if not isinstance(error, (*_BAD_INPUT, RunError)):
             raise
         # In a sweep Hydra says which job failed and goes on with the others.
@@ -254,13 +251,26 @@ def job() -> Iterator[None]:
         raise Aborted from error
 
 
-def _tell_own_mistake(error: BaseException) -> BaseException:
-    """Turn an error that code of the user's own raised into one that a line tells; others stay as they are."""
-    if isinstance(error, (*_BAD_INPUT, RunError)) or (told := locate_mistake(error)) is None:
+def _tell_mistake(error: BaseException) -> BaseException:
+    """Turn an error of the user's own files, of memory, or of a library's import into one that a line tells.
+
+    Others stay as they are.
+    """
+    if isinstance(error, (*_BAD_INPUT, RunError)):
         return error
-    own = RunError(f"{told} ({_FULL_ERROR}=1 shows the traceback)")
-    own.__cause__ = error
-    return own
+    told: Exception
+    if unreadable := describe_unreadable(error):
+        told = ConfigError(unreadable)
+    elif mistake := describe_lack(error) or locate_mistake(error):
+        told = RunError(f"{mistake} ({_FULL_ERROR}=1 shows the traceback)")
+    elif hiding := _find_hiding_file():
+        told = ConfigError(f"{hiding} is imported in place of the package of that name; rename it")
+    elif broken := describe_broken_library(error):
+        told = ConfigError(f"{broken} ({_FULL_ERROR}=1 shows the traceback)")
+    else:
+        return error
+    told.__cause__ = error
+    return told
 
 
 def _end_open_sweep(session: Session, status: str) -> None:
@@ -290,54 +300,4 @@ def _describe(error: BaseException | None, config_name: str, arguments: Sequence
         return f"{folder}: is no folder, and can't be made one; choose another"
     if isinstance(error, (UserError, RunError)):
         return text
-    if _NO_OPTION in text:
-        typed = [one for one in arguments if one.endswith("=null") and "." not in one]
-        return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
-    if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
-        return _describe_unknown_key(unknown[1] or unknown[2], config_name)
-    # Hydra lists the options for group=NAME, but not for group=[NAME].
-    if isinstance(error, MissingConfigException) and (of_list := re.search(r"Could not load '(.+)/([^/']+)'", text)):
-        choices = sorted(path.stem for path in Path(CONF_DIR, of_list[1]).glob("*.yaml"))
-        return _describe_unknown_option(of_list[1], of_list[2], choices)
-    if isinstance(error, MissingConfigException) and (listed := re.search(r"Available options in '(.+)':\s", text)):
-        group, choices = listed[1], text[listed.end() :].split("Config search path")[0].split()
-        option = re.search(rf"'{group}/([^']+)'", text)
-        name = option[1] if option else "?"
-        return _describe_unknown_option(group, name, choices)
-    if absent := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|ray|submitit)_launcher", text):
-        launcher, extra = _LAUNCHERS[absent[1]]
-        remedy = f"in the project's folder: pip install '.[{extra}]'"
-        return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; {remedy}"
-    line = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    if isinstance(error, OverrideParseException):
-        key, _, value = str(error.override).partition("=")
-        if re.match(r"((tag|int|float|sort|shuffle)\(.*)?(interval|range|choice)\(", value):
-            examples = "'interval(0.001,1)', 'tag(log,interval(0.001,1))', 'range(1,10)' or 'choice(a,b)'"
-            return f"{error.override}: is no range that Hydra can read; write {examples}"
-        if value and not value.startswith(("[", "{")):
-            return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
-        return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
-    if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
-        key, value = ambiguous.groups()
-        meant = f"as a sweep: add -m, as a list: '{key}=[{value}]', as text: {type_override(key, value)}"
-        return f"{key}={value}: may be a sweep, a list or text; {meant}"
-    return line
-
-
-def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> str:
-    return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
-
-
-def _describe_unknown_key(key: str, config_name: str) -> str:
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        known = set(flatten(compose(config_name)))
-    if key in known:
-        return f"{key}: no such key with the groups that are chosen; choose its group too, or leave out the choice"
-    groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
-    group, _, name = key.rpartition(".")
-    options = [
-        path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)
-    ]
-    if options:
-        return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
-    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists the keys."
+    return describe_mistake(error, config_name, arguments)

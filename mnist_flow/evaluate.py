@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("evaluate")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.evaluation.orchestrator import evaluate_runs
-
     with cli.job():
+        from mnist_flow.evaluation.orchestrator import evaluate_runs
+
         evaluate_runs(cfg)
 
 

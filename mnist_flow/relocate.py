@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("relocate")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.runs.relocation import relocate_artifacts
-
     with cli.job():
+        from mnist_flow.runs.relocation import relocate_artifacts
+
         relocate_artifacts(cfg)
 
 

@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("reproduce")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.reproduction.orchestrator import run_reproduction
-
     with cli.job():
+        from mnist_flow.reproduction.orchestrator import run_reproduction
+
         run_reproduction(cfg)
 
 

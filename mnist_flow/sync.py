@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("sync")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.runs.undelivered import deliver_records
-
     with cli.job():
+        from mnist_flow.runs.undelivered import deliver_records
+
         deliver_records(cfg)
 
 

@@ -14,10 +14,10 @@ from mnist_flow import cli
 
 @cli.command("config")
 def main(cfg: DictConfig) -> float | list[float]:
-    from mnist_flow.runs.orchestrator import run_experiment
-    from mnist_flow.sweeps.search.worker import is_search_job, run_trial
-
     with cli.job():
+        from mnist_flow.runs.orchestrator import run_experiment
+        from mnist_flow.sweeps.search.worker import is_search_job, run_trial
+
         return run_trial() if is_search_job() else run_experiment(cfg)
 
 

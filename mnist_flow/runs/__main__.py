@@ -14,9 +14,9 @@ from mnist_flow import cli
 
 @cli.command("runs")
 def main(cfg: DictConfig) -> None:
-    from mnist_flow.runs.upkeep import look_after_runs
-
     with cli.job():
+        from mnist_flow.runs.upkeep import look_after_runs
+
         look_after_runs(cfg)
 
 

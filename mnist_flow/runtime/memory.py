@@ -1,12 +1,15 @@
-"""How much memory this process may still take, given the limit of its container."""
+"""How much memory this process may still take, given the limit of its container, and what is said where it is none."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+# In TensorFlow's words, and in NumPy's.
+_SHAPE = re.compile(r"with shape\s?([\[(][\d, ]+[\])])")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 # Of each version of Linux's control groups: where its memory groups are, the files that hold limit and use in bytes,
@@ -20,6 +23,16 @@ _VERSIONS = (
 def count_free_bytes() -> int:
     """Count the bytes of memory that are free on this machine, and within the limit of every group that it is in."""
     return min([psutil.virtual_memory().available, *_list_free_of_groups()])
+
+
+def describe_lack(error: BaseException) -> str | None:
+    """Describe an error for lack of memory, of TensorFlow's, NumPy's or Python's own, in one line; None for others."""
+    # Not by its class: TensorFlow may not be imported.
+    if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+        return None
+    shape = _SHAPE.search(str(error))
+    wanted = f" for an array of shape {shape[1]}" if shape else ""
+    return f"there is not enough memory{wanted}; choose a smaller model, batch_size or evaluation.batch_size"
 
 
 def _list_free_of_groups() -> Iterator[int]:

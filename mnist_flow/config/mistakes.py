@@ -1,0 +1,106 @@
+"""What Hydra and OmegaConf say of a wrong config, told in one line with the choices and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from yaml import MarkedYAMLError
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config.overrides import type_override
+from mnist_flow.config.section import flatten
+from mnist_flow.runtime.suggestions import did_you_mean
+
+# Library that launches jobs → option of hydra/launcher, and extra of this project that installs it.
+_LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "submitit": ("slurm", "slurm")}
+
+# Start of the message of the ValueError that Hydra raises for model=null.
+NO_OPTION = "Config group override must be a string or a list"
+
+
+def describe_mistake(error: BaseException | None, config_name: str, arguments: Sequence[str]) -> str:
+    """Describe an error that Hydra or OmegaConf raised.
+
+    Args:
+        error: what was raised.
+        config_name: name of the command's config, in which a key that was misspelt is looked for.
+        arguments: what was typed.
+    """
+    text = str(error)
+    if NO_OPTION in text:
+        typed = [one for one in arguments if one.endswith("=null") and "." not in one]
+        return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
+    if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
+        return _describe_unknown_key(unknown[1] or unknown[2], config_name)
+    # Hydra lists the options for group=NAME, but not for group=[NAME].
+    if isinstance(error, MissingConfigException) and (of_list := re.search(r"Could not load '(.+)/([^/']+)'", text)):
+        choices = sorted(path.stem for path in Path(CONF_DIR, of_list[1]).glob("*.yaml"))
+        return _describe_unknown_option(of_list[1], of_list[2], choices)
+    if isinstance(error, MissingConfigException) and (listed := re.search(r"Available options in '(.+)':\s", text)):
+        group, choices = listed[1], text[listed.end() :].split("Config search path")[0].split()
+        option = re.search(rf"'{group}/([^']+)'", text)
+        name = option[1] if option else "?"
+        return _describe_unknown_option(group, name, choices)
+    if absent := re.search(r"Error locating target 'hydra_plugins\.hydra_(joblib|ray|submitit)_launcher", text):
+        launcher, extra = _LAUNCHERS[absent[1]]
+        remedy = f"in the project's folder: pip install '.[{extra}]'"
+        return f"hydra/launcher={launcher}: {absent[1]}'s launcher is not installed; {remedy}"
+    line = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    if isinstance(error, OverrideParseException):
+        key, _, value = str(error.override).partition("=")
+        if re.match(r"((tag|int|float|sort|shuffle)\(.*)?(interval|range|choice)\(", value):
+            examples = "'interval(0.001,1)', 'tag(log,interval(0.001,1))', 'range(1,10)' or 'choice(a,b)'"
+            return f"{error.override}: is no range that Hydra can read; write {examples}"
+        if value and not value.startswith(("[", "{")):
+            return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
+        return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
+    if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
+        key, value = ambiguous.groups()
+        meant = f"as a sweep: add -m, as a list: '{key}=[{value}]', as text: {type_override(key, value)}"
+        return f"{key}={value}: may be a sweep, a list or text; {meant}"
+    return line
+
+
+def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> str:
+    return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
+
+
+def _describe_unknown_key(key: str, config_name: str) -> str:
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        known = set(flatten(compose(config_name)))
+    if key in known:
+        return f"{key}: no such key with the groups that are chosen; choose its group too, or leave out the choice"
+    groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
+    group, _, name = key.rpartition(".")
+    options = [
+        path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)
+    ]
+    if options:
+        return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
+    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists the keys."
+
+
+def describe_unreadable(error: BaseException) -> str | None:
+    """Describe what is wrong with a YAML file that can't be read, with its line; None where the error is another.
+
+    Hydra raises what the parser raises, or the decoder of a file that is not in UTF-8, which does not know its name.
+    """
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
+        return f"{mark.name}, line {mark.line + 1}: is no YAML: {error.problem or error.context}; correct the file"
+    if isinstance(error, UnicodeDecodeError) and (files := list(_list_read_files(error))):
+        return f"{files[-1]}: is not in UTF-8 ({error.reason}); save the file in that encoding"
+    return None
+
+
+def _list_read_files(error: BaseException) -> Iterator[str]:
+    """List the config files that Hydra was reading when this error was raised."""
+    trace = error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).name == "file_config_source.py":
+            yield from (str(value) for name, value in trace.tb_frame.f_locals.items() if name == "full_path")
+        trace = trace.tb_next
