@@ -27,7 +27,8 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 RunId = Annotated[str, Field(pattern=r"^\w+$")]
-ExperimentName = Annotated[str, Field(pattern=r"\S")]
+# MLflow's own limit.
+ExperimentName = Annotated[str, Field(pattern=r"\S", max_length=500)]
 # A file; empty, as an environment variable may be, is none.
 FilePath = Annotated[str | None, BeforeValidator(lambda path: path or None)]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]

@@ -76,7 +76,7 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
     if detail["type"] == "missing":
         return f"{path}: ", "missing"
     text = "null" if value is None else " ".join(str(value).split())
-    message = detail["msg"].replace("Input should be", "must be")
+    message = detail["msg"].replace("Input should be", "must be").replace("String should", "must")
     if detail["type"] == "string_pattern_mismatch":
         message = WANTED_TEXTS.get(detail["ctx"]["pattern"], message)
     return f"{path}={text}: ", f"{message}{_suggest(path, detail['type'], value, plain, schema)}"

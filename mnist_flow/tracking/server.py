@@ -18,6 +18,7 @@ from urllib.request import getproxies
 import mlflow
 import requests
 from filelock import FileLock
+from mlflow import environment_variables
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     INTERNAL_ERROR,
@@ -37,7 +38,10 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+# What a variable of MLflow's must be, by its type.
+_WANTED = {bool: "true or false", int: "a whole number", float: "a number"}
 _URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_REGISTRY_VARIABLE = "MLFLOW_REGISTRY_URI"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 # Signs that a store will refuse again, which MLflow gives the code of an internal error.
@@ -77,10 +81,11 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
         The address in force, credentials included; None where nobody chose one.
 
     Raises:
-        TrackingError: the URI is none, or the SQLite file can't be written.
+        TrackingError: the URI is none, MLflow can't read a variable, or the SQLite file can't be written.
     """
     for name in [name for name, text in os.environ.items() if name.startswith("MLFLOW_") and not text.strip()]:
         del os.environ[name]
+    _check_variables()
     # MLflow's own default waits several minutes for a server that isn't there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     # MLflow's own ten seconds are longer than many a run here.
@@ -89,6 +94,8 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     given = os.environ.get(_URI_VARIABLE)
     chosen = complete_uri(given or uri, _URI_VARIABLE if given else "tracking.uri")
+    if registry := os.environ.get(_REGISTRY_VARIABLE):
+        complete_uri(registry, _REGISTRY_VARIABLE)
     _say_what_wins(uri, experiment_name)
     with clear_errors():
         mlflow.set_tracking_uri(chosen)
@@ -98,6 +105,19 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
         os.environ[_URI_VARIABLE] = given
     _check_store_is_writable(find_sqlite_file(chosen))
     return chosen if given or uri else None
+
+
+def _check_variables() -> None:
+    """MLflow reads a variable when it needs it, perhaps only after the training, and fails if it can't."""
+    for variable in vars(environment_variables).values():
+        if not isinstance(variable, environment_variables._EnvironmentVariable) or not variable.is_set():
+            continue
+        try:
+            variable.get()
+        except ValueError as error:
+            wanted = _WANTED.get(variable.type, "what MLflow can read")
+            given = f"{variable.name}={variable.get_raw()}"
+            raise TrackingError(f"{given}: must be {wanted}; correct it, or unset {variable.name}") from error
 
 
 def _say_what_wins(uri: str | None, experiment_name: str | None) -> None:
