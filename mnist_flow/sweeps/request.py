@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import ConfigError
@@ -51,9 +53,30 @@ def read_requests(config: DictConfig) -> list[SweepRequest]:
     requests = [_read_request(config, jobs, preset) for preset, jobs in sweeps.items()]
     if requests[0].base.plan and not is_grid and not is_search(config):
         raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
+    if not requests[0].base.plan:
+        _make_folder(config)
     if config.hydra.launcher._target_.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
     return requests
+
+
+def _make_folder(config: DictConfig) -> None:
+    """Make the folder of a sweep, as Hydra's launchers do, before a run is open: it may not be one that can be made.
+
+    Hydra composes it before the jobs, when nothing is known by the name `hydra:` yet.
+    """
+    try:
+        folder = Path(str(config.hydra.sweep.dir))
+    except OmegaConfBaseException as error:
+        written = OmegaConf.to_container(config.hydra, resolve=False)["sweep"]["dir"]  # type: ignore[index, call-overload]
+        raise ConfigError(
+            f"hydra.sweep.dir={written}: Hydra makes this folder before it knows that name; write the folder itself, "
+            "such as hydra.sweep.dir=logs, and what differs between jobs into hydra.sweep.subdir"
+        ) from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"hydra.sweep.dir={folder}: is no folder, and can't be made one; choose another") from error
 
 
 def _read_request(config: DictConfig, jobs: list[Job], preset: str | None) -> SweepRequest:
