@@ -133,13 +133,26 @@ def _read_space(config: DictConfig) -> tuple[Space, Composer]:
 
 
 def _list_first_jobs(space: Space, composer: Composer) -> tuple[list[Job], TrainConfig]:
-    """The jobs of a first trial, and its config, for the keys that all trials share."""
+    """The jobs of a first trial, and its config, for the keys that all trials share.
+
+    Raises:
+        ConfigError: the first value of a key is wrong, or another of its choices, which would fail each of its trials.
+    """
     from optuna.trial import FixedTrial
 
     first = {key: _get_first(distribution) for key, distribution in space.dimensions.items()}
     choices = space.suggest(FixedTrial(first), composer.compose)
     overrides = space.list_overrides(choices)
     base = validate_config(composer.compose(overrides), TrainConfig)
+    for key, distribution in space.dimensions.items():
+        for choice in getattr(distribution, "choices", ())[1:]:
+            other = space.suggest(FixedTrial({**first, key: choice}), composer.compose)
+            try:
+                validate_config(composer.compose(space.list_overrides(other)), TrainConfig)
+            except ConfigError as error:
+                # What is wrong beside the first value of another key may be right beside others.
+                if str(error).startswith(f"{key}="):
+                    raise
     return list_replicates(overrides, base), base
 
 

@@ -50,7 +50,8 @@ def read_settings(sweeper: DictConfig) -> SearchSettings:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"hydra.sweeper.{path}={first['input']}: {first['msg']}") from error
+        message = first["msg"].replace("Input should be", "must be")
+        raise ConfigError(f"hydra.sweeper.{path}={first['input']}: {message}") from error
     package = _NEEDED.get(settings.sampler)
     if package is not None and find_spec(package) is None:
         raise ConfigError(

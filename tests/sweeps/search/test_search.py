@@ -177,7 +177,8 @@ def test_several_objectives_leave_a_pareto_front_and_a_plan_tells_what_is_left(t
         (["reg=interval(0,1)", "evaluation.objective=test_loss"], "the test set is for what has been chosen"),
         (["reg=interval(0,1)", "hydra.sweeper.pruner=wilcoxon"], "compares seeds; set replicates=5"),
         (["reg=interval(0)"], "reg=interval(0): is no range that Hydra can read; write 'interval(0.001,1)', 'tag(log,"),
-        (["reg=interval(0,1)", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: Input should be greater"),
+        (["reg=interval(0,1)", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be greater"),
+        (["reg=choice(0,few)"], "error: reg=few: must be a valid number"),
         (
             ["reg=interval(0,1)", "evaluation.objective=accuracy"],
             "evaluation.objective=accuracy: must be 'val_accuracy'",
