@@ -109,8 +109,9 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
 
 def _check_variables() -> None:
     """MLflow reads a variable when it needs it, perhaps only after the training, and fails if it can't."""
+    kind = type(environment_variables.MLFLOW_TRACKING_URI)
     for variable in vars(environment_variables).values():
-        if not isinstance(variable, environment_variables._EnvironmentVariable) or not variable.is_set():
+        if not isinstance(variable, kind) or not variable.is_set():
             continue
         try:
             variable.get()
