@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,9 @@ import mlflow
 from mnist_flow.config.overrides import quote_argument
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.address import DEFAULT_FILE, find_sqlite_file
+
+# That `mlflow ui` may have, its own choice first.
+_PORTS = range(5000, 5010)
 
 
 def get_uri() -> str:
@@ -24,7 +29,9 @@ def describe_ui_command() -> str:
     uri = get_uri()
     if uri.startswith(("http://", "https://")):
         return uri
-    ui = f"{_name_mlflow()} ui"
+    ui, port = f"{_name_mlflow()} ui", _choose_port()
+    if port != _PORTS[0]:
+        ui = f"{ui} --port {port}"
     return ui if _is_default_of_mlflow() else f"{ui} --backend-store-uri {quote_argument(_shorten(uri))}"
 
 
@@ -48,12 +55,12 @@ def describe_gc_command() -> str:
 
 
 def build_run_link(experiment_id: str, run_id: str) -> str:
-    """The page of a run: on the server, or on `mlflow ui` with its usual port.
+    """The page of a run: on the server, or on `mlflow ui` with the port that `describe_ui_command` names.
 
     Without its last part, MLflow's page has language models around it, and calls a training run an evaluation.
     """
     uri = get_uri()
-    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{_choose_port()}"
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
@@ -61,6 +68,26 @@ def describe_look(experiment_id: str, run_id: str) -> str:
     """How to look at the page of a run: its link, or what to type first."""
     link = build_run_link(experiment_id, run_id)
     return link if link.startswith(get_uri()) else f"{describe_ui_command()}, and open {link}"
+
+
+def _choose_port() -> int:
+    """The first port on which there is nothing, or MLflow already; MLflow's own choice where all are taken."""
+    return next((port for port in _PORTS if not _is_taken(port)), _PORTS[0])
+
+
+def _is_taken(port: int) -> bool:
+    """Whether something else than MLflow listens on a port of this machine, as AirPlay does on 5000 of a Mac."""
+    with socket.socket() as tried:
+        if tried.connect_ex(("127.0.0.1", port)):
+            return False
+    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/version")
+        return connection.getresponse().read().decode(errors="replace").strip() != mlflow.__version__
+    except (OSError, HTTPException):
+        return True
+    finally:
+        connection.close()
 
 
 def _name_mlflow() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mnist_flow import tracking
+from mnist_flow.tracking import directions
 from mnist_flow.tracking.directions import describe_mlflow_command, describe_upgrade_command
 
 
@@ -64,3 +66,31 @@ def test_the_pages_of_a_server_are_its_own(monkeypatch, uri):
     tracking.configure(None)
     assert tracking.describe_ui_command() == uri
     assert tracking.describe_look("1", "ab") == f"{uri}/#/experiments/1/runs/ab?workflowType=machine_learning"
+
+
+@pytest.fixture
+def taken_port(monkeypatch):
+    """A port on which something listens that says nothing; `mlflow ui` would have it first."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        monkeypatch.setattr(directions, "_PORTS", range(port, port + 2))
+        yield port
+
+
+def test_a_port_that_something_else_has_is_not_the_one_of_the_page(taken_port, put_on_path):
+    put_on_path(Path(sys.executable).parent)
+    look = tracking.describe_look("1", "ab")
+    free = taken_port + 1
+    assert look.startswith(f"mlflow ui --port {free}, and open http://127.0.0.1:{free}/#/experiments/1/runs/ab?")
+
+
+def test_where_all_ports_are_taken_the_usual_one_is_named(taken_port, monkeypatch, put_on_path):
+    put_on_path(Path(sys.executable).parent)
+    monkeypatch.setattr(directions, "_PORTS", range(taken_port, taken_port + 1))
+    assert tracking.describe_ui_command() == "mlflow ui"
+
+
+def test_a_port_that_mlflow_has_already_is_the_one_of_the_page(shared_server, monkeypatch, put_on_path):
+    put_on_path(Path(sys.executable).parent)
+    monkeypatch.setattr(directions, "_PORTS", range(shared_server.port, shared_server.port + 2))
+    assert tracking.describe_look("1", "ab").startswith(f"mlflow ui, and open http://127.0.0.1:{shared_server.port}/#")
