@@ -113,7 +113,7 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
     tracking = _connect(uri)
     tracking.check_store_is_there()
     found = tracking.fetch_run(run_id)
-    link = tracking.build_run_link(found.experiment_id, run_id)
+    link = tracking.build_run_link(tracking.find_pages(), found.experiment_id, run_id)
     return Run(run_id, found.state, found.params, select_epoch(found.metrics), link, uri)
 
 

@@ -56,6 +56,11 @@ def validate_config(cfg: DictConfig, schema: type[SectionT]) -> SectionT:
         raise ConfigError("; ".join(lines)) from error
 
 
+def reword(message: str) -> str:
+    """One of pydantic's messages as it stands behind a value here: `must be …`."""
+    return message.replace("Input should be", "must be").replace("String should", "must")
+
+
 def _find_type(schema: Any, path: str) -> Any:
     """The type that a schema gives the value at a path; None where it has no such key."""
     for name in path.split("."):
@@ -76,7 +81,7 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
     if detail["type"] == "missing":
         return f"{path}: ", "missing"
     text = "null" if value is None else " ".join(str(value).split())
-    message = detail["msg"].replace("Input should be", "must be").replace("String should", "must")
+    message = reword(detail["msg"])
     if detail["type"] == "string_pattern_mismatch":
         message = WANTED_TEXTS.get(detail["ctx"]["pattern"], message)
     return f"{path}={text}: ", f"{message}{_suggest(path, detail['type'], value, plain, schema)}"

@@ -234,12 +234,13 @@ def _build_page(
         return None
     comparisons, selections = [], []
     links: dict[str, str] = {}
+    pages = tracking.find_pages()
     for state in states:
         runs = state.build_runs()
         if runs.empty:
             comparisons += compare_with_published(state.preset, runs, runs)
             continue
-        links |= {run_id: tracking.build_run_link(str(state.experiment_id), run_id) for run_id in runs["run_id"]}
+        links |= {run_id: tracking.build_run_link(pages, str(state.experiment_id), run_id) for run_id in runs["run_id"]}
         shifted = _fetch_shifted(state, runs)
         comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
         if not state.todo:

@@ -8,6 +8,7 @@ from mnist_flow.tracking.directions import build_run_link as build_run_link
 from mnist_flow.tracking.directions import describe_gc_command as describe_gc_command
 from mnist_flow.tracking.directions import describe_look as describe_look
 from mnist_flow.tracking.directions import describe_ui_command as describe_ui_command
+from mnist_flow.tracking.directions import find_pages as find_pages
 from mnist_flow.tracking.directions import get_uri as get_uri
 from mnist_flow.tracking.evaluations import LoggedRun as LoggedRun
 from mnist_flow.tracking.evaluations import fetch_evaluations as fetch_evaluations

@@ -17,6 +17,7 @@ from mnist_flow.tracking.address import DEFAULT_FILE, find_sqlite_file
 
 # That `mlflow ui` may have, its own choice first.
 _PORTS = range(5000, 5010)
+_LOCAL_PAGES = "http://127.0.0.1:{}"
 
 
 def get_uri() -> str:
@@ -26,13 +27,7 @@ def get_uri() -> str:
 
 def describe_ui_command() -> str:
     """What to type, or open, to see the runs."""
-    uri = get_uri()
-    if uri.startswith(("http://", "https://")):
-        return uri
-    ui, port = f"{_name_mlflow()} ui", _choose_port()
-    if port != _PORTS[0]:
-        ui = f"{ui} --port {port}"
-    return ui if _is_default_of_mlflow() else f"{ui} --backend-store-uri {quote_argument(_shorten(uri))}"
+    return get_uri() if _is_remote() else _describe_ui(_choose_port())
 
 
 def describe_mlflow_command(command: str) -> str:
@@ -54,20 +49,34 @@ def describe_gc_command() -> str:
     return f"{_name_mlflow()} gc --tracking-uri {uri} --backend-store-uri {uri}"
 
 
-def build_run_link(experiment_id: str, run_id: str) -> str:
-    """The page of a run: on the server, or on `mlflow ui` with the port that `describe_ui_command` names.
+def find_pages() -> str:
+    """The address of MLflow's pages: the server's, or that of `mlflow ui` with the port of `describe_ui_command`."""
+    return get_uri().rstrip("/") if _is_remote() else _LOCAL_PAGES.format(_choose_port())
+
+
+def build_run_link(pages: str, experiment_id: str, run_id: str) -> str:
+    """The page of a run, below the address that `find_pages` gives.
 
     Without its last part, MLflow's page has language models around it, and calls a training run an evaluation.
     """
-    uri = get_uri()
-    server = uri.rstrip("/") if uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{_choose_port()}"
-    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return f"{pages}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def describe_look(experiment_id: str, run_id: str) -> str:
     """How to look at the page of a run: its link, or what to type first."""
-    link = build_run_link(experiment_id, run_id)
-    return link if link.startswith(get_uri()) else f"{describe_ui_command()}, and open {link}"
+    if _is_remote():
+        return build_run_link(find_pages(), experiment_id, run_id)
+    port = _choose_port()
+    return f"{_describe_ui(port)}, and open {build_run_link(_LOCAL_PAGES.format(port), experiment_id, run_id)}"
+
+
+def _is_remote() -> bool:
+    return get_uri().startswith(("http://", "https://"))
+
+
+def _describe_ui(port: int) -> str:
+    ui = f"{_name_mlflow()} ui" + (f" --port {port}" if port != _PORTS[0] else "")
+    return ui if _is_default_of_mlflow() else f"{ui} --backend-store-uri {quote_argument(_shorten(get_uri()))}"
 
 
 def _choose_port() -> int:

@@ -48,7 +48,7 @@ def plan_job(compose_config):
 @pytest.fixture
 def build_page(compose_config, monkeypatch):
     """Planned jobs and overrides → the page of a part with the preset alone; nothing is asked of a server or drawn."""
-    monkeypatch.setattr("mnist_flow.tracking.build_run_link", lambda experiment, run: f"{experiment}/{run}")
+    monkeypatch.setattr("mnist_flow.tracking.build_run_link", lambda pages, experiment, run: f"{experiment}/{run}")
     machine = json.dumps({"processor": "Abacus 9"})
     monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda run_ids, _: [(run_id, machine) for run_id in run_ids])
     monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})

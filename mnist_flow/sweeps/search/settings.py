@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from mnist_flow.config.section import Count, Positive, Section, Seed
 from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import reword
 from mnist_flow.errors import ConfigError
 
 # Packages that a sampler needs beside Optuna.
@@ -50,8 +51,7 @@ def read_settings(sweeper: DictConfig) -> SearchSettings:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].replace("Input should be", "must be")
-        raise ConfigError(f"hydra.sweeper.{path}={first['input']}: {message}") from error
+        raise ConfigError(f"hydra.sweeper.{path}={first['input']}: {reword(first['msg'])}") from error
     package = _NEEDED.get(settings.sampler)
     if package is not None and find_spec(package) is None:
         raise ConfigError(
