@@ -14,6 +14,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import mlflow
 import pytest
@@ -97,8 +98,13 @@ def no_variables_of_the_shell() -> None:
 
 @pytest.fixture(autouse=True)
 def no_variables_of_other_tests() -> Iterator[None]:
-    """`mlflow.set_experiment` sets one for the whole process, and what comes next would log there."""
-    yield
+    """What a test sets, or what is called in it, ends with it.
+
+    `mlflow.set_experiment` sets a variable for the whole process, and what comes next would log there; the functions
+    for notebooks set others, with which commands of later tests would start from nothing.
+    """
+    with patch.dict(os.environ):
+        yield
     forget_tracking_variables()
 
 
