@@ -86,18 +86,18 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
         summary: rows of the model, with k, n, mean and std of the accuracy.
     """
     latent, explained = int(arrays["latent"]), arrays["explained"]
-    size = f"{latent:,} number{'s' if latent > 1 else ''}"
+    size = f"{latent:,} dimension{'s' if latent > 1 else ''}"
     if len(explained):
         first, second = (style.format_percent(float(fraction)) for fraction in explained.round(3))
-        shown = f"code of {size}, its first two principal components"
+        shown = f"latent space of {size}, its first two principal components"
         names = (f"first component ({first} of the variance)", f"second component ({second})")
     else:
-        shown = f"code of {size}"
-        names = ("first number of the code", "second number of the code" if latent > 1 else "")
+        shown = f"latent space of {size}"
+        names = ("first latent dimension", "second latent dimension" if latent > 1 else "")
     lines = [f"{model}, run of seed {seed}: {shown}"]
     for k, n, mean, std in zip(*(summary[name] for name in ("k", "n", "mean", "std")), strict=True):
         spread = "" if math.isnan(std) else f" ± {100 * std:.2f}"
-        lines.append(f"{k} nearest neighbours by the whole code: {100 * mean:.2f}{spread} % right (n = {n})")
+        lines.append(f"{k} nearest neighbours in all dimensions: {100 * mean:.2f}{spread} % right (n = {n})")
     class_names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
     wrapped = [part for line in lines for part in textwrap.wrap(line, _HEADING_LETTERS, break_long_words=False)]
     return LatentPanel("\n".join(wrapped), arrays["points"], arrays["labels"], names, tuple(map(str, class_names)))

@@ -1,4 +1,4 @@
-"""Codes from a trained autoencoder to the figure, and what the figure shows of given points."""
+"""Latents from a trained autoencoder to the figure, and what the figure shows of given points."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_a_panel_says_what_is_drawn_and_how_well_neighbours_do():
     arrays = {"points": np.zeros((1, 2)), "labels": np.zeros(1, int), "latent": np.array(2), "explained": np.empty(0)}
     panel = build_panel("autoencoder_2d", 3, arrays, make_summary(0.01, 2))
     assert panel.title.splitlines() == [
-        "autoencoder_2d, run of seed 3: code of 2 numbers",
-        "10 nearest neighbours by the whole code: 51.23 ± 1.00 % right (n = 2)",
+        "autoencoder_2d, run of seed 3: latent space of 2 dimensions",
+        "10 nearest neighbours in all dimensions: 51.23 ± 1.00 % right (n = 2)",
     ]
-    assert panel.axis_labels == ("first number of the code", "second number of the code")
+    assert panel.axis_labels == ("first latent dimension", "second latent dimension")
     arrays |= {"latent": np.array(3136), "explained": np.float32([0.251, 0.1])}
     panel = build_panel("conv_autoencoder", 0, arrays, make_summary(np.nan, 1))
     assert panel.title.splitlines() == [
-        "conv_autoencoder, run of seed 0: code of 3,136 numbers, its first two",
-        "principal components",
-        "10 nearest neighbours by the whole code: 51.23 % right (n = 1)",
+        "conv_autoencoder, run of seed 0: latent space of 3,136 dimensions, its first",
+        "two principal components",
+        "10 nearest neighbours in all dimensions: 51.23 % right (n = 1)",
     ]
     assert panel.axis_labels == ("first component (25.1 % of the variance)", "second component (10 %)")
 
@@ -86,7 +86,7 @@ def test_few_points_far_away_do_not_press_the_others_together():
     assert axes.get_title().endswith("of 1,000 images lie outside the frame")
 
 
-def test_codes_that_are_all_one_are_drawn():
+def test_latents_that_are_all_one_are_drawn():
     axes = plot_latent([make_panel(np.zeros((20, 2)), np.arange(20) % 10)], "Codes").axes[0]
     assert axes.get_xlim() == (-1, 1)
     assert len(axes.texts) == 10
