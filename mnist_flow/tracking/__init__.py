@@ -1,5 +1,9 @@
 """The only package that talks to MLflow, writing and reading."""
 
+from mnist_flow.tracking.artifacts import fetch_arrays as fetch_arrays
+from mnist_flow.tracking.artifacts import fetch_text as fetch_text
+from mnist_flow.tracking.artifacts import fetch_texts as fetch_texts
+from mnist_flow.tracking.artifacts import has_artifact as has_artifact
 from mnist_flow.tracking.deletion import check_deletable as check_deletable
 from mnist_flow.tracking.deletion import delete_models as delete_models
 from mnist_flow.tracking.deletion import delete_runs as delete_runs
@@ -25,7 +29,6 @@ from mnist_flow.tracking.experiments import list_experiments as list_experiments
 from mnist_flow.tracking.exporting import export_runs as export_runs
 from mnist_flow.tracking.exporting import list_with_parents as list_with_parents
 from mnist_flow.tracking.histories import fetch_histories as fetch_histories
-from mnist_flow.tracking.histories import fetch_texts as fetch_texts
 from mnist_flow.tracking.importing import import_runs as import_runs
 from mnist_flow.tracking.lifecycle import adopt_project_run as adopt_project_run
 from mnist_flow.tracking.lifecycle import is_project_run as is_project_run
@@ -59,7 +62,6 @@ from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
 from mnist_flow.tracking.past import close_dead_runs as close_dead_runs
 from mnist_flow.tracking.past import close_stale_runs as close_stale_runs
-from mnist_flow.tracking.past import fetch_arrays as fetch_arrays
 from mnist_flow.tracking.past import fetch_ended_children as fetch_ended_children
 from mnist_flow.tracking.past import fetch_past_runs as fetch_past_runs
 from mnist_flow.tracking.past import fetch_run as fetch_run
@@ -67,8 +69,6 @@ from mnist_flow.tracking.past import fetch_running_children as fetch_running_chi
 from mnist_flow.tracking.past import fetch_runs as fetch_runs
 from mnist_flow.tracking.past import fetch_sweep as fetch_sweep
 from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
-from mnist_flow.tracking.past import fetch_text as fetch_text
-from mnist_flow.tracking.past import has_artifact as has_artifact
 from mnist_flow.tracking.registry import Registration as Registration
 from mnist_flow.tracking.registry import fetch_registered as fetch_registered
 from mnist_flow.tracking.relocation import Move as Move

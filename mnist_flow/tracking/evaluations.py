@@ -19,9 +19,9 @@ from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import FOLD
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
+from mnist_flow.tracking.artifacts import describe_run_move, fetch_texts
 from mnist_flow.tracking.directions import get_uri
-from mnist_flow.tracking.histories import fetch_texts
-from mnist_flow.tracking.past import describe_run_move, search, search_finished_training
+from mnist_flow.tracking.past import search, search_finished_training
 from mnist_flow.tracking.server import check_store_is_there, clear_errors, is_missing, may_pass, shorten
 
 if TYPE_CHECKING:

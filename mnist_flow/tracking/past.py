@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import mlflow
-import numpy as np
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
@@ -22,7 +19,7 @@ from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.garbage import collection_paused
 from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
-from mnist_flow.tracking.places import describe_move
+from mnist_flow.tracking.columns import find_database, select_runs
 from mnist_flow.tracking.server import clear_errors, is_store_there, shorten
 
 log = logging.getLogger(__name__)
@@ -77,17 +74,13 @@ def fetch_past_runs(
         kind: train or evaluation.
         newest_finished: only finished runs, and so many at most, of which none is older than one that is left out.
     """
-    conditions = [f"tags.`{names.KIND_TAG}` = '{kind}'"]
-    if fingerprint is not None:
-        conditions.append(f"tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'")
-    if recipe is not None:
-        conditions.append(f"tags.`{names.RECIPE_TAG}` = '{recipe}'")
-    conditions += [f"params.`{key}` = '{value}'" for key, value in (params or {}).items()]
+    tags = {names.KIND_TAG: kind, names.FINGERPRINT_TAG: fingerprint, names.RECIPE_TAG: recipe}
+    wanted = {key: value for key, value in tags.items() if value is not None}
     if newest_finished is None:
-        found = search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
+        found = _fetch(experiment_id, wanted, params or {})
     else:
-        conditions.append("attributes.status = 'FINISHED'")
-        found = search(experiment_id, " and ".join(conditions), ["attributes.start_time DESC"], newest_finished)[::-1]
+        conditions = _build_filter(wanted, params or {}, "FINISHED")
+        found = search(experiment_id, conditions, ["attributes.start_time DESC"], newest_finished)[::-1]
     return [_describe(run, stale_after) for run in found]
 
 
@@ -104,56 +97,6 @@ def fetch_run(run_id: str) -> PastRun:
     return _describe(run, STALE_AFTER)
 
 
-def has_artifact(run_id: str, path: str) -> bool:
-    """Whether a run has a file at this path.
-
-    Raises:
-        TrackingError: the server does not answer.
-    """
-    with clear_errors():
-        return path in {file.path for file in mlflow.MlflowClient().list_artifacts(run_id, path.rpartition("/")[0])}
-
-
-def fetch_text(run_id: str, path: str) -> str:
-    """A text artifact of a run.
-
-    Raises:
-        TrackingError: the server does not answer, or the run has no such artifact.
-    """
-    with _clear_artifact_errors(run_id, path):
-        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{path}"))
-
-
-def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:
-    """The arrays of a run's .npz artifact, by name; none of them may hold Python objects.
-
-    Raises:
-        TrackingError: the server does not answer, or the run has no such artifact, or it is damaged.
-    """
-    with _clear_artifact_errors(run_id, path), tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
-        file = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{path}", dst_path=folder)
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-
-
-@contextmanager
-def _clear_artifact_errors(run_id: str, path: str) -> Iterator[None]:
-    """Each store of artifacts, and what reads a damaged file, raises errors of its own kinds."""
-    try:
-        yield
-    except Exception as error:
-        move = describe_run_move(run_id)
-        trouble = f"its artifacts {move}" if move else f"its artifact {path} can't be had: {shorten(error)}"
-        raise TrackingError(f"run_id={run_id}: {trouble}") from error
-
-
-def describe_run_move(run_id: str) -> str | None:
-    """Describe that a run's artifacts are looked for where its store was; None where they are not, or it is unknown."""
-    with suppress(Exception):
-        return describe_move(mlflow.MlflowClient().get_run(run_id).info.artifact_uri)
-    return None
-
-
 def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -> list[PastRun]:
     """Finished training runs, experiment by experiment, the oldest first.
 
@@ -167,7 +110,11 @@ def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -
     return [
         _describe(run, stale_after=0.0)
         for experiment_id in experiment_ids
-        for run in search_finished_training(experiment_id, extra_filter)
+        for run in (
+            _fetch(experiment_id, {names.KIND_TAG: "train"}, {}, "FINISHED")
+            if extra_filter is None
+            else search_finished_training(experiment_id, extra_filter)
+        )
     ]
 
 
@@ -295,6 +242,24 @@ def search_finished_training(experiment_id: str, extra_filter: str | None) -> li
     """The finished training runs of an experiment, oldest first, that match a further MLflow filter, if any."""
     conditions = " and ".join([names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])])
     return search(experiment_id, conditions, ["attributes.start_time ASC"])
+
+
+def _fetch(
+    experiment_id: str, tags: Mapping[str, str], params: Mapping[str, str], status: str | None = None
+) -> list[Run]:
+    """The runs of an experiment with these tags, params and status, the oldest first: many of them, in little time."""
+    database = find_database()
+    if database is None:
+        return search(experiment_id, _build_filter(tags, params, status), ["attributes.start_time ASC"])
+    with clear_errors(), collection_paused():
+        return select_runs(database, experiment_id, tags, params, status)
+
+
+def _build_filter(tags: Mapping[str, str], params: Mapping[str, str], status: str | None) -> str:
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    conditions += [f"params.`{key}` = '{value}'" for key, value in params.items()]
+    conditions += [f"attributes.status = '{status}'"] if status else []
+    return " and ".join(conditions)
 
 
 def _describe(run: Run, stale_after: float) -> PastRun:

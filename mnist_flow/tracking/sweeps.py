@@ -17,8 +17,9 @@ from mnist_flow.errors import UserError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
+from mnist_flow.tracking.artifacts import fetch_text
 from mnist_flow.tracking.lifecycle import describe_owner, reopen, take_project_run
-from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, fetch_text, lives
+from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 

@@ -14,7 +14,7 @@ from mnist_flow.config.validation import validate_config
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.jobs.lookup import look_up, show_plan
 from mnist_flow.runtime.environment import digest_code
-from mnist_flow.tracking import names
+from mnist_flow.tracking import names, past
 from mnist_flow.training.checkpoint import CheckpointFolder
 from mnist_flow.training.state import TrainingState
 from support import DEAD_PROCESS, QUICK
@@ -55,13 +55,18 @@ def add_run(store):
 def count_runs(monkeypatch):
     """How many runs the store has answered with."""
     answered = []
-    search_runs = MlflowClient.search_runs
 
-    def counted(*arguments, **options):
-        answered.extend(page := search_runs(*arguments, **options))
-        return page
+    def watch(owner, name):
+        ask = getattr(owner, name)
 
-    monkeypatch.setattr(MlflowClient, "search_runs", counted)
+        def counted(*arguments, **options):
+            answered.extend(found := ask(*arguments, **options))
+            return found
+
+        monkeypatch.setattr(owner, name, counted)
+
+    watch(MlflowClient, "search_runs")
+    watch(past, "select_runs")
     return lambda: len(answered)
 
 

@@ -1,4 +1,4 @@
-"""Curves and artifacts of many runs, from a store and from a server."""
+"""Curves of many runs, from a store and from a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from mlflow.entities import Metric
 
 from mnist_flow import tracking
-from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import histories
 
 
@@ -52,7 +51,7 @@ def test_all_points_of_all_runs(store, requests_made):
 
 def test_more_runs_than_an_answer_holds_take_more_requests(store, requests_made, monkeypatch):
     run_ids = log_runs(store, 5, epochs=4)
-    monkeypatch.setattr(histories, "_MAX_RUNS", 2)
+    monkeypatch.setattr(histories, "_MAX_RUNS_OF_DATABASE", 2)
     assert len(tracking.fetch_histories(run_ids, ["a"])) == 5 * 4
     assert requests_made["bulk"] == 3
 
@@ -82,16 +81,6 @@ def test_a_server_gives_the_same(mlflow_server, requests_made, monkeypatch):
         mlflow.set_tracking_uri(None)
     assert table["step"].tolist() == [1, 2, 3, 4] * 3
     assert sorted(table["value"]) == [number + epoch / 100 for number in range(3) for epoch in range(1, 5)]
-
-
-def test_texts_of_runs_and_why_one_has_none(store):
-    run_ids = log_runs(store, 2, epochs=1)
-    store.log_text(run_ids[0], "hello", "note.txt")
-    (first, text), (second, error) = tracking.fetch_texts(run_ids, "note.txt")
-    assert [first, second] == run_ids
-    assert text == "hello"
-    assert isinstance(error, TrackingError)
-    assert run_ids[1] in str(error)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.processes import describe_process
-from mnist_flow.tracking import names
+from mnist_flow.tracking import names, past
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE
 
 PROCESSES = {"here": describe_process(), "dead": DEAD_PROCESS, "elsewhere": PROCESS_ELSEWHERE, "unknown": None}
@@ -183,9 +183,12 @@ def test_a_thousand_runs_take_a_few_requests(store, experiment_id, monkeypatch):
         return page
 
     monkeypatch.setattr(mlflow.MlflowClient, "search_runs", count)
-    past = tracking.fetch_past_runs(experiment_id)
-    assert [run.fingerprint for run in past] == [f"f{number}" for number in range(1050)]
+    monkeypatch.setattr(past, "find_database", lambda: None)
+    of_server = tracking.fetch_past_runs(experiment_id)
+    assert [run.fingerprint for run in of_server] == [f"f{number}" for number in range(1050)]
     assert pages == [1000, 50]
+    monkeypatch.undo()
+    assert tracking.fetch_past_runs(experiment_id) == of_server
 
 
 def test_the_server_does_the_filtering(store, experiment_id, requests_made):
@@ -209,21 +212,6 @@ def test_a_sweep_is_no_training_run(add_run):
     run_id = add_run("FINISHED", kind="sweep")
     with pytest.raises(TrackingError, match=f"run_id={run_id}: is no training run"):
         tracking.fetch_run(run_id)
-
-
-def test_a_text_artifact_can_be_read(store, add_run):
-    run_id = add_run()
-    store.log_text(run_id, "reg: 0.0\n", "config/config.yaml")
-    assert tracking.fetch_text(run_id, "config/config.yaml") == "reg: 0.0\n"
-
-
-@pytest.mark.parametrize("others", [[], ["config/other.yaml"]])
-def test_an_artifact_that_is_not_there_is_told_by_its_name(store, add_run, others):
-    run_id = add_run()
-    for path in others:
-        store.log_text(run_id, "", path)
-    with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/config.yaml can't be had: "):
-        tracking.fetch_text(run_id, "config/config.yaml")
 
 
 # Tables of runs
