@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from mnist_flow.config.section import Activation, Count, Initializer, ProperFraction
+from mnist_flow.config.section import Activation, Count, Initializer, OpenFraction, ProperFraction
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.models.centering import Centering, build_network
@@ -22,6 +22,7 @@ class Config(ModelSection):
     dropout: ProperFraction
     batch_normalization: bool
     kernel_initializer: Initializer | None = None
+    gaussian_noise: OpenFraction | None = None
     centering: Centering | None = None
     regularized_layers: Literal["all"] | list[str]
 
@@ -45,6 +46,7 @@ def build_mlp(
     dropout: float = 0.0,
     batch_normalization: bool = False,
     kernel_initializer: str | None = None,
+    gaussian_noise: float | None = None,
     centering: Centering | None = None,
     name: str = "mlp",
 ) -> keras.Model:
@@ -58,6 +60,8 @@ def build_mlp(
         dropout: fraction of each hidden layer's outputs dropped in training, 0 to below 1.
         batch_normalization: normalise after each hidden layer.
         kernel_initializer: what the first weights of all layers are drawn from, a Keras name; None: `glorot_uniform`.
+        gaussian_noise: standard deviation of what is added to the input and to each hidden layer's outputs in training,
+            see `build_dense_part`.
         centering: what puts each image in the middle first, see `build_network`.
         name: of the model.
 
@@ -65,5 +69,5 @@ def build_mlp(
         (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.
     """
     hidden = [HiddenLayer(units, dropout, activation) for units in hidden_units]
-    layers = build_dense_part(hidden, n_classes, batch_normalization, kernel_initializer)
+    layers = build_dense_part(hidden, n_classes, batch_normalization, kernel_initializer, gaussian_noise)
     return build_network(input_shape, layers, name, centering)

@@ -132,6 +132,33 @@ def test_batch_normalization_and_dropout_follow_each_hidden_layer():
     assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers) == 2
 
 
+def test_gaussian_noise_is_on_the_input_and_behind_each_hidden_layer():
+    model = build("model=mlp_64_64", "model.batch_normalization=true", "model.dropout=0.3", "model.gaussian_noise=0.2")
+    assert [layer.name for layer in model.layers] == [
+        *("flatten", "dense_noise_0"),
+        *("dense_1", "dense_batch_norm_1", "dense_noise_1", "dense_dropout_1"),
+        *("dense_2", "dense_batch_norm_2", "dense_noise_2", "dense_dropout_2"),
+        "probabilities",
+    ]
+    assert not any("noise" in layer.name for layer in build("model=mlp_64_64").layers)
+
+
+def test_gaussian_noise_is_added_in_training_only():
+    model = build("model=mlp_100", "model.gaussian_noise=0.2")
+    images = np.full((500, 28, 28, 1), 0.5, np.float32)
+    layer = model.get_layer("dense_noise_0")
+    noisy = np.asarray(layer(images, training=True)) - images
+    assert noisy.mean() == pytest.approx(0, abs=0.001)
+    assert noisy.std() == pytest.approx(0.2, rel=0.01)
+    assert np.array_equal(np.asarray(layer(images)), images)
+
+
+@pytest.mark.parametrize("deviation", ["0", "1", "-0.1", "much"])
+def test_gaussian_noise_has_a_standard_deviation_above_0_and_below_1(deviation):
+    with pytest.raises(ConfigError, match=r"model\.gaussian_noise"):
+        build("model=mlp_100", f"model.gaussian_noise={deviation}")
+
+
 def test_dropout_drops_its_share_in_training_only():
     keras.utils.set_random_seed(0)
     dropout = build("model=mlp_1000", "model.dropout=0.3").get_layer("dense_dropout_1")

@@ -130,6 +130,8 @@ TABLE = [
     Row("mlp", "model.dropout=0.2", TRAINING | {"first weights"}),
     Row("mlp", "model.batch_normalization=true", TRAINING | {"parameters"}),
     Row("mlp", "model.kernel_initializer=he_normal", TRAINING | {"first weights"}),
+    # So has one of noise.
+    Row("mlp", "model.gaussian_noise=0.2", TRAINING | {"first weights"}),
     Row("mlp", "model.centering=mass", TRAINING),
     Row("mlp", "model.regularized_layers=[dense_2]", TRAINING),
     Row("cnn", "model.zero_padding=2", TRAINING | {"parameters"}),
