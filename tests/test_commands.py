@@ -118,10 +118,11 @@ def test_no_command_sees_what_another_one_changed(tmp_path, run_command):
     assert list(first.iterdir()) == []
 
 
-@pytest.mark.parametrize("time", ["first", "second"])
-def test_a_variable_that_is_set_in_one_test_is_not_in_the_next(time):
+@pytest.mark.parametrize("test", ["one", "next one"])
+def test_a_variable_that_is_set_in_one_test_is_not_in_the_next(test):
+    """Both run one after the other in the same process."""
     assert "LEFT_BEHIND" not in os.environ
-    os.environ["LEFT_BEHIND"] = time
+    os.environ["LEFT_BEHIND"] = test
 
 
 @pytest.mark.parametrize(

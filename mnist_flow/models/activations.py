@@ -15,7 +15,7 @@ class Activation(NamedTuple):
     """A layer and its output for some images."""
 
     layer: str
-    kind: str  # Keras's class: Conv2D, MaxPooling2D, Dropout, Dense, …
+    kind: str  # Keras's class: Conv2D, MaxPooling2D, Dropout, GaussianNoise, Dense, …
     output: FloatArray  # float32 (n, height, width, maps) or (n, units)
 
 

@@ -35,7 +35,8 @@ def build_dense_part(
         kernel_initializer: what the first weights of all layers are drawn from, a Keras name; None: `glorot_uniform`
             (Glorot and Bengio, 2010).
         gaussian_noise: standard deviation of the Gaussian noise that is added in training to the input and to the
-            outputs of each hidden layer, above 0 and below 1 (Rasmus et al., 2015, their baseline); None: no noise.
+            outputs of each hidden layer, above 0 and below 1; None: no noise. Similar to the baseline of Rasmus et al.
+            (2015), who add it before the activation.
     """
     dense = partial(keras.layers.Dense, kernel_initializer=kernel_initializer or "glorot_uniform")
     layers: list[keras.Layer] = [keras.layers.Flatten(name="flatten")]

@@ -21,9 +21,21 @@ _ROWS = 10_000
 
 
 def find_database() -> SqlAlchemyStore | None:
-    """The tracking store where it is a database that this process opens; None where it is a server."""
+    """The tracking store where it is a database that this process opens; None where it is a server.
+
+    Raises:
+        MlflowException: the database can't be opened.
+    """
     store = _get_store()
     return store if isinstance(store, SqlAlchemyStore) else None
+
+
+def compares_as_mlflow(store: SqlAlchemyStore) -> bool:
+    """Whether `select_runs` chooses the runs that MLflow's search chooses.
+
+    Equal texts in MySQL and SQL Server may differ in their case, and a store with workspaces keeps their runs apart.
+    """
+    return type(store) is SqlAlchemyStore and store.db_type in {"sqlite", "postgresql"}
 
 
 def select_runs(
@@ -33,10 +45,10 @@ def select_runs(
     params: Mapping[str, str],
     status: str | None = None,
 ) -> list[Run]:
-    """The runs of an experiment with these tags, params and status, the oldest first; deleted ones are left out.
+    """Read the runs of an experiment with these tags, params and status, the oldest first; deleted ones are left out.
 
     Args:
-        store: from `find_database`.
+        store: from `find_database`, one that `compares_as_mlflow`.
         experiment_id: where to look.
         tags: all of them, by key.
         params: all of them, by name.
@@ -44,54 +56,80 @@ def select_runs(
 
     Returns:
         Runs with params, metrics and tags, and without the data sets and models that MLflow knows of them.
+
+    Raises:
+        MlflowException: the database does not answer.
     """
     stage = LifecycleStage.ACTIVE
     with store.ManagedSessionMaker() as session:
-        chosen = session.query(SqlRun.run_uuid).filter(
-            SqlRun.experiment_id == int(experiment_id), SqlRun.lifecycle_stage == stage
-        )
-        if status is not None:
-            chosen = chosen.filter(SqlRun.status == status)
+        alike = session.query(SqlRun.run_uuid).filter(SqlRun.experiment_id == int(experiment_id))
         for table, conditions in ((SqlTag, tags), (SqlParam, params)):
             for key, value in conditions.items():
                 having = session.query(table.run_uuid).filter(table.key == key, table.value == value)
-                chosen = chosen.filter(SqlRun.run_uuid.in_(having))
+                alike = alike.filter(SqlRun.run_uuid.in_(having))
+        chosen = alike.filter(SqlRun.lifecycle_stage == stage, *([SqlRun.status == status] if status else []))
         times = SqlRun.start_time, SqlRun.end_time
         about = SqlRun.run_uuid, SqlRun.user_id, SqlRun.status, *times, SqlRun.artifact_uri, SqlRun.name
         runs = {
-            run_id: Run(RunInfo(run_id, experiment_id, user, state, start, end, stage, uri, name), RunData())
-            for run_id, user, state, start, end, uri, name in chosen.with_entities(*about).order_by(SqlRun.start_time)
+            row.run_uuid: Run(
+                RunInfo(
+                    run_id=row.run_uuid,
+                    experiment_id=experiment_id,
+                    user_id=row.user_id,
+                    status=row.status,
+                    start_time=row.start_time,
+                    end_time=row.end_time,
+                    lifecycle_stage=stage,
+                    artifact_uri=row.artifact_uri,
+                    run_name=row.name,
+                ),
+                RunData(),
+            )
+            for row in chosen.with_entities(*about).order_by(SqlRun.start_time, SqlRun.run_uuid)
         }
-        # A run that has begun or ended since that query may have values and not be among them. Most texts are those of
-        # many runs, and one object serves all.
+        # A run may end or be deleted between two queries: the values of all that are alike are read, and those of the
+        # chosen ones kept. Most texts are those of many runs, and one object serves all.
         of_params = SqlParam.run_uuid, SqlParam.key, SqlParam.value
-        for run_id, name, text in _select_values(session, chosen, *of_params):
+        for run_id, name, text in _select_values(session, alike, *of_params):
             if run_id in runs:
                 runs[run_id].data.params[sys.intern(name)] = sys.intern(text)
-        for run_id, name, text in _select_values(session, chosen, SqlTag.run_uuid, SqlTag.key, SqlTag.value):
+        for run_id, name, text in _select_values(session, alike, SqlTag.run_uuid, SqlTag.key, SqlTag.value):
             if run_id in runs:
-                runs[run_id].data.tags[sys.intern(name)] = sys.intern(text)
+                # A tag that other programs have set may have no value.
+                runs[run_id].data.tags[sys.intern(name)] = text and sys.intern(text)
         metric = SqlLatestMetric
         of_metrics = metric.run_uuid, metric.key, metric.value, metric.is_nan
-        for run_id, name, number, is_nan in _select_values(session, chosen, *of_metrics):
+        for run_id, name, number, is_nan in _select_values(session, alike, *of_metrics):
             if run_id in runs:
                 runs[run_id].data.metrics[sys.intern(name)] = math.nan if is_nan else number
     return list(runs.values())
 
 
-def _select_values(session: Session, chosen: Query[Any], *columns: Any) -> Query[Any]:
-    """The rows of some columns that are of the chosen runs; the first column is a run's id."""
-    return session.query(*columns).filter(columns[0].in_(chosen)).yield_per(_ROWS)
+def _select_values(session: Session, run_ids: Query[Any], *columns: Any) -> Query[Any]:
+    """Select columns, of which the first is a run's id, of the rows that belong to these runs."""
+    return session.query(*columns).filter(columns[0].in_(run_ids)).yield_per(_ROWS)
 
 
 def select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -> list[tuple[str, int, float]]:
-    """All points of a metric of some runs, as they were logged: a run's id, a step and a value each."""
+    """Read all points of a metric of some runs, in the order in which they were logged.
+
+    Args:
+        store: from `find_database`.
+        run_ids: of the runs; SQLite takes 32,000 of them.
+        metric: its name.
+
+    Returns:
+        A run's id, a step and a value each.
+
+    Raises:
+        MlflowException: the database does not answer.
+    """
     columns = SqlMetric.run_uuid, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan
     with store.ManagedSessionMaker() as session:
         rows = (
             session.query(*columns)
             .filter(SqlMetric.key == metric, SqlMetric.run_uuid.in_(run_ids))
-            .order_by(SqlMetric.timestamp, SqlMetric.step)
+            .order_by(SqlMetric.timestamp, SqlMetric.step, SqlMetric.value)
             .all()
         )
     return [(run_id, step, math.nan if is_nan else value) for run_id, step, value, is_nan in rows]

@@ -24,7 +24,7 @@ _BULK_ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 
 
 def fetch_histories(run_ids: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """All points of some metrics of many runs, a request for a hundred runs and a metric; a database is asked for more.
+    """Fetch all points of some metrics: those of 100 runs a request to a server, of 2,000 a request to a database.
 
     Returns:
         Columns run_id, metric, step, value, sorted by metric, run and step; of points at one step the last.

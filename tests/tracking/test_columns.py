@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import mlflow
+import pytest
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from mnist_flow import tracking
 from mnist_flow.tracking import columns
@@ -13,10 +15,13 @@ from mnist_flow.tracking.past import search_finished_training
 
 
 def log_run(client: mlflow.MlflowClient, experiment_id: str, number: int, kind: str = "train") -> str:
-    run_id = client.create_run(experiment_id, start_time=1_000 - number, tags={tracking.KIND_TAG: kind}).info.run_id
+    """Log a finished run; those of the numbers 0 and 1 start at the same time, 2 and 3 a millisecond earlier."""
+    run_id = client.create_run(
+        experiment_id, start_time=1_000 - number // 2, tags={tracking.KIND_TAG: kind}
+    ).info.run_id
     metrics = [Metric("loss", number / 3, 0, 2), Metric("loss", math.inf, 0, 1), Metric("accuracy", math.nan, 0, 0)]
     params = [Param("reg", str(number)), Param("empty", "")]
-    client.log_batch(run_id, metrics, params, [RunTag(tracking.FINGERPRINT_TAG, "é" * number)])
+    client.log_batch(run_id, metrics, params, [RunTag(tracking.FINGERPRINT_TAG, "é" * number), RunTag("empty", None)])
     client.set_terminated(run_id, "FINISHED", end_time=2_000 + number)
     return run_id
 
@@ -30,10 +35,12 @@ def test_runs_are_those_of_mlflows_search(store):
     store.create_run(one, tags={tracking.KIND_TAG: "train"})
     database = columns.find_database()
     read = columns.select_runs(database, one, {tracking.KIND_TAG: "train"}, {}, "FINISHED")
-    assert [run.info.run_id for run in read] == run_ids[::-1]
-    assert read[0].data.params == {"reg": "3", "empty": ""}
-    assert read[0].data.metrics["loss"] == 1.0
-    assert math.isnan(read[0].data.metrics["accuracy"])
+    assert [run.info.run_id for run in read] == [*sorted(run_ids[2:]), *sorted(run_ids[:2])]
+    last = next(run for run in read if run.info.run_id == run_ids[3])
+    assert last.data.params == {"reg": "3", "empty": ""}
+    assert last.data.metrics["loss"] == 1.0
+    assert math.isnan(last.data.metrics["accuracy"])
+    assert last.data.tags["empty"] is None
     found = search_finished_training(one, None)
     assert [dict(run.info) for run in read] == [dict(run.info) for run in found]
     assert [str(run.data.metrics) for run in read] == [str(run.data.metrics) for run in found]
@@ -52,11 +59,43 @@ def test_runs_are_chosen_by_all_tags_params_and_the_status(store):
         return [(run.info.run_id, run.info.status) for run in chosen]
 
     ended = [(run_id, "FINISHED") for run_id in run_ids]
-    assert select({}, {"empty": ""}) == [(running, "RUNNING"), *ended[::-1]]
+    assert select({}, {"empty": ""}) == [(running, "RUNNING"), ended[2], *sorted(ended[:2])]
     assert select({}, {"empty": ""}, "RUNNING") == [(running, "RUNNING")]
     assert select({}, {"empty": "", "reg": "1"}) == [ended[1]]
     assert select({tracking.FINGERPRINT_TAG: "éé", tracking.KIND_TAG: "train"}, {}) == [ended[2]]
     assert select({tracking.FINGERPRINT_TAG: "éé"}, {"reg": "1"}) == []
+
+
+def test_a_run_that_is_deleted_meanwhile_keeps_its_values(store, monkeypatch):
+    experiment_id = store.create_experiment("one")
+    run_id = log_run(store, experiment_id, 3)
+    select_values = columns._select_values
+
+    def delete_first(*arguments):
+        if store.get_run(run_id).info.lifecycle_stage == "active":
+            store.delete_run(run_id)
+        return select_values(*arguments)
+
+    monkeypatch.setattr(columns, "_select_values", delete_first)
+    (run,) = columns.select_runs(columns.find_database(), experiment_id, {tracking.KIND_TAG: "train"}, {}, "FINISHED")
+    assert run.data.params["reg"] == "3"
+    assert run.data.tags[tracking.KIND_TAG] == "train"
+    assert run.data.metrics["loss"] == 1.0
+
+
+@pytest.mark.parametrize(("kind", "same"), [("sqlite", True), ("postgresql", True), ("mysql", False), ("mssql", False)])
+def test_databases_that_do_not_tell_upper_from_lower_case_are_left_to_mlflow(store, monkeypatch, kind, same):
+    database = columns.find_database()
+    monkeypatch.setattr(database, "db_type", kind)
+    assert columns.compares_as_mlflow(database) is same
+
+
+def test_a_store_with_workspaces_is_left_to_mlflow(store):
+    class Store(SqlAlchemyStore):
+        def __init__(self):
+            self.db_type = "sqlite"
+
+    assert not columns.compares_as_mlflow(Store())
 
 
 def test_an_experiment_without_runs(store):

@@ -74,6 +74,9 @@ def test_a_server_gives_the_same(mlflow_server, requests_made, monkeypatch):
         run_ids = log_runs(mlflow.MlflowClient(), 3, epochs=4)
         table = tracking.fetch_histories(run_ids, ["a"])
         assert requests_made["bulk"] == 1
+        monkeypatch.setattr(histories, "_MAX_RUNS", 2)
+        assert tracking.fetch_histories(run_ids, ["a"]).equals(table)
+        assert requests_made["bulk"] == 1 + 2
         # An answer that may have been cut off is asked for in halves, and run by run in the end.
         monkeypatch.setattr(histories, "_MAX_POINTS", 4)
         assert tracking.fetch_histories(run_ids, ["a"]).equals(table)

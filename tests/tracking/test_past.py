@@ -182,12 +182,12 @@ def test_a_thousand_runs_take_a_few_requests(store, experiment_id, monkeypatch):
         pages.append(len(page))
         return page
 
-    monkeypatch.setattr(mlflow.MlflowClient, "search_runs", count)
-    monkeypatch.setattr(past, "find_database", lambda: None)
-    of_server = tracking.fetch_past_runs(experiment_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "search_runs", count)
+        patched.setattr(past, "find_database", lambda: None)
+        of_server = tracking.fetch_past_runs(experiment_id)
     assert [run.fingerprint for run in of_server] == [f"f{number}" for number in range(1050)]
     assert pages == [1000, 50]
-    monkeypatch.undo()
     assert tracking.fetch_past_runs(experiment_id) == of_server
 
 

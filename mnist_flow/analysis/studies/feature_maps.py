@@ -137,7 +137,7 @@ def _are_short(names: Sequence[str]) -> bool:
 
 
 def _name(activation: Activation) -> str:
-    passed = ", inactive at inference: passes all" if activation.kind.endswith("Dropout") else ""
+    passed = ", inactive at inference: passes all" if activation.kind.endswith(("Dropout", "GaussianNoise")) else ""
     return f"{activation.layer}: {activation.kind}{passed}"
 
 

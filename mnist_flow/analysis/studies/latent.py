@@ -71,7 +71,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         )
         for model in dict.fromkeys(measured["model"])
     ]
-    what = f"Codes of the clean test images, coloured by {_name_classes(panels)}"
+    what = f"Latents of the clean test images, coloured by {_name_classes(panels)}"
     figure = plot_latent(panels, style.build_title(what, measured))
     return Drawing({"": figure}, {"": summary}, "accuracy")
 

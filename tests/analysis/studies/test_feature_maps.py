@@ -79,9 +79,10 @@ def test_an_image_in_colour_is_drawn_in_colour():
     )
 
 
-def test_dropout_is_said_to_pass_all():
-    _, texts = plot(("dropout", "Dropout", np.ones((2, 2, 1), np.float32)))
-    assert "dropout: Dropout, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
+@pytest.mark.parametrize("kind", ["Dropout", "GaussianNoise"])
+def test_a_layer_of_the_training_alone_is_said_to_pass_all(kind):
+    _, texts = plot(("layer", kind, np.ones((2, 2, 1), np.float32)))
+    assert f"layer: {kind}, inactive at inference: passes all, 2 × 2 × 1, from 1 to 1" in texts
 
 
 @pytest.mark.slow

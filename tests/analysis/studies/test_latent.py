@@ -55,7 +55,7 @@ def test_points_have_the_colours_of_their_digits_and_digits_stand_at_the_medians
     labels = np.repeat([0, 4, 9], 50)
     centres = np.array([[0, 0], [10, 0], [0, 10]])
     points = np.repeat(centres, 50, axis=0) + np.tile(np.linspace(-1, 1, 50)[:, None], (3, 2))
-    figure = plot_latent([make_panel(points, labels)], "Codes")
+    figure = plot_latent([make_panel(points, labels)], "Latents")
     axes = figure.axes[0]
     drawn = axes.collections[0]
     np.testing.assert_allclose(drawn.get_offsets(), points, atol=1e-6)
@@ -70,24 +70,24 @@ def test_points_have_the_colours_of_their_digits_and_digits_stand_at_the_medians
 def test_classes_with_names_are_called_by_them():
     arrays = {"points": np.zeros((2, 2)), "labels": np.array([1, 0]), "latent": np.array(2), "explained": np.empty(0)}
     panel = build_panel("ae", 0, arrays | {"class_names": np.array(["shoe", "coat"])}, make_summary(np.nan, 1))
-    figure = plot_latent([panel], "Codes")
+    figure = plot_latent([panel], "Latents")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["shoe", "coat"]
     assert figure.legends[0].get_title().get_text().startswith("class (")
     assert [text.get_text() for text in figure.axes[0].texts] == ["shoe", "coat"]
     many = LatentPanel("many", np.zeros((12, 2)), np.arange(12), ("x", "y"), tuple("abcdefghijkl"))
-    assert len(plot_latent([many], "Codes").legends[0].get_texts()) == 12
+    assert len(plot_latent([many], "Latents").legends[0].get_texts()) == 12
 
 
 def test_few_points_far_away_do_not_press_the_others_together():
     points = np.random.default_rng(0).random((1000, 2))
     points[0] = 1e6
-    axes = plot_latent([make_panel(points, np.arange(1000) % 10)], "Codes").axes[0]
+    axes = plot_latent([make_panel(points, np.arange(1000) % 10)], "Latents").axes[0]
     assert axes.get_xlim()[1] < 2
     assert axes.get_title().endswith("of 1,000 images lie outside the frame")
 
 
 def test_latents_that_are_all_one_are_drawn():
-    axes = plot_latent([make_panel(np.zeros((20, 2)), np.arange(20) % 10)], "Codes").axes[0]
+    axes = plot_latent([make_panel(np.zeros((20, 2)), np.arange(20) % 10)], "Latents").axes[0]
     assert axes.get_xlim() == (-1, 1)
     assert len(axes.texts) == 10
 
