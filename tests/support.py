@@ -26,6 +26,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from commands import PROJECT_DIR, command_environment, run_command
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.runtime.processes import describe_process
+from mnist_flow.tracking import histories, past
 
 # A browser, where there is one.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -122,6 +123,9 @@ def watch_store(replace: Callable[[type, str, object], None] = setattr) -> Count
     for name, method in inspect.getmembers(SqlAlchemyStore, inspect.isfunction):
         if not name.startswith("_"):
             replace(SqlAlchemyStore, name, watch(method))
+    # What is read by columns is one of MLflow's searches where the store is a server.
+    for module, name in ((past, "select_runs"), (histories, "select_points")):
+        replace(module, name, watch(getattr(module, name)))
     return calls
 
 
