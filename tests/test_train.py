@@ -102,8 +102,8 @@ def test_quick_answers_import_neither_tensorflow_nor_mlflow(tmp_path, run_comman
     [
         (["--help"], 600),
         (["--cfg", "job"], 600),
-        (["plan=true", "data=digits"], 3300),
-        (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3300),
+        (["plan=true", "data=digits"], 3350),
+        (["-m", "plan=true", "data=digits", "reg=0,1e-5"], 3350),
     ],
     ids=["help", "config", "plan", "sweep's plan"],
 )
