@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import LifecycleStage, Run, RunData, RunInfo
@@ -87,27 +87,35 @@ def select_runs(
             )
             for row in chosen.with_entities(*about).order_by(SqlRun.start_time, SqlRun.run_uuid)
         }
-        # A run may end or be deleted between two queries: the values of all that are alike are read, and those of the
-        # chosen ones kept. Most texts are those of many runs, and one object serves all.
+        # Most texts are those of many runs, and one object serves all.
         of_params = SqlParam.run_uuid, SqlParam.key, SqlParam.value
-        for run_id, name, text in _select_values(session, alike, *of_params):
-            if run_id in runs:
-                runs[run_id].data.params[sys.intern(name)] = sys.intern(text)
-        for run_id, name, text in _select_values(session, alike, SqlTag.run_uuid, SqlTag.key, SqlTag.value):
-            if run_id in runs:
-                # A tag that other programs have set may have no value.
-                runs[run_id].data.tags[sys.intern(name)] = text and sys.intern(text)
+        for data, name, text in _read_values(session, alike, runs, *of_params):
+            data.params[name] = sys.intern(text)
+        for data, name, text in _read_values(session, alike, runs, SqlTag.run_uuid, SqlTag.key, SqlTag.value):
+            # A tag that another program has set may have no value.
+            data.tags[name] = text and sys.intern(text)
         metric = SqlLatestMetric
         of_metrics = metric.run_uuid, metric.key, metric.value, metric.is_nan
-        for run_id, name, number, is_nan in _select_values(session, alike, *of_metrics):
-            if run_id in runs:
-                runs[run_id].data.metrics[sys.intern(name)] = math.nan if is_nan else number
+        for data, name, number, is_nan in _read_values(session, alike, runs, *of_metrics):
+            data.metrics[name] = math.nan if is_nan else number
     return list(runs.values())
 
 
-def _select_values(session: Session, run_ids: Query[Any], *columns: Any) -> Query[Any]:
-    """Select columns, of which the first is a run's id, of the rows that belong to these runs."""
-    return session.query(*columns).filter(columns[0].in_(run_ids)).yield_per(_ROWS)
+def _read_values(
+    session: Session, alike: Query[Any], runs: Mapping[str, Run], *columns: Any
+) -> Iterator[tuple[Any, ...]]:
+    """Read columns that are a run's id, a name and values: for each row the data of its run, the name and the values.
+
+    Args:
+        session: of the database.
+        alike: ids of the runs and of others like them. A run may end or be deleted since it was chosen, and is still
+            one of these.
+        runs: the chosen ones, by id.
+        columns: of one table.
+    """
+    for run_id, name, *values in session.query(*columns).filter(columns[0].in_(alike)).yield_per(_ROWS):
+        if run_id in runs:
+            yield runs[run_id].data, sys.intern(name), *values
 
 
 def select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -> list[tuple[str, int, float]]:

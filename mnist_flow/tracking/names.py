@@ -8,8 +8,6 @@ VARYING_VARIABLE = "MNIST_FLOW_VARYING"
 
 # train, sweep, evaluation or analysis.
 KIND_TAG = "mnist_flow.kind"
-# MLflow's filter of training runs that ended well.
-FINISHED_TRAINING = f"tags.`{KIND_TAG}` = 'train' and attributes.status = 'FINISHED'"
 # See identity.Identity.
 FINGERPRINT_TAG = "mnist_flow.fingerprint"
 GROUP_TAG = "mnist_flow.group"

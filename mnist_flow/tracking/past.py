@@ -240,7 +240,9 @@ def search(
 
 def search_finished_training(experiment_id: str, extra_filter: str | None) -> list[Run]:
     """The finished training runs of an experiment, oldest first, that match a further MLflow filter, if any."""
-    conditions = " and ".join([names.FINISHED_TRAINING, *([extra_filter] if extra_filter else [])])
+    conditions = _build_filter({names.KIND_TAG: "train"}, {}, "FINISHED")
+    if extra_filter:
+        conditions = f"{conditions} and {extra_filter}"
     return search(experiment_id, conditions, ["attributes.start_time ASC"])
 
 

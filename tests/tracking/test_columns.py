@@ -69,14 +69,14 @@ def test_runs_are_chosen_by_all_tags_params_and_the_status(store):
 def test_a_run_that_is_deleted_meanwhile_keeps_its_values(store, monkeypatch):
     experiment_id = store.create_experiment("one")
     run_id = log_run(store, experiment_id, 3)
-    select_values = columns._select_values
+    read_values = columns._read_values
 
     def delete_first(*arguments):
         if store.get_run(run_id).info.lifecycle_stage == "active":
             store.delete_run(run_id)
-        return select_values(*arguments)
+        return read_values(*arguments)
 
-    monkeypatch.setattr(columns, "_select_values", delete_first)
+    monkeypatch.setattr(columns, "_read_values", delete_first)
     (run,) = columns.select_runs(columns.find_database(), experiment_id, {tracking.KIND_TAG: "train"}, {}, "FINISHED")
     assert run.data.params["reg"] == "3"
     assert run.data.tags[tracking.KIND_TAG] == "train"
