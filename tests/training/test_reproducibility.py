@@ -43,9 +43,10 @@ RANDOM = {
     "noise": ({}, {"corrupt": add_noise}),
     "augmentation": ({}, {"draw_transforms": draw_affine}),
     "dropout": ({"dropout": 0.3}, {}),
+    "gaussian_noise": ({"gaussian_noise": 0.3}, {}),
     "batch_normalization": ({"batch_normalization": True}, {}),
     "everything": (
-        {"hidden_units": [8, 8], "dropout": 0.3, "batch_normalization": True},
+        {"hidden_units": [8, 8], "dropout": 0.3, "gaussian_noise": 0.1, "batch_normalization": True},
         {"corrupt": add_noise, "draw_transforms": draw_affine},
     ),
     "elastic": ({}, {"augment_images": deform}),
