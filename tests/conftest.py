@@ -6,6 +6,7 @@ import copy
 import gc
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -88,6 +89,12 @@ def garbage_is_of_this_module() -> None:
 def forget_tracking_variables() -> None:
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_are_heard() -> None:
+    """A shell that runs the tests in the background lets them, and all that they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
