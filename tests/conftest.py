@@ -26,6 +26,7 @@ import commands
 from fitting import load_digits
 from mnist_flow import CONF_DIR
 from mnist_flow.data.dataset import Images
+from mnist_flow.tracking.experiments import make_sqlite_store
 from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
 ServerT = TypeVar("ServerT", bound=MlflowServer)
@@ -134,9 +135,9 @@ def compose_config() -> Callable[..., DictConfig]:
 
 @pytest.fixture(scope="session")
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite store as MLflow makes it, to be copied: making one takes more than a second."""
+    """An empty SQLite store, to be copied."""
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    make_sqlite_store(file)
     return file
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from mnist_flow.errors import TrackingError
-from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.directions import describe_mlflow_command, get_uri
 from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
-from mnist_flow.tracking.server import clear_errors, is_missing, is_store_there, lock_beside, name_lock
+from mnist_flow.tracking.server import clear_errors, is_missing, is_store_there, lock_beside
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
@@ -102,7 +103,9 @@ def _find(name: str) -> Experiment | None:
     Raises:
         TrackingError: the server does not answer, or the experiment is deleted.
     """
-    with clear_errors(), _creating_store():
+    if file := find_sqlite_file(mlflow.get_tracking_uri()):
+        make_sqlite_store(file)
+    with clear_errors():
         if given := os.environ.get(_ID_VARIABLE):
             try:
                 experiment = mlflow.get_experiment(given)
@@ -137,7 +140,7 @@ def _create(name: str) -> str:
         check_place(to_place(root), f"experiment '{name}'")
     # MLflow decodes its own choice, mlruns/ID in the working directory, as if it was a URI.
     is_misread = is_file and to_place(root) != str(root)
-    with clear_errors(), _creating_store():
+    with clear_errors():
         try:
             place = to_place(root / uuid.uuid4().hex) if is_misread else None
             experiment_id = mlflow.create_experiment(name, place, tags={names.NOTE_TAG: describe_experiment(name)})
@@ -150,20 +153,33 @@ def _create(name: str) -> str:
     return str(experiment_id)
 
 
-@contextmanager
-def _creating_store() -> Iterator[None]:
-    """One process at a time, and no signal, while a local SQLite store is being made.
+def make_sqlite_store(file: Path) -> None:
+    """Make a SQLite store with MLflow's tables, unless the file is there; several processes may ask for it at once.
 
-    MLflow's own migrations of a new file race, and one that is broken off leaves a file that MLflow can't read.
+    MLflow itself makes its tables by some fifty migrations, each of which waits for the disk, and can't read a file in
+    which they were broken off. So it makes them in memory, and the file appears with all of them or not at all.
+
+    Raises:
+        TrackingError: the file can't be written.
     """
-    file = find_sqlite_file(mlflow.get_tracking_uri())
-    # The lock is made before the file, and is left behind by a process that is killed in between.
-    if file is None or (file.exists() and not name_lock(file).exists()):
-        yield
+    if file.exists():
         return
-    with lock_beside(file), signals_held():
-        if not file.exists():
+    # Where the file is a link to one that is not there yet, that one is made.
+    file = file.resolve()
+    new = file.with_name(f"{file.name}.new")
+    with clear_errors(), lock_beside(file):
+        if file.exists():
+            return
+        # What a process that was killed has left.
+        new.unlink(missing_ok=True)
+        address = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared"
+        try:
+            with closing(sqlite3.connect(address, uri=True)) as tables:
+                MlflowClient(f"sqlite:///{address}&uri=true").search_experiments()
+                with closing(sqlite3.connect(new)) as written:
+                    tables.backup(written)
             # SQLite's own files can be written by nobody else, even where a group may write the folder.
-            file.touch()
-            file.chmod(file.stat().st_mode | (file.parent.stat().st_mode & stat.S_IWGRP))
-        yield
+            new.chmod(new.stat().st_mode | (file.parent.stat().st_mode & stat.S_IWGRP))
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)

@@ -174,18 +174,13 @@ def list_variables() -> dict[str, str]:
     return {**given, _URI_VARIABLE: mlflow.get_tracking_uri()}
 
 
-def name_lock(path: Path) -> Path:
-    """The lock file of `lock_beside`."""
-    return path.with_name(f"{path.name}.lock")
-
-
 @contextmanager
 def lock_beside(path: Path) -> Iterator[None]:
     """One process at a time in the block. The lock is a file beside `path`, there as long as it is held.
 
     Every user who may write the folder may take it, whoever made it.
     """
-    file = name_lock(path)
+    file = path.with_name(f"{path.name}.lock")
     with FileLock(file, mode=0o666):
         try:
             yield

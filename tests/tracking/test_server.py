@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import mlflow
@@ -15,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from commands import start_command
 from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
+from mnist_flow.tracking.experiments import make_sqlite_store
 from mnist_flow.tracking.server import may_pass, shorten
 from support import find_free_port, wait_until
 
@@ -102,21 +105,49 @@ def test_a_deleted_experiment_is_told_with_the_remedy(store):
         tracking.get_or_create_experiment("gone")
 
 
-def test_a_signal_waits_until_a_new_store_is_made(tmp_path, use_uri, monkeypatch):
+def test_a_new_store_is_what_mlflow_makes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ours, theirs = tmp_path / "ours.db", tmp_path / "theirs.db"
+    make_sqlite_store(ours)
+    mlflow.MlflowClient(f"sqlite:///{theirs}").search_experiments()
+    dumps = []
+    for file in (ours, theirs):
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("UPDATE experiments SET creation_time = 0, last_update_time = 0")
+            # MLflow's migrations go by sets here and there: the order of constraints and indices is not always the same.
+            lines = "\n".join(database.iterdump()).splitlines()
+            dumps.append(sorted(line.strip(" \t,") for line in lines))
+    assert dumps[0] == dumps[1]
+    assert f"'{tmp_path}/mlruns/0'" in "".join(dumps[0])
+
+
+def test_a_store_that_is_a_link_is_made_where_it_leads_to(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "mlflow.db").symlink_to(tmp_path / "disk" / "runs.db")
+    make_sqlite_store(tmp_path / "mlflow.db")
+    assert (tmp_path / "mlflow.db").is_symlink()
+    assert [file.name for file in (tmp_path / "disk").iterdir()] == ["runs.db"]
+
+
+def test_a_store_that_a_signal_breaks_off_leaves_nothing(tmp_path, use_uri, monkeypatch):
     monkeypatch.chdir(tmp_path)
     use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    make_tables = mlflow.store.db.utils._initialize_tables
 
     def be_interrupted(engine):
         signal.raise_signal(signal.SIGINT)
-        make_tables(engine)
 
-    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", be_interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tracking.get_or_create_experiment("x")
-    # Made to its end, and no lock is left behind.
-    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["mlflow.db"]
-    assert [experiment.name for experiment in mlflow.search_experiments()] == ["Default"]
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("mlflow.store.db.utils._upgrade_db", be_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.get_or_create_experiment("x")
+    assert list(tmp_path.iterdir()) == []
+    assert tracking.get_or_create_experiment("x") == "1"
+
+
+def test_what_a_killed_process_left_of_a_new_store_stops_nobody(tmp_path):
+    (tmp_path / "mlflow.db.new").write_bytes(b"SQLite format 3")
+    make_sqlite_store(tmp_path / "mlflow.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 @pytest.mark.commands
