@@ -114,7 +114,7 @@ def test_a_new_store_is_what_mlflow_makes(tmp_path, monkeypatch):
     for file in (ours, theirs):
         with closing(sqlite3.connect(file)) as database:
             database.execute("UPDATE experiments SET creation_time = 0, last_update_time = 0")
-            # MLflow's migrations go by sets here and there: the order of constraints and indices is not always the same.
+            # MLflow's migrations go by sets here and there, so that constraints and indices have no fixed order.
             lines = "\n".join(database.iterdump()).splitlines()
             dumps.append(sorted(line.strip(" \t,") for line in lines))
     assert dumps[0] == dumps[1]
