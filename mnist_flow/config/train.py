@@ -46,7 +46,7 @@ INCIDENTAL = (
 _LATER = (
     *("training.class_weights", "training.warm_start"),
     *("data.folds", "data.fold", "loss", "model.kernel_initializer", "model.centering"),
-    *("model.batch_normalization_after", "model.gaussian_noise"),
+    *("model.batch_normalization_after", "model.gaussian_noise", "model.block_dropout"),
 )
 FOLD = "data.fold"
 # Params in which the runs of a group differ.

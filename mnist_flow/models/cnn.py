@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from mnist_flow.config.section import Activation, Count, ProperFraction, Section
+from mnist_flow.config.section import Activation, Count, OpenFraction, ProperFraction, Section
 from mnist_flow.config.train import ModelSection
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.models.centering import Centering, build_network
@@ -27,6 +27,7 @@ class Config(ModelSection):
     blocks: Annotated[list[BlockConfig], Field(min_length=1)]
     pooling: Literal["max", "average"]
     convolution_dropout: ProperFraction
+    block_dropout: OpenFraction | None = None
     hidden_units: list[Count]
     hidden_dropout: list[ProperFraction]
     activation: Activation
@@ -44,6 +45,11 @@ class Config(ModelSection):
         if self.batch_normalization_after and not self.batch_normalization:
             key = f"model.batch_normalization_after={self.batch_normalization_after}"
             raise ValueError(f"{key}: needs model.batch_normalization=true")
+        if self.block_dropout and len(self.blocks) < 2:
+            raise ValueError(
+                f"model.block_dropout={self.block_dropout}: needs two of model.blocks; for a single one, type "
+                "model.convolution_dropout"
+            )
         if len(self.hidden_dropout) != len(self.hidden_units):
             raise ValueError(
                 f"model.hidden_dropout={self.hidden_dropout}: needs one number for each of "
@@ -96,6 +102,7 @@ def build(config: Config, info: DatasetInfo) -> keras.Model:
         pooling=config.pooling,
         zero_padding=config.zero_padding,
         convolution_dropout=config.convolution_dropout,
+        block_dropout=config.block_dropout,
         normalized=(config.batch_normalization_after or "convolutions") if config.batch_normalization else None,
         centering=config.centering,
         name=config.name,
@@ -111,6 +118,7 @@ def build_cnn(
     pooling: str = "max",
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
+    block_dropout: float | None = None,
     normalized: Literal["convolutions", "pooling"] | None = None,
     centering: Centering | None = None,
     name: str = "cnn",
@@ -126,6 +134,7 @@ def build_cnn(
         pooling: max or average.
         zero_padding: pixels of zeros around the image first.
         convolution_dropout: fraction of the last block's outputs dropped in training.
+        block_dropout: fraction of the outputs of each block before it dropped in training; None: none.
         normalized: what of each block batch normalization follows; it also follows each dense hidden layer. None: there
             is none.
         centering: what puts each image in the middle first, see `build_network`.
@@ -152,6 +161,8 @@ def build_cnn(
         if normalized:
             ends.insert(normalized == "pooling", keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
         stack.extend(ends)
+        if block_dropout and number < len(blocks):
+            stack.append(keras.layers.Dropout(block_dropout, name=f"block_dropout_{number}"))
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
     layers = [*stack, *build_dense_part(hidden, n_classes, normalized is not None)]

@@ -7,7 +7,7 @@ from keras import layers
 from mnist_flow import CONF_DIR
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.errors import UserError
+from mnist_flow.errors import ConfigError, UserError
 from mnist_flow.models import build_model
 from mnist_flow.models.cnn import Block, build_cnn
 from mnist_flow.models.layers import HiddenLayer
@@ -113,6 +113,32 @@ def test_pooling_is_average_in_lenet5_and_maximum_elsewhere(name):
 )
 def test_dropout(name, rates):
     assert {layer.name: layer.rate for layer in of_kind(build(f"model={name}"), layers.Dropout)} == rates
+
+
+def test_dropout_within_the_convolutional_part_follows_each_block_before_the_last():
+    blocks = "model.blocks=[{filters:[2],kernel_size:3,pool_size:2},{filters:[3],kernel_size:3,pool_size:2}]"
+    normalized = ("model.batch_normalization=true", "model.batch_normalization_after=pooling")
+    model = build("model=cnn", blocks, *normalized, "model.block_dropout=0.2", "model.convolution_dropout=0.3")
+    names = [layer.name for layer in model.layers]
+    assert names[1:4] == ["pool_1", "block_batch_norm_1", "block_dropout_1"]
+    assert names[5:8] == ["pool_2", "block_batch_norm_2", "convolution_dropout"]
+    assert {layer.name: layer.rate for layer in of_kind(model, layers.Dropout)} == {
+        "block_dropout_1": 0.2,
+        "convolution_dropout": 0.3,
+    }
+
+
+@pytest.mark.parametrize("fraction", [0, 1])
+def test_block_dropout_is_above_0_and_below_1(fraction):
+    with pytest.raises(ConfigError, match=r"model\.block_dropout"):
+        build("model=cnn", f"model.block_dropout={fraction}")
+
+
+def test_block_dropout_of_a_single_block_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"model\.block_dropout=0\.2: needs two of model\.blocks; for a single one, type"
+    ):
+        build("model=cnn", "model.block_dropout=0.2", "model.blocks=[{filters:[2],kernel_size:3,pool_size:2}]")
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -74,8 +74,9 @@ BASES: dict[str, tuple[str, ...]] = {
     "elastic": ("model=mlp", "model.hidden_units=[8]", "augmentation=elastic"),
     "shift": ("model=mlp", "model.hidden_units=[8]", "augmentation=shift"),
     "cnn": (
-        *("model=cnn", "model.blocks=[{filters:[2],kernel_size:3,pool_size:2}]", "model.hidden_units=[8]"),
-        *("reg=1e-3", "epochs=1"),
+        "model=cnn",
+        "model.blocks=[{filters:[2],kernel_size:3,pool_size:2},{filters:[2],kernel_size:2,pool_size:1}]",
+        *("model.hidden_units=[8]", "reg=1e-3", "epochs=1"),
     ),
     "autoencoder": (
         *("model=autoencoder", "model.hidden_units=[8]", "model.latent_units=4", "noise=salt_and_pepper"),
@@ -138,6 +139,7 @@ TABLE = [
     Row("cnn", "model.blocks=[{filters: [3], kernel_size: 3, pool_size: 2}]", TRAINING | {"parameters"}),
     Row("cnn", "model.pooling=average", TRAINING),
     Row("cnn", "model.convolution_dropout=0.2", TRAINING | {"first weights"}),
+    Row("cnn", "model.block_dropout=0.2", TRAINING | {"first weights"}),
     Row("cnn", "model.hidden_units=[6]", TRAINING | {"parameters"}),
     Row("cnn", "model.hidden_dropout=[0.2]", TRAINING | {"first weights"}),
     Row("cnn", "model.activation=tanh", TRAINING),
