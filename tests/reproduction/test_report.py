@@ -148,7 +148,9 @@ def test_the_results_lead_to_the_honest_protocol(written):
     assert "[honest protocol](#the-honest-protocol)" in head
     pages = {part.page for part in load_parts().values() if part.get("template") == "holdout"} | {"HOLDOUT.md"}
     _, _, protocol = rest.partition("\n## The honest protocol\n")
-    assert set(re.findall(r"^\| \[(\w+\.md)\]\(\1\) \|", protocol, re.MULTILINE)) == pages
+    # That of lenet5_v2 has yet to be run: a link would lead nowhere.
+    assert set(re.findall(r"^\| \[(\w+\.md)\]\(\1\) \|", protocol, re.MULTILINE)) == pages - {"HOLDOUT_LENET5_V2.md"}
+    assert "| not run yet: `python -m mnist_flow.reproduce 'parts=[holdout_lenet5_v2]'` |" in protocol
     assert "reg=0.1" not in text
 
 
@@ -477,7 +479,8 @@ def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
 )
 def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, part, mean, verdict):
     chosen = pd.DataFrame([{"mean": mean, "std": 0.0004, "n": 10}])
-    runs = pd.DataFrame({"seed": [100], "test_accuracy": [mean], "fit_seconds": [300.0], "n_parameters": [198_730]})
+    measured = {"val_accuracy": [mean], "test_accuracy": [mean], "fit_seconds": [300.0], "n_parameters": [198_730]}
+    runs = pd.DataFrame({"experiment": [part], "seed": [100], **measured})
     tables = {f"study=compare tracking.experiment_name={part}": {"": chosen}}
     write_report([build_page(part, "How far", "PAGE.md", tables=tables, runs=runs)], tmp_path)
     for name in ("PAGE.md", "report.html"):
