@@ -135,6 +135,23 @@ def make_panels(
     return figure, grid[:n]
 
 
+def plot_rows(axes: Axes, runs: pd.DataFrame, metric: str, index: int, size: int) -> None:
+    """Plot every run as a faint point, and means ± one sample standard deviation, from left to right.
+
+    Args:
+        axes: to plot on.
+        runs: one row a run, with `place`, its height on the axes.
+        metric: column on the horizontal axis.
+        index: number of the model, from 0: its colour and marker.
+        size: of the means' markers, points.
+    """
+    look = choose_line_style(index) | {"linestyle": "none"}
+    axes.plot(runs[metric], runs["place"], **look, alpha=0.35, markersize=4)
+    means = summarise(runs, ["place"], metric)
+    look |= {"markersize": size, "markerfacecolor": "white", "capsize": 3}
+    axes.errorbar(means["mean"], means["place"], xerr=means["std"].fillna(0), **look)
+
+
 def plot_replicates(axes: Axes, runs: pd.DataFrame, x: str, metric: str, index: int, label: str | None = None) -> None:
     """Plot every run as a faint point, and the means joined by a line, with ± one sample standard deviation.
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from mnist_flow import CONF_DIR, cli
 from mnist_flow.config.overrides import write_override
@@ -74,15 +74,13 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode) -> DictConfi
     theirs, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            if mode == RunMode.RUN:
+                return compose(config_name, overrides)
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
-            cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
+            return hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
     finally:
         GlobalHydra.instance().hydra = theirs
-    if mode == RunMode.RUN:
-        with open_dict(cfg):
-            del cfg["hydra"]
-    return cfg
 
 
 def check_tracking_uri(typed: str | None, key: str) -> None:

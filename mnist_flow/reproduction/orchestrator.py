@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from mnist_flow import tracking
 from mnist_flow.analysis.selection import build_selection
@@ -89,7 +90,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     studies = {part: _compose_studies(config.parts[part].studies, config.output_dir) for part in chosen}
     evaluations = [step for part in chosen for step in config.parts[part].evaluations]
     for step in evaluations:
-        _compose("evaluate", [f"measure=[{step.measure}]", *step.overrides])
+        compose("evaluate", [f"measure=[{step.measure}]", *step.overrides])
     launchers = {part: config.parts[part].launcher or config.launcher for part in chosen}
     options = {part: [f"hydra/launcher={launcher}", *config.overrides] for part, launcher in launchers.items()}
     part_of = {preset.name: part for part, presets in chosen.items() for preset in presets}
@@ -100,9 +101,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     }
     n_todo = sum(len(state.todo) for state in states.values())
     workers = {
-        launcher: count_workers(
-            _compose("config", [f"hydra/launcher={launcher}", *config.overrides], RunMode.MULTIRUN), n_todo
-        )
+        launcher: count_workers(_compose_sweep(f"hydra/launcher={launcher}", *config.overrides), n_todo)
         for launcher in set(launchers.values())
     }
     _print_missing(list(states.values()), [workers[launchers[part_of[name]]] for name in states])
@@ -160,7 +159,7 @@ def _choose_presets(config: ReproduceConfig) -> dict[str, list[Preset]]:
 def _compose_studies(steps: Sequence[StudyStep], output_dir: str) -> dict[str, DictConfig]:
     """The configs of the studies, by the arguments of the analyze command."""
     folder = write_override("output_dir", str(Path(output_dir, "results")))
-    return {" ".join(step.arguments): _compose("analyze", [*step.arguments, folder]) for step in steps}
+    return {" ".join(step.arguments): compose("analyze", [*step.arguments, folder]) for step in steps}
 
 
 def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list[str]:
@@ -174,23 +173,20 @@ def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list
 
 
 def _compose_jobs(preset: Preset, options: Sequence[str]) -> list[Job]:
-    return compose_jobs(_compose("config", [f"experiment={preset.name}", *options], RunMode.MULTIRUN))
+    return compose_jobs(_compose_sweep(f"experiment={preset.name}", *options))
+
+
+def _compose_sweep(*overrides: str) -> DictConfig:
+    """Compose the config of a sweep, with its launcher and sweeper; `hydra.compose` leaves them out."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    return hydra.compose_config("config", list(overrides), run_mode=RunMode.MULTIRUN, from_shell=False)
 
 
 def _look_up(preset: Preset, jobs: Sequence[Job]) -> _State:
     experiment_id = tracking.find_experiment(preset.experiment_name)
     planned = look_up(jobs, experiment_id) if experiment_id is not None else []
     return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
-
-
-def _compose(config_name: str, overrides: list[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    cfg = hydra.compose_config(config_name, overrides, run_mode=mode, from_shell=False)
-    if mode == RunMode.RUN:
-        with open_dict(cfg):
-            del cfg["hydra"]
-    return cfg
 
 
 def _print_missing(states: Sequence[_State], workers: Sequence[int | None]) -> None:

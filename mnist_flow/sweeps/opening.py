@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,7 +19,6 @@ from mnist_flow import tracking
 from mnist_flow.config.overrides import quote_argument
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import RunError
-from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.grids import read_overrides
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.jobs.lookup import look_up, match
@@ -79,7 +79,8 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     # Logged at once, so that what is missing can be told while the sweep goes on.
     parent = open_parent(config, base, experiment_id, fingerprint, {"grid": build_grid(jobs)} if jobs else {})
     command = describe_sweep_command(config)
-    hand_over(config, jobs, parent)
+    # Replicates are jobs of their own by now.
+    hand_over(config, parent, find_telling(jobs), ["replicates=1"] if jobs else [])
     return Sweep(jobs, base, parent, planned, command, partial(count_workers, config))
 
 
@@ -158,23 +159,35 @@ def _print_counts(planned: Sequence[PlannedJob]) -> None:
         log.warning("%d of them are finished on other data (its digest changed), and are trained anew", other_data)
 
 
-def hand_over(config: DictConfig, jobs: Sequence[Job], parent: TrackedRun) -> None:
+def hand_over(
+    config: DictConfig,
+    parent: TrackedRun,
+    varying: Iterable[str],
+    overrides: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Tell the jobs of a sweep, under any launcher, their experiment, their parent run, and the params that vary.
 
     `hydra.overrides.hydra` is extended: Hydra composes each job's config with these overrides, and sets the variables
     in them around the job.
+
+    Args:
+        config: of the sweep.
+        parent: run of the sweep.
+        varying: params that vary.
+        overrides: of each job.
+        variables: that each job is to have beside those.
     """
     config.hydra.overrides.hydra += [
         f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{parent.experiment_id}'",
         f"+hydra.job.env_set.{tracking.PARENT_RUN_ID_VARIABLE}='{parent.run_id}'",
-        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join(find_telling(jobs))}'",
-        # Replicates are jobs of their own by now.
-        *(["replicates=1"] if jobs else []),
+        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join(varying)}'",
+        *overrides,
+        *_carry_variables({**_list_carried(config), **variables}),
     ]
-    config.hydra.overrides.hydra += carry_variables(list_carried(config))
 
 
-def list_carried(config: DictConfig) -> dict[str, str]:
+def _list_carried(config: DictConfig) -> dict[str, str]:
     """List the environment variables of this process that a remote launcher's jobs do not have by themselves."""
     if not config.hydra.launcher._target_.endswith(_REMOTE_LAUNCHER):
         return {}
@@ -182,7 +195,7 @@ def list_carried(config: DictConfig) -> dict[str, str]:
     return {**given, **tracking.list_variables()}
 
 
-def carry_variables(variables: Mapping[str, str]) -> list[str]:
+def _carry_variables(variables: Mapping[str, str]) -> list[str]:
     """Return overrides with which Hydra sets environment variables around each job.
 
     The overrides hold no values, because Hydra's config is kept and logged and a value may be a password. The values

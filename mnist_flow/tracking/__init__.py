@@ -7,7 +7,6 @@ from mnist_flow.tracking.artifacts import has_artifact as has_artifact
 from mnist_flow.tracking.deletion import check_deletable as check_deletable
 from mnist_flow.tracking.deletion import delete_models as delete_models
 from mnist_flow.tracking.deletion import delete_runs as delete_runs
-from mnist_flow.tracking.deletion import list_with_children as list_with_children
 from mnist_flow.tracking.directions import build_run_link as build_run_link
 from mnist_flow.tracking.directions import describe_gc_command as describe_gc_command
 from mnist_flow.tracking.directions import describe_look as describe_look
@@ -57,7 +56,6 @@ from mnist_flow.tracking.names import TRIAL_TAG as TRIAL_TAG
 from mnist_flow.tracking.names import VARYING_VARIABLE as VARYING_VARIABLE
 from mnist_flow.tracking.notes import format_table as format_table
 from mnist_flow.tracking.notes import join_parts as join_parts
-from mnist_flow.tracking.past import STALE_AFTER as STALE_AFTER
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
 from mnist_flow.tracking.past import close_dead_runs as close_dead_runs
@@ -87,6 +85,7 @@ from mnist_flow.tracking.server import wait_for as wait_for
 from mnist_flow.tracking.stock import StoredRun as StoredRun
 from mnist_flow.tracking.stock import fetch_stored_run as fetch_stored_run
 from mnist_flow.tracking.stock import fetch_stored_runs as fetch_stored_runs
+from mnist_flow.tracking.stock import list_with_children as list_with_children
 from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandoned_children
 from mnist_flow.tracking.sweeps import fetch_sweep_tables as fetch_sweep_tables
 from mnist_flow.tracking.sweeps import find_sweep as find_sweep

@@ -12,12 +12,7 @@ from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.registry import fetch_registered
 from mnist_flow.tracking.server import clear_errors
-from mnist_flow.tracking.stock import StoredRun, fetch_below, fetch_stored_run
-
-
-def list_with_children(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """List runs and all runs below them, each before those below it."""
-    return [*runs, *fetch_below(runs)]
+from mnist_flow.tracking.stock import StoredRun, fetch_stored_run
 
 
 def check_deletable(runs: Sequence[StoredRun]) -> None:

@@ -109,18 +109,11 @@ def fetch_registered() -> dict[str, tuple[str, str]]:
     Raises:
         TrackingError: the server does not answer.
     """
-    client = mlflow.MlflowClient()
-    found: dict[str, tuple[str, str]] = {}
-    token: str | None = None
-    while True:
-        with clear_errors():
-            try:
-                page = client.search_model_versions(page_token=token)
-            except MlflowException as error:
-                if _has_no_registry(error):
-                    return {}
-                raise
-        found |= {version.run_id: (version.name, str(version.version)) for version in page if version.run_id}
-        token = page.token
-        if not token:
-            return found
+    with clear_errors():
+        try:
+            versions = mlflow.search_model_versions()
+        except MlflowException as error:
+            if _has_no_registry(error):
+                return {}
+            raise
+    return {version.run_id: (version.name, str(version.version)) for version in versions if version.run_id}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import mlflow
 
 from mnist_flow.tracking import names
-from mnist_flow.tracking.past import lives, search
+from mnist_flow.tracking.past import search
 from mnist_flow.tracking.server import clear_errors
 
 
@@ -22,8 +22,8 @@ class PastTrialRun:
     trial: int
     # What was chosen, by the keys of the search's space.
     choices: Mapping[str, Any]
-    # lost: KILLED, or RUNNING though its process is gone.
-    state: Literal["finished", "pruned", "failed", "alive", "lost"]
+    # open: it goes on, or was killed, or its process is gone.
+    state: Literal["finished", "pruned", "failed", "open"]
     seed: int
     metrics: Mapping[str, float]
     # Unix time in seconds; one that has not ended ends with its start.
@@ -53,7 +53,7 @@ def count_pruned(experiment_ids: Sequence[str]) -> int:
     return len(search(experiment_ids, f"tags.`{names.PRUNED_TAG}` LIKE '%'"))
 
 
-def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str, stale_after: float) -> list[PastTrialRun]:
+def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str) -> list[PastTrialRun]:
     """The runs of a search's trials, oldest first, without those that confirm the best.
 
     Raises:
@@ -69,10 +69,8 @@ def fetch_trial_runs(experiment_ids: str | Sequence[str], parent_run_id: str, st
         tags, info = run.data.tags, run.info
         if names.CONFIRMS_TAG in tags:
             continue
-        state: Literal["finished", "pruned", "failed", "alive", "lost"] = "lost"
-        if info.status == "RUNNING":
-            state = "alive" if lives(run, stale_after) else "lost"
-        elif names.PRUNED_TAG in tags:
+        state: Literal["finished", "pruned", "failed", "open"] = "open"
+        if info.status != "RUNNING" and names.PRUNED_TAG in tags:
             state = "pruned"
         elif info.status in ("FINISHED", "FAILED"):
             state = "finished" if info.status == "FINISHED" else "failed"

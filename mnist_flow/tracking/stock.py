@@ -114,8 +114,8 @@ def fetch_stored_runs(
     return describe_runs(sorted(found, key=lambda run: run.info.start_time, reverse=True))
 
 
-def fetch_below(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Fetch all runs below some runs, level by level: of a sweep its jobs, of a training run its evaluations."""
+def list_with_children(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """List runs and all runs below them, level by level: of a sweep its jobs, of a training run its evaluations."""
     known = {run.run_id for run in runs}
     level = {run.run_id: run.experiment_id for run in runs}
     found: list[Run] = []
@@ -124,7 +124,7 @@ def fetch_below(runs: Sequence[StoredRun]) -> list[StoredRun]:
         found += children
         level = {run.info.run_id: run.info.experiment_id for run in children}
         known |= set(level)
-    return describe_runs(found)
+    return [*runs, *describe_runs(found)]
 
 
 def _search_children(parents: Mapping[str, str]) -> list[Run]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_flow.analysis import style
@@ -53,7 +52,8 @@ def plot_conditions(measured: pd.DataFrame, title: str) -> Figure:
     for index, model in enumerate(models):
         offset = 0.7 * ((index + 0.5) / len(models) - 0.5)
         places = {condition: row + offset for row, condition in enumerate(conditions)}
-        _plot_model(axes, measured[measured["model"] == model], places, index)
+        runs = measured[measured["model"] == model]
+        style.plot_rows(axes, runs.assign(place=runs["condition"].map(places)), "accuracy", index, size=5)
     for row in range(1, len(conditions)):
         axes.axhline(row - 0.5, color="0.9", linewidth=0.8)
     axes.set_yticks(range(len(conditions)), conditions, fontsize=9)
@@ -64,12 +64,3 @@ def plot_conditions(measured: pd.DataFrame, title: str) -> Figure:
     handles = [style.make_handle(index, model, n[n["model"] == model], "none") for index, model in enumerate(models)]
     figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
     return figure
-
-
-def _plot_model(axes: Axes, runs: pd.DataFrame, places: dict[str, float], index: int) -> None:
-    """Plot one model's runs as faint points, and means and standard deviations, at the heights of the conditions."""
-    look = style.choose_line_style(index) | {"linestyle": "none"}
-    axes.plot(runs["accuracy"], runs["condition"].map(places), **look, alpha=0.35, markersize=4)
-    means = summarise(runs, ["condition"], "accuracy")
-    look |= {"markersize": 5, "markerfacecolor": "white", "capsize": 3}
-    axes.errorbar(means["mean"], means["condition"].map(places), xerr=means["std"].fillna(0), **look)

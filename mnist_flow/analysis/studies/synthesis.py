@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -75,7 +72,9 @@ def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
             # Models stand one above the other within a method's row.
             offset = 0.5 * ((index + 0.5) / len(models) - 0.5)
             heights = {place: row + offset for row, place in enumerate(places)}
-            _plot_model(axes, made[made["model"] == model], measure, heights, index)
+            runs = made[made["model"] == model]
+            at = [heights[place] for place in zip(runs["way"], runs["step"], strict=True)]
+            style.plot_rows(axes, runs.assign(place=at), measure, index, size=6)
         real = overall.loc[overall["way"] == TEST_IMAGES, measure].mean()
         axes.axvline(real, color="0.35", linestyle="--", linewidth=1)
         axes.set_xlabel(label)
@@ -90,15 +89,3 @@ def plot_methods(tables: pd.DataFrame, title: str) -> Figure:
     handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="real test images, mean"))
     figure.legend(handles=handles, loc="outside lower center", fontsize=9, frameon=False)
     return figure
-
-
-def _plot_model(
-    axes: Axes, runs: pd.DataFrame, measure: str, heights: Mapping[tuple[str, int], float], index: int
-) -> None:
-    """Plot one model's runs, means and standard deviations at the heights of their methods and steps."""
-    look = style.choose_line_style(index) | {"linestyle": "none"}
-    places = [heights[place] for place in zip(runs["way"], runs["step"], strict=True)]
-    axes.plot(runs[measure], places, **look, alpha=0.35, markersize=4)
-    means = summarise(runs.assign(place=places), ["place"], measure)
-    look |= {"markersize": 6, "markerfacecolor": "white", "capsize": 3}
-    axes.errorbar(means["mean"], means["place"], xerr=means["std"].fillna(0), **look)

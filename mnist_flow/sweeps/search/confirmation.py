@@ -60,10 +60,6 @@ class Confirmation:
                 confirmed.losses -= 1
             self.lost.clear()
 
-    def connect(self) -> ConfirmationConnection:
-        """Make the answerer of a process that asks for one."""
-        return ConfirmationConnection(self)
-
     def take(self) -> _Confirmed | None:
         """The next trial to confirm."""
         with self.lock:

@@ -54,7 +54,6 @@ def fetch_trials(
     terms: Terms,
     *,
     with_curves: bool,
-    stale_after: float = tracking.STALE_AFTER,
 ) -> list[TrialRecord]:
     """The trials of a search, in the order of their numbers.
 
@@ -63,12 +62,11 @@ def fetch_trials(
         run_id: of its parent.
         terms: of the search.
         with_curves: fetch what was reported of finished runs after each epoch, too; else only of pruned ones.
-        stale_after: seconds of silence after which a run of another machine is taken for dead.
 
     Raises:
         TrackingError: the server does not answer.
     """
-    runs = tracking.fetch_trial_runs(experiment_ids, run_id, stale_after)
+    runs = tracking.fetch_trial_runs(experiment_ids, run_id)
     adopted = tracking.fetch_adopted_trials(run_id)
     wanted = [run.run_id for run in runs if with_curves or run.state == "pruned"]
     curves = _fetch_curves(wanted + (_list_runs(adopted) if with_curves else []), terms)

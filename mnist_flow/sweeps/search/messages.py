@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
-from typing import Any, Protocol
+from typing import Any
 
 # Variables of a search's jobs: HOST:PORT of the main process, and the key.
 ADDRESS_VARIABLE = "MNIST_FLOW_SEARCH_ADDRESS"
@@ -36,21 +36,12 @@ class Assignment:
     epoch_metric: str | None
 
 
-class Answerer(Protocol):
-    """The main process's side of one connection."""
-
-    def answer(self, request: str, *arguments: Any) -> Any:
-        """Answer a request."""
-
-    def lose(self) -> None:
-        """Hear that the connection has ended."""
-
-
 class TrialServer:
     """Listens for the processes of a search; each connection has a thread.
 
     Args:
-        connect: makes the answerer of a new connection.
+        connect: makes the answerer of a new connection, whose method `answer(request, *arguments)` answers a request,
+            and whose method `lose()` hears that the connection has ended.
         everywhere: listen to other machines, too.
     """
 
@@ -81,7 +72,7 @@ class TrialServer:
             threading.Thread(target=self._serve, args=[connection], name="search connection", daemon=True).start()
 
     def _serve(self, connection: Connection) -> None:
-        answerer: Answerer = self._connect()
+        answerer = self._connect()
         with connection:
             with suppress(EOFError, OSError):
                 while True:

@@ -19,13 +19,7 @@ from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.sweeps.models import check_sweep_registration
-from mnist_flow.sweeps.opening import (
-    carry_variables,
-    describe_sweep_command,
-    list_carried,
-    open_parent,
-    prepare_experiment,
-)
+from mnist_flow.sweeps.opening import describe_sweep_command, hand_over, open_parent, prepare_experiment
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
@@ -64,10 +58,10 @@ def open_search(config: DictConfig) -> Search | None:
     _check_runs(base, terms, experiment_id, fingerprint, settings.n_trials)
     parent = open_parent(config, base, experiment_id, fingerprint, {"space": build_space_table(space)})
     parent.log_artifacts(texts={TERMS_PATH: write_terms(terms)})
-    epochs, stale_after = settings.pruner in ("median", "hyperband"), base.tracking.stale_after
+    epochs = settings.pruner in ("median", "hyperband")
     records = []
     if base.resume:
-        records = fetch_trials(parent.experiment_id, parent.run_id, terms, with_curves=epochs, stale_after=stale_after)
+        records = fetch_trials(parent.experiment_id, parent.run_id, terms, with_curves=epochs)
     if settings.include_finished:
         records += _include_finished(space, composer, base, terms, records, parent, with_curves=epochs)
     n_trials = settings.n_trials + sum(record.included for record in records)
@@ -100,7 +94,8 @@ def open_search(config: DictConfig) -> Search | None:
     )
     is_local = config.hydra.launcher._target_.endswith(_LOCAL_LAUNCHERS)
     search.server = TrialServer(search.connect, everywhere=not is_local)
-    _hand_over(config, space, parent, search.server)
+    varying = [f"{key.lstrip('+')}.name" if key in space.groups else key.lstrip("+") for key in space.dimensions]
+    hand_over(config, parent, [*varying, "seed"], variables=search.server.list_variables())
     return search
 
 
@@ -204,14 +199,3 @@ def _assign_confirmation(space: Space, composer: Composer, record: TrialRecord, 
     return Assignment(
         record.number, assignment.overrides, config, {**assignment.tags, tracking.CONFIRMS_TAG: "true"}, None
     )
-
-
-def _hand_over(config: DictConfig, space: Space, parent: TrackedRun, server: TrialServer) -> None:
-    """Tell the jobs, under any launcher, their experiment, their parent run, what varies, and where to ask."""
-    varying = [f"{key.lstrip('+')}.name" if key in space.groups else key.lstrip("+") for key in space.dimensions]
-    config.hydra.overrides.hydra += [
-        f"+hydra.job.env_set.{tracking.EXPERIMENT_ID_VARIABLE}='{parent.experiment_id}'",
-        f"+hydra.job.env_set.{tracking.PARENT_RUN_ID_VARIABLE}='{parent.run_id}'",
-        f"+hydra.job.env_set.{tracking.VARYING_VARIABLE}='{','.join([*varying, 'seed'])}'",
-    ]
-    config.hydra.overrides.hydra += carry_variables({**list_carried(config), **server.list_variables()})

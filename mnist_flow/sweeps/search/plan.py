@@ -48,13 +48,11 @@ def show_plan(
     base = jobs[0].config
     tracking.configure(base.tracking.uri, base.tracking.experiment_name)
     experiment_id = tracking.find_experiment(base.tracking.experiment_name)
-    stale_after = base.tracking.stale_after
     records: list[TrialRecord] = []
     if experiment_id is not None and base.resume:
-        known = tracking.fetch_sweep(experiment_id, fingerprint, stale_after)
+        known = tracking.fetch_sweep(experiment_id, fingerprint, base.tracking.stale_after)
         if known is not None:
-            parent_run_id = known[0].info.run_id
-            records = fetch_trials(experiment_id, parent_run_id, terms, with_curves=False, stale_after=stale_after)
+            records = fetch_trials(experiment_id, known[0].info.run_id, terms, with_curves=False)
     print_table(build_space_table(space), "the space")
     if settings.include_finished:
         found = {} if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)

@@ -21,7 +21,7 @@ from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
 from mnist_flow.sweeps.pool import stop_fork_server
-from mnist_flow.sweeps.search.confirmation import Confirmation
+from mnist_flow.sweeps.search.confirmation import Confirmation, ConfirmationConnection
 from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection
 from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.messages import TrialServer
@@ -100,7 +100,9 @@ class Search:
 
     def connect(self) -> Any:
         """Make the answerer of a new connection: for a trial, or for the confirmation of one."""
-        return self.confirmation.connect() if self.confirmation.is_open else TrialConnection(self.coordinator)
+        if self.confirmation.is_open:
+            return ConfirmationConnection(self.confirmation)
+        return TrialConnection(self.coordinator)
 
     def hear_end(self, record: TrialRecord, kept: bool) -> None:
         """Log and print that a trial has ended."""

@@ -44,8 +44,8 @@ def test_trials_are_what_their_runs_are():
         make_run(0, "finished", val_accuracy=0.9),
         make_run(1, "pruned", val_accuracy=0.3),
         make_run(2, "failed"),
-        make_run(3, "lost"),
-        make_run(4, "lost"),
+        make_run(3, "open"),
+        make_run(4, "open"),
         make_run(4, "finished", val_accuracy=0.8),
     ]
     curves = {"run 1 0": {1: 0.2, 2: 0.3}}
