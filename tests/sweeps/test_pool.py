@@ -48,7 +48,12 @@ import psutil
 from mnist_flow.sweeps.pool import start_fork_server
 
 start_fork_server(n_workers=2)
-print([child.pid for child in psutil.Process().children() if "multiprocessing.forkserver" in str(child.cmdline())])
+# Until a child has become another program, its command line is this one.
+servers = []
+while not servers:
+    children = psutil.Process().children()
+    servers = [child.pid for child in children if "multiprocessing.fork" "server" in str(child.cmdline())]
+print(servers)
 """
 
 
