@@ -36,7 +36,8 @@ ENTRY_POINTS = {"main": "train", "sweep": "train"}
 CONFIGS = {"train": "config", "rerun": "config"}
 RESULT_PAGES = (
     *("RESULTS", "HOLDOUT", "HOLDOUT_REGULARIZATION", "HOLDOUT_WIDTH", "DENOISING", "BEYOND"),
-    *("YARDSTICK", "HOW_FAR", "AUGMENTED", "CONVOLUTIONAL", "FACTORS", "SHIFTS", "FAST_99"),
+    *("YARDSTICK", "HOW_FAR", "AUGMENTED", "CONVOLUTIONAL", "CONVOLUTIONAL_PLAIN", "FACTORS"),
+    *("SHIFTS", "FAST_99"),
 )
 
 

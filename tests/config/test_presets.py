@@ -29,6 +29,8 @@ BEYOND = (
     "augmented_search",
     "conv_autoencoder",
     "conv_autoencoder_wide",
+    "convolutional_plain_networks",
+    "convolutional_plain_search",
     "convolutional_search",
     "cvae",
     "denoising",

@@ -475,6 +475,8 @@ def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
         ("augmented", 0.9941, "99.40%: met"),
         ("convolutional", 0.9969, "99.70%: missed"),
         ("convolutional", 0.9971, "99.70%: met"),
+        ("convolutional_plain", 0.9959, "99.60%: missed"),
+        ("convolutional_plain", 0.9961, "99.60%: met"),
     ],
 )
 def test_a_page_of_a_search_says_whether_its_target_is_met(tmp_path, part, mean, verdict):
