@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,3 +150,18 @@ def test_a_pareto_front_is_joined_from_the_smallest_network_to_the_best(search):
         "validation accuracy",
         "number of parameters",
     ]
+
+
+def test_each_question_that_has_an_answer_has_its_figure(search, monkeypatch):
+    runs = SimpleNamespace(
+        table=pd.DataFrame({"run_id": search.trials["run_ids"], "data.name": "digits", "data.validation": "holdout"})
+    )
+    monkeypatch.setattr(study, "fetch_search", lambda runs, run_id: search)
+    config = study.Config(name="search", experiments=["x"], filter=None, run_id=None)
+    # Two learning rates are no surface.
+    assert list(study.draw(runs, config).figures) == ["history", "slices", "parallel", "importances", "curves"]
+    search.trials.loc[0, RATE] = 0.03
+    drawing = study.draw(runs, config)
+    assert list(drawing.figures) == ["history", "slices", "parallel", "contour", "importances", "curves"]
+    assert list(drawing.tables) == ["trials", "importances"]
+    assert drawing.parent_run_id == "abc"
