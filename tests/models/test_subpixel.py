@@ -1,7 +1,8 @@
+import keras
 import numpy as np
 import pytest
 
-from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image
+from mnist_flow.models.subpixel import build_pixel_shuffle, build_pixel_unshuffle, halve_image, moves_pixels
 
 
 def apply(chain, values):
@@ -47,3 +48,16 @@ def test_an_image_can_be_halved_as_often_as_its_sides_are_even():
     for shape in ((32, 28, 3), (28, 32, 3)):
         with pytest.raises(ValueError, match="can't be halved 3 times"):
             halve_image(shape, [8, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("layer", "moves"),
+    [
+        (keras.layers.Reshape((4,), name="conv_1_split"), True),
+        (keras.layers.Permute((1,), name="up_interleave"), True),
+        (keras.layers.Reshape((4,), name="image"), False),
+        (keras.layers.Dense(4, name="dense_split"), False),
+    ],
+)
+def test_a_layer_that_moves_pixels_is_known_by_its_name_and_its_kind(layer, moves):
+    assert moves_pixels(layer) is moves
