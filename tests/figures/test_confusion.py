@@ -49,6 +49,12 @@ def test_confusion_matrix_shows_shares_of_the_rows(confusion):
     assert colorbar.get_ylabel() == "fraction of the row (darkest from the largest mistake on)"
 
 
+def test_confusion_matrix_shows_fractions_of_each_true_class():
+    confusion = np.array([[8, 2, 0], [1, 3, 0], [0, 0, 1]])
+    axes = figures.plot_confusion_matrix(confusion, "", "012", normalize=True).axes[0]
+    assert axes.images[0].get_array().tolist() == [[0.8, 0.2, 0], [0.25, 0.75, 0], [0, 0, 1]]
+
+
 @pytest.mark.parametrize(("normalize", "darkest"), [(False, 30), (True, 0.3)])
 def test_confusion_matrix_is_darkest_from_the_largest_mistake_on(confusion, normalize, darkest):
     axes = figures.plot_confusion_matrix(confusion, "", DIGITS, normalize).axes[0]

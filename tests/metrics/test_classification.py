@@ -115,6 +115,11 @@ def test_named_classes_stand_under_their_names():
     assert table["recall"].tolist() == [1, 0.5, 0]
 
 
+def test_two_of_the_digits_stand_under_their_names_and_not_their_labels():
+    table = compute_per_class(np.array([0, 1]), np.array([0, 1]), ["3", "5"])
+    assert table["class"].tolist() == ["3", "5"]
+
+
 def test_as_many_classes_as_probabilities():
     evaluation = evaluate_predictions(np.eye(26, dtype=np.float32)[[25, 3, 3]], np.array([25, 3, 4]))
     assert evaluation.confusion.shape == (26, 26)

@@ -1,5 +1,6 @@
 import os
 import socket
+from pathlib import Path
 
 import psutil
 import pytest
@@ -41,6 +42,12 @@ def test_a_process_of_another_machine_can_not_be_judged():
 def test_a_process_of_another_boot_or_container_can_not_be_judged():
     host, _, pid, start = describe_process().split("/")
     assert is_alive(f"{host}/00000000-4026531836/{pid}/{start}") is None
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere a boot has no id")
+def test_a_boot_is_told_by_its_id():
+    _, boot, _, _ = describe_process().split("/")
+    assert boot.split("-")[0] == Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")[:8]
 
 
 def test_a_run_without_a_process_belongs_to_no_machine():

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import mlflow
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from commands import start_command
@@ -290,6 +291,13 @@ def test_a_server_in_trouble_may_recover_and_one_that_refuses_will_not(refusing_
 
 def test_a_server_that_is_away_may_come_back():
     assert may_pass(fetch_error(f"http://127.0.0.1:{find_free_port()}"))
+
+
+@pytest.mark.parametrize(("status", "passes"), [(404, False), (429, True), (499, False), (500, True), (503, True)])
+def test_artifacts_over_http_are_asked_for_again_where_the_server_is_in_trouble(status, passes):
+    response = requests.Response()
+    response.status_code = status
+    assert may_pass(requests.HTTPError(response=response)) is passes
 
 
 def test_other_errors_do_not_pass():
