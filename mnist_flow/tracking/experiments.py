@@ -156,8 +156,9 @@ def _create(name: str) -> str:
 def make_sqlite_store(file: Path) -> None:
     """Make a SQLite store with MLflow's tables, unless the file is there; several processes may ask for it at once.
 
-    MLflow itself makes its tables by some fifty migrations, each of which waits for the disk, and can't read a file in
-    which they were broken off. So it makes them in memory, and the file appears with all of them or not at all.
+    MLflow itself makes its tables by dozens of migrations, each of which waits for the disk, and can't read a file in
+    which they were broken off. So it makes them in memory, and the file appears with all of them or not at all. Before
+    SQLite 3.36 connections do not share such a memory: the file is empty then, and MLflow makes its tables in it.
 
     Raises:
         TrackingError: the file can't be written.
@@ -172,7 +173,9 @@ def make_sqlite_store(file: Path) -> None:
             return
         # What a process that was killed has left.
         new.unlink(missing_ok=True)
-        address = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared"
+        # SQLAlchemy takes it for a file, with the pool that the variables MLFLOW_SQLALCHEMYSTORE_… are for. The name of
+        # a shared memory begins with a slash, of which MLflow would make a folder if it was not encoded.
+        address = f"file:%2F{uuid.uuid4().hex}?vfs=memdb"
         try:
             with closing(sqlite3.connect(address, uri=True)) as tables:
                 MlflowClient(f"sqlite:///{address}&uri=true").search_experiments()

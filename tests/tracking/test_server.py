@@ -106,10 +106,14 @@ def test_a_deleted_experiment_is_told_with_the_remedy(store):
         tracking.get_or_create_experiment("gone")
 
 
-def test_a_new_store_is_what_mlflow_makes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("variable", [None, "MAX_OVERFLOW", "POOL_SIZE"])
+def test_a_new_store_is_what_mlflow_makes(tmp_path, monkeypatch, variable):
     monkeypatch.chdir(tmp_path)
+    if variable is not None:
+        monkeypatch.setenv(f"MLFLOW_SQLALCHEMYSTORE_{variable}", "3")
     ours, theirs = tmp_path / "ours.db", tmp_path / "theirs.db"
     make_sqlite_store(ours)
+    assert list(tmp_path.iterdir()) == [ours]
     mlflow.MlflowClient(f"sqlite:///{theirs}").search_experiments()
     dumps = []
     for file in (ours, theirs):
