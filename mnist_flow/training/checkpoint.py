@@ -66,7 +66,7 @@ class CheckpointFolder:
                 self._write(state, unfinished, file)
             for other in self.folder.glob("epoch-*"):
                 if other != file:
-                    other.unlink()
+                    other.unlink(missing_ok=True)
         except OSError as error:
             # Half a file would keep the disk full.
             unfinished.unlink(missing_ok=True)

@@ -88,7 +88,8 @@ def test_a_store_deleted_while_a_run_is_trained_is_one_line_and_its_record_can_b
 
 def test_checkpoints_that_are_deleted_while_a_run_is_trained_are_made_anew(tmp_path):
     process = start_training(tmp_path, "epochs=100")
-    shutil.rmtree(tmp_path / "checkpoints")
+    # Moved away first: a file that the run writes meanwhile would stop the deletion.
+    shutil.rmtree((tmp_path / "checkpoints").rename(tmp_path / "deleted"))
     wait_until(lambda: find_checkpoints(tmp_path) or process.poll() is not None)
     assert process.wait(timeout=180) == 0
     assert [run.info.status for run in fetch(tmp_path, "train")] == ["FINISHED"]
