@@ -71,7 +71,7 @@ def log_results(
         if context.config.tracking.log_figures
         else {},
         records=report.records,
-        texts={**report.texts, "model_diagram/summary.txt": _summarise(trained.model)},
+        texts={"model_diagram/summary.txt": _summarise(trained.model)},
         arrays=report.arrays,
         tables=report.tables,
     )

@@ -42,7 +42,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run leaves at its end; records, texts, arrays, tables and figures by their path among its artifacts."""
+    """What a run leaves at its end; records, arrays, tables and figures by their path among its artifacts."""
 
     metrics: dict[str, float]
     # What is logged beside the model to show how it is used: arrays with a row an image, by name where a model has
@@ -51,7 +51,6 @@ class Report:
     output_example: FloatArray
     # .json: anything that JSON holds.
     records: dict[str, Any] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
     # .npz: arrays by name.
     arrays: dict[str, dict[str, Any]] = field(default_factory=dict)
     # .json: tidy tables.

@@ -14,7 +14,7 @@ from mnist_flow.errors import ConfigError, DataError
 from mnist_flow.evaluation.conditions import summarise_accuracies
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.figures import plot_image_rows
-from mnist_flow.metrics.classification import evaluate_predictions
+from mnist_flow.metrics.classification import choose_one_of_each, evaluate_predictions
 from mnist_flow.metrics.robustness import UNCHANGED
 
 log = logging.getLogger(__name__)
@@ -81,5 +81,4 @@ def _measure(subject: Subject, condition: str, images: Images) -> dict[str, obje
 
 def _choose_shown(images: Images) -> np.ndarray:
     """The first image of each of the first classes; copies may have their images in another order."""
-    first = np.unique(images.labels, return_index=True)[1][:_SHOWN_IMAGES]
-    return images.images[first]
+    return images.images[choose_one_of_each(images.labels, _SHOWN_IMAGES)]
