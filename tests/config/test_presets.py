@@ -38,8 +38,6 @@ BEYOND = (
     "denoising_strong",
     "fast_99_search",
     "how_far_search",
-    "unet",
-    "unet_wide",
     "yardstick_search",
 )
 # What the reports printed of each row, accuracies and losses by setting and then by replicate; none where a report has
