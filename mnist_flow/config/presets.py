@@ -58,21 +58,19 @@ def load_preset(name: str) -> Preset:
 
 
 def describe_preset(experiment_name: str) -> str:
-    """Describe the preset whose runs an experiment of MLflow has, as its file does; empty where there is none."""
-    for name in list_presets():
-        if load_preset(name).experiment_name == experiment_name:
-            lines = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-            # The first line is Hydra's, the second the command.
-            return " ".join(
-                line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines[2:])
-            )
-    return ""
+    """Describe the preset whose runs an experiment of MLflow has, as its file does; empty where there is none.
+
+    An experiment has the name of its preset.
+    """
+    if experiment_name not in list_presets():
+        return ""
+    lines = (_FOLDER / f"{experiment_name}.yaml").read_text(encoding="utf-8").splitlines()
+    # The first line is Hydra's, the second the command.
+    return " ".join(line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines[2:]))
 
 
 def describe_remedy(experiment_name: str) -> str:
     """The command that makes runs of an experiment of MLflow."""
-    for name in list_presets():
-        preset = load_preset(name)
-        if preset.experiment_name == experiment_name:
-            return preset.command
+    if experiment_name in list_presets():
+        return load_preset(experiment_name).command
     return f"python -m mnist_flow.train -m 'seed=range(3)' {type_override('tracking.experiment_name', experiment_name)}"
