@@ -3,7 +3,9 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 
+from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.statistics import compare_paired, summarise
+from mnist_flow.analysis.studies import ablation
 from mnist_flow.analysis.studies.ablation import label_changes, plot_differences
 from mnist_flow.errors import ConfigError
 
@@ -70,3 +72,21 @@ def test_single_changes_stand_above_several_and_the_largest_loss_last():
     means = [label.get_text() for label in axes.child_axes[0].get_yticklabels()][::-1]
     assert means[0] == "97.50 ± 0.71 %"
     assert "from the reference, 98.50 ± 0.71 %" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize(("metric", "difference"), [(None, -0.01), ("test_loss", 0.1)])
+def test_settings_are_compared_by_test_accuracy_or_another_metric(metric, difference):
+    table = make_table({key: ACCURACIES[key] for key in list(ACCURACIES)[:2]})
+    table = table.assign(test_loss=10 * (1 - table["test_accuracy"]), **{"data.validation": "test"})
+    config = ablation.Config(name="ablation", experiments=["e"], filter=None, metric=metric)
+    drawing = ablation.draw(StudyRuns(table, pd.DataFrame(), []), config)
+    assert drawing.metric == (metric or "test_accuracy")
+    assert drawing.tables[""][["changed", "n"]].to_numpy().tolist() == [["reference", 2], ["reg=0", 2]]
+    differences = drawing.tables["differences"]
+    assert "reference" not in differences
+    assert differences[["changed", "n"]].to_numpy().tolist() == [["reg=0", 2]]
+    assert differences["difference"].tolist() == [pytest.approx(difference)]
+    (figure,) = drawing.figures.values()
+    assert figure.get_suptitle().startswith("What each change is worth\nmnist, ")
+    unit = "difference in points of test accuracy" if metric is None else "difference of test loss"
+    assert figure.axes[0].get_xlabel().startswith(f"{unit} ")

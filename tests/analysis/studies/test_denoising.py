@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from mnist_flow.analysis.crossings import find_crossings
+from mnist_flow.analysis.studies import denoising
 from mnist_flow.analysis.studies.denoising import (
     average_draws,
     plot_classes,
@@ -136,6 +137,80 @@ def test_the_quality_is_that_of_each_kind_of_image_and_an_infinite_psnr_is_not_d
     np.testing.assert_allclose(list_means(ssim)["noisy images"], 1 - np.array(LEVELS))
     np.testing.assert_allclose(list_means(ssim)["denoised by dense"], 1.1 - np.array(LEVELS))
     assert (psnr.get_ylabel(), ssim.get_ylabel()) == ("PSNR (dB)", "SSIM (1 = equal)")
+
+
+# From evaluations to the figures
+
+
+def make_strip(denoiser: str, n_levels: int) -> dict[str, np.ndarray]:
+    return {
+        "denoiser": np.array(denoiser),
+        "original": np.zeros((3, 28, 28, 1)),
+        "levels": np.array([0.25, 0.5][:n_levels]),
+        "noisy": np.zeros((n_levels, 3, 28, 28, 1)),
+        "denoised": np.zeros((n_levels, 3, 28, 28, 1)),
+    }
+
+
+@pytest.fixture
+def draw_measured(measured_runs):
+    """Log tables of two seeds, draw them; returns the drawing. Keys of `strips` are seeds, the older strip first."""
+
+    def draw(tables, strips):
+        for seed in (1, 0):
+            run_id = measured_runs.train("cnn", seed)
+            for table in tables:
+                shown = table[table["seed"] == seed].drop(columns=["run_id", "seed", "classifier"])
+                columns = [name for name in ("input", "denoiser", "level", "stddev", "draw") if name in shown]
+                table = shown.assign(n=10)[[*columns, "n", *shown.columns.difference(columns)]].replace(math.inf, 99.0)
+                measured_runs.evaluate(run_id, "denoising", table)
+            for strip in strips.get(seed, []):
+                measured_runs.evaluate(run_id, "denoising", table, strip, "denoised.npz")
+        return denoising.draw(measured_runs.build(), denoising.Config(name="denoising", experiments=["x"], filter=None))
+
+    return draw
+
+
+def test_the_study_tells_recalls_crossings_and_quality_and_shows_pictures_of_each_denoiser(draw_measured, caplog):
+    strips = {0: [make_strip("dense", 2), make_strip("sparse", 1)], 1: [make_strip("sparse", 2)]}
+    drawing = draw_measured([make_measured()], strips)
+    assert {what: figure.get_suptitle().splitlines()[0] for what, figure in drawing.figures.items()} == {
+        "": "Noise on the test images",
+        "digits": "Each digit: noise on the test images",
+        "quality": "Images beside the clean ones: noise on the test images",
+    }
+    assert list(drawing.tables) == ["levels", "crossings", ""]
+    assert drawing.tables["levels"]["level 0.5"].tolist() == ["70.20 ± 0.35 %", "90.95 ± 1.41 %"]
+    assert drawing.tables["crossings"]["crossing"].tolist() == [pytest.approx(0.25 / 6)]
+    assert drawing.tables[""]["strength"].tolist() == sorted(LEVELS * 2)
+    assert drawing.metric == "macro_recall"
+    # Those of the lowest seed, the newest first; of what has none a warning tells.
+    texts = [
+        [text.get_text() for text in figure.axes[0].texts if text.get_text()] for figure in drawing.pictures.values()
+    ]
+    assert list(drawing.pictures) == ["pictures_1", "pictures_2"]
+    assert texts == [
+        ["Test images, denoised by sparse", "original", "0.25: noisy", "denoised"],
+        ["Test images, denoised by dense", "original", "0.25: noisy", "denoised", "0.5: noisy", "denoised"],
+    ]
+    assert caplog.text.count("samples/denoised.npz can't be had") == 2
+
+
+def test_gaussian_noise_is_drawn_over_its_standard_deviation(draw_measured):
+    drawing = draw_measured([make_measured().rename(columns={"level": "stddev"})], {})
+    assert drawing.figures[""].axes[0].get_xlabel() == "standard deviation of the noise"
+    assert drawing.figures["digits"].axes[-1].get_xlabel() == "noise stddev"
+    assert "stddev 0.5" in drawing.tables["levels"]
+    assert drawing.pictures == {}
+
+
+def test_of_two_kinds_of_noise_salt_and_pepper_is_drawn(draw_measured, caplog):
+    salted = make_measured()
+    gaussian = salted.rename(columns={"level": "stddev"}).assign(macro_recall=0.5)
+    drawing = draw_measured([salted, gaussian], {})
+    assert "measured with salt and pepper and with gaussian noise; salt and pepper is drawn" in caplog.text
+    assert drawing.figures[""].axes[0].get_xlabel().startswith("noise level")
+    assert drawing.tables["levels"]["level 0.5"].tolist() == ["70.20 ± 0.35 %", "90.95 ± 1.41 %"]
 
 
 # From trained networks to the figures

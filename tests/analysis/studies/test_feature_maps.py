@@ -9,6 +9,7 @@ import pytest
 from mnist_flow import tracking
 from mnist_flow.analysis.studies import feature_maps
 from mnist_flow.analysis.studies.feature_maps import arrange_maps, plot_feature_maps
+from mnist_flow.errors import TrackingError
 from mnist_flow.models.activations import Activation
 
 IMAGE = np.linspace(0, 1, 784, dtype=np.float32).reshape(28, 28, 1)
@@ -124,3 +125,60 @@ def test_the_bars_of_the_answer_have_the_names_of_the_classes(names, rotation):
     labels = figure.axes[-1].get_xticklabels()
     assert [label.get_text()[:15] for label in labels] == [name[:15] for name in names]
     assert {label.get_rotation() for label in labels} == {rotation}
+
+
+def make_arrays(labels, **more):
+    count = len(labels)
+    maps = np.arange(count * 8, dtype=np.float32).reshape(count, 2, 2, 2)
+    return {
+        "images": np.arange(count * 4, dtype=np.float32).reshape(count, 2, 2, 1) / (count * 4),
+        "labels": np.array(labels),
+        "layers": np.array(["conv_1", "probabilities"]),
+        "kinds": np.array(["Conv2D", "Dense"]),
+        "output_1": maps,
+        "output_2": np.eye(3, dtype=np.float32)[labels],
+        **more,
+    }
+
+
+def draw(runs):
+    return feature_maps.draw(runs.build(), feature_maps.Config(name="feature_maps", experiments=["x"], filter=None))
+
+
+def test_the_newest_evaluation_of_the_lowest_seed_of_the_first_experiment_is_drawn(measured_runs):
+    for experiment, seed in (("first", 2), ("second", 0), ("first", 1), ("first", 0)):
+        run_id = measured_runs.train(experiment, seed)
+        if (experiment, seed) == ("first", 1):
+            wanted = run_id
+        # The lowest seed is not measured.
+        if (experiment, seed) != ("first", 0):
+            measured_runs.evaluate(run_id, "feature_maps", arrays=make_arrays([0]))
+            names = np.array(["cat", "dog", "frog"])
+            measured_runs.evaluate(run_id, "feature_maps", arrays=make_arrays([2, 1], class_names=names))
+    drawing = draw(measured_runs)
+    assert (drawing.figures, list(drawing.pictures)) == ({}, ["2", "1"])
+    for number, (figure, name) in enumerate(zip(drawing.pictures.values(), ("frog", "dog"), strict=True)):
+        title, shown, data, _ = figure.texts[0].get_text().splitlines()
+        assert title == f"first, seed 1, run {wanted}:"
+        assert shown == f"what each layer gives for the first test image of class {name}"
+        assert data.startswith("mnist, ")
+        image, maps, answer = figure.axes
+        np.testing.assert_array_equal(get_pixels(image), make_arrays([2, 1])["images"][number, :, :, 0])
+        np.testing.assert_array_equal(get_pixels(maps)[:, :2], make_arrays([2, 1])["output_1"][number, :, :, 0])
+        assert [label.get_text() for label in answer.get_xticklabels()] == ["cat", "dog", "frog"]
+    table = drawing.tables[""]
+    assert table["layer"].tolist() == ["conv_1", "probabilities"]
+    assert table["images"].tolist() == [2, 2]
+
+
+def test_a_single_image_is_the_figure_of_the_study_and_classes_without_names_are_digits(measured_runs):
+    measured_runs.evaluate(measured_runs.train("lenet5", 0), "feature_maps", arrays=make_arrays([2]))
+    (name, figure), *others = draw(measured_runs).pictures.items()
+    assert (name, others) == ("", [])
+    assert "for the first test image of digit 2\n" in figure.texts[0].get_text()
+
+
+def test_runs_without_feature_maps_name_the_command(measured_runs):
+    measured_runs.train("lenet5", 0)
+    with pytest.raises(TrackingError, match=r"^study=feature_maps: no run of lenet5 is measured; measure them: python"):
+        draw(measured_runs)

@@ -144,3 +144,37 @@ def test_nothing_measured_names_the_command(draw):
     message = f"^study=feature_maps: no run of autoencoder is measured; .*: {command}$"
     with pytest.raises(TrackingError, match=message):
         draw("study=feature_maps", "tracking.experiment_name=autoencoder")
+
+
+def test_the_run_of_the_lowest_seed_is_drawn_and_all_are_summarised(measured_runs):
+    table = pd.DataFrame({"latent": [2], "k": [10], "neighbours_from": [100], "n": [3], "accuracy": [0.5]})
+    for model in ("wide", "narrow"):
+        for seed in (1, 0):
+            run_id = measured_runs.train(model, seed)
+            # The newest evaluation counts.
+            for number in (0, 1):
+                arrays = {
+                    "points": np.float32([[seed, number], [2, 3], [5, 4]]),
+                    "labels": np.array([0, 1, 1]),
+                    "class_names": np.array(["cat", "dog"]),
+                    "explained": np.empty(0),
+                    "latent": np.array(2),
+                }
+                measured_runs.evaluate(run_id, "latent", table.assign(accuracy=0.5 + seed / 10), arrays)
+    drawing = latent.draw(measured_runs.build(), latent.Config(name="latent", experiments=["x"], filter=None))
+    figure = drawing.figures[""]
+    assert figure.get_suptitle().startswith("Latents of the clean test images, coloured by class\nmnist, ")
+    assert [axes.get_title().splitlines() for axes in figure.axes] == [
+        [
+            f"{model}, run of seed 0: latent space of 2 dimensions",
+            "10 nearest neighbours in all dimensions: 55.00 ± 7.07 % right (n = 2)",
+        ]
+        for model in ("wide", "narrow")
+    ]
+    assert [axes.collections[0].get_offsets()[0].tolist() for axes in figure.axes] == [[0, 1], [0, 1]]
+    (summary,) = drawing.tables.values()
+    assert summary[["model", "latent", "k", "neighbours_from", "n"]].to_numpy().tolist() == [
+        ["wide", 2, 10, 100, 2],
+        ["narrow", 2, 10, 100, 2],
+    ]
+    assert drawing.metric == "accuracy"

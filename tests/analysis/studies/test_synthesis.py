@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mnist_flow.analysis.studies import synthesis
 from mnist_flow.analysis.studies.synthesis import plot_methods, summarise_methods
 
 
@@ -61,3 +62,25 @@ def test_a_panel_a_measure_and_a_row_a_method(tables):
         "cvae: mean ± sample standard deviation, n = 1; faint: every run",
         "real test images, mean",
     ]
+
+
+@pytest.mark.parametrize(("classes", "made"), [("0123456789", "digits"), ("ab", "images")])
+def test_the_study_tells_all_images_and_each_class(measured_runs, classes, made):
+    for seed, agreement in ((0, 0.98), (1, 0.96)):
+        rows = [
+            {"way": way, "step": 0, "digit": digit, "n": 10, "agreement": agreement, "confidence": 0.8}
+            for way in ("gaussian_mixture", "test_images")
+            for digit in ("all", *classes)
+        ]
+        table = pd.DataFrame(rows).assign(diversity=0.7, nearest_distance=0.15)
+        measured_runs.evaluate(measured_runs.train("autoencoder", seed), "synthesis", table)
+    drawing = synthesis.draw(measured_runs.build(), synthesis.Config(name="synthesis", experiments=["x"], filter=None))
+    assert drawing.figures[""].get_suptitle().startswith(f"Synthetic {made}\nmnist, ")
+    assert list(drawing.tables) == ["", "digits"]
+    assert set(drawing.tables[""]["digit"]) == {"all"}
+    assert set(drawing.tables["digits"]["digit"]) == set(classes)
+    told = drawing.tables[""].query("way == 'gaussian_mixture' and measure == 'agreement'")
+    assert told[["model", "n"]].to_numpy().tolist() == [["autoencoder", 2]]
+    assert told["mean"].tolist() == [pytest.approx(0.97)]
+    # What is told in several units is not printed in percent.
+    assert drawing.metric is None
