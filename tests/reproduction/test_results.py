@@ -109,3 +109,41 @@ def test_each_published_number_finds_the_runs_of_its_setting(preset):
     empty = compare_with_published(preset, pd.DataFrame(), pd.DataFrame())
     assert [one.verdict.basis for one in empty] == ["not run yet"] * 3
     assert all(math.isnan(one.mean) for one in empty)
+
+
+def test_losses_sums_and_findings_are_judged_as_what_they_are():
+    def published(metric, values, mean_of=1):
+        return PublishedResult(row="004-2", statement="s", at={}, metric=metric, values=values, mean_of=mean_of)
+
+    results = [
+        published("test_loss", [0.1]),
+        published("accuracy_mean_plus_std", [0.9815], 3),
+        published("finding", []),
+        published("test_accuracy", [0.098]),
+    ]
+    preset = Preset("x", "x", Published(setting="784-n-10", results=results), is_search=False)
+    runs = pd.DataFrame({"run_id": ["a", "b"], "test_accuracy": [0.978, 0.982], "test_loss": [0.1, 0.12]})
+    loss, total, finding, accuracy = compare_with_published(preset, runs, pd.DataFrame())
+    assert (loss.is_loss, total.is_loss, accuracy.is_loss) == (True, False, False)
+    # Two values of a loss tell no spread, and those of an accuracy have the binomial one.
+    assert loss.verdict.basis == "too few runs to judge a loss"
+    assert total.verdict.basis == "too few runs to judge a standard deviation"
+    assert total.mean == pytest.approx(0.98 + 0.00282843)
+    assert (finding.verdict.agrees, finding.verdict.basis) == (None, "in words")
+    assert math.isnan(finding.difference)
+    # It learned something, and the published one did not.
+    assert (accuracy.verdict.agrees, accuracy.verdict.basis) == (False, "0 of 2 runs end at the published accuracy")
+    three = pd.concat([runs, runs.head(1).assign(run_id="c", test_accuracy=0.98, test_loss=0.11)])
+    loss, total, _, _ = compare_with_published(preset, three, pd.DataFrame())
+    assert (loss.verdict.agrees, loss.verdict.basis) == (True, "prediction from 3 seeds")
+    assert (total.verdict.agrees, total.verdict.basis) == (True, "mean + sd, prediction from 3 seeds")
+    assert total.difference == pytest.approx(0.98 + 0.002 - 0.9815)
+
+
+def test_two_runs_beside_one_number_have_the_binomial_error_of_both():
+    verdict = judge([0.98], 1, [0.97, 0.99], is_accuracy=True)
+    assert verdict.basis == "binomial, 10,000 images"
+    assert verdict.half_width == pytest.approx(1.959964 * math.sqrt(2 * 0.98 * 0.02 / 10_000), rel=1e-6)
+    # Replicates of a network that learned nothing are told by their means.
+    assert judge([0.1, 0.1], 1, [0.1], is_accuracy=True).basis == "binomial, 10,000 images"
+    assert judge_sum(0.98, 1, [0.978, 0.979, 0.980]).agrees is None

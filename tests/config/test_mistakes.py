@@ -1,0 +1,111 @@
+"""What Hydra and YAML refuse, told in one line."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from mnist_flow import CONF_DIR
+from mnist_flow.config.mistakes import describe_mistake, describe_unreadable
+
+
+def catch(*overrides: str) -> Exception:
+    """What Hydra raises for overrides of the command train."""
+    with pytest.raises(Exception) as raised, initialize_config_dir(CONF_DIR, version_base="1.3"):  # noqa: PT011
+        compose("config", list(overrides))
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("typed", "begin", "end"),
+    [
+        (
+            "model=null",
+            "model=null: a config group is filled by one of its options; leave it out for the default",
+            "leave it out for the default",
+        ),
+        ("epoch=1", "epoch: unknown key; did you mean 'epochs'", "? --help lists the keys."),
+        ("xyzzy=1", "xyzzy: unknown key. --help lists the keys.", "."),
+        ("optimizr.momentum=1", "optimizr.momentum: unknown key; did you mean 'optimizer.momentum'", " the keys."),
+        (
+            "optimizer.rho=0.5",
+            "optimizer.rho: no such key with the chosen optimizer; it belongs to optimizer=rmsprop",
+            "=rmsprop",
+        ),
+        (
+            "optimizer.beta_2=0.5",
+            "optimizer.beta_2: no such key with the chosen optimizer; it belongs to optimizer=adam or adamw",
+            "=adam or adamw",
+        ),
+        ("model=lenet", "model=lenet: no such option; did you mean 'lenet5'", ""),
+        ("optimizer=[nope]", "optimizer=nope: no such option. Choices: adam adamw rmsprop sgd", " rmsprop sgd"),
+        ("optimizer=nope", "optimizer=nope: no such option. Choices: adam adamw rmsprop sgd", " rmsprop sgd"),
+        ("reg=interval(0)", "reg=interval(0): is no range that Hydra can read; write 'interval(0.001,1)', ", ""),
+        ("reg=tag(log,range())", "reg=tag(log,range()): is no range that Hydra can read; write ", "or 'choice(a,b)'"),
+        (
+            "tracking.experiment_name=a=b:c d}",
+            "tracking.experiment_name=a=b:c d}: Hydra can't read the value without quotes; as text: ",
+            "\"tracking.experiment_name='a=b:c d}'\"",
+        ),
+        ("model.hidden_units=[200,100", "model.hidden_units=[200,100: ", "quote lists: 'model.hidden_units=[200,100]'"),
+        (
+            "reg=0,1",
+            "reg=0,1: may be a sweep, a list or text; as a sweep: add -m, as a list: 'reg=[0,1]', as text: ",
+            "\"reg='0,1'\"",
+        ),
+    ],
+)
+def test_what_hydra_refuses_is_told_with_its_remedy(typed, begin, end):
+    line = describe_mistake(catch(typed), "config", [typed, "tracking.uri=null", "seed=0"])
+    assert line.startswith(begin)
+    assert line.endswith(end)
+    assert "\n" not in line
+    assert "http" not in line
+
+
+def test_a_key_of_another_option_than_the_chosen_one_is_told():
+    typed = ("optimizer=adam", "optimizer.momentum=0.5")
+    line = describe_mistake(catch(*typed), "config", typed)
+    assert line.startswith("optimizer.momentum: no such key with the groups that are chosen; choose its group too")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "launcher", "extra"),
+    [("joblib", "local_pool", "parallel"), ("ray", "ray", "ray"), ("submitit", "slurm", "slurm")],
+)
+def test_a_launcher_that_is_not_installed_is_told_with_what_installs_it(plugin, launcher, extra):
+    error = ValueError(f"Error locating target 'hydra_plugins.hydra_{plugin}_launcher.launcher.X', set env var")
+    assert describe_mistake(error, "config", []) == (
+        f"hydra/launcher={launcher}: {plugin}'s launcher is not installed; "
+        f"in the project's folder: pip install '.[{extra}]'"
+    )
+
+
+def test_anything_else_is_one_line_of_the_librarys_own():
+    assert describe_mistake(ValueError("  it is\n\n  wrong\n"), "config", []) == "it is wrong"
+
+
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("a: 1\nb: [1\nc: 2\n")
+    with pytest.raises(yaml.YAMLError) as raised, file.open() as text:
+        yaml.safe_load(text)
+    line = describe_unreadable(raised.value)
+    assert line.startswith(f"{file}, line 3: is no YAML: ")
+    assert line.endswith("; correct the file")
+    assert describe_unreadable(yaml.YAMLError("no mark")) is None
+    assert describe_unreadable(ValueError("another")) is None
+
+
+def test_a_file_that_is_not_in_utf_8_is_told_by_its_name(tmp_path):
+    (tmp_path / "own.yaml").write_bytes("# größer\n".encode("latin-1"))
+    with pytest.raises(UnicodeDecodeError) as raised, initialize_config_dir(str(tmp_path), version_base="1.3"):
+        compose("own")
+    line = describe_unreadable(raised.value)
+    assert line.startswith(f"{tmp_path}/own.yaml: is not in UTF-8 (")
+    assert line.endswith("; save the file in that encoding")
+    # Hydra did not read this one.
+    with pytest.raises(UnicodeDecodeError) as raised:
+        b"\xf6".decode()
+    assert describe_unreadable(raised.value) is None
