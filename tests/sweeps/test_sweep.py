@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
+import time
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from mlflow.entities import Metric, Param
 
 from commands import start_command
 from mnist_flow import tracking
-from support import DEAD_PROCESS, QUICK, count_store_calls, find_checkpoints, list_imports, wait_until
+from mnist_flow.errors import BusyError, RunError, UserError
+from mnist_flow.runtime.environment import digest_code
+from mnist_flow.sweeps import sweep as story
+from mnist_flow.sweeps.opening import open_sweep
+from mnist_flow.sweeps.request import read_requests
+from support import (
+    DEAD_PROCESS,
+    PROCESS_ELSEWHERE,
+    QUICK,
+    count_store_calls,
+    find_checkpoints,
+    list_imports,
+    wait_until,
+)
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
 GRID = ("reg=0,1e-4", "replicates=2")
@@ -272,3 +289,280 @@ def test_a_pools_processes_are_forked_from_a_server(tmp_path, run_command):
 def test_replicates_need_a_sweep(tmp_path, run_command):
     done = run_command(tmp_path, "-m", "mnist_flow.train", *QUICK, "replicates=3")
     assert (done.returncode, done.stderr) == (2, "error: replicates=3: is for sweeps; add -m\n")
+
+
+# In this process, with jobs that log a result and train nothing
+
+
+@pytest.fixture
+def open_it(compose_sweep):
+    """Overrides → a sweep that is open; None: all its jobs are done."""
+
+    def call(*overrides):
+        config = compose_sweep(*overrides)
+        (request,) = read_requests(config)
+        return open_sweep(config, request)
+
+    return call
+
+
+@pytest.fixture
+def log_run(store):
+    """Log a run of a job with a validation accuracy; returns its id."""
+
+    def log(sweep, job, accuracy, status="FINISHED", **tags):
+        identity = job.identity
+        about = {"kind": "train", "fingerprint": identity.fingerprint, "recipe": identity.recipe, "code": digest_code()}
+        named = {f"mnist_flow.{name}": value for name, value in (about | tags).items()}
+        run_id = store.create_run(
+            sweep.parent.experiment_id, tags=named | {"mlflow.parentRunId": sweep.parent.run_id}
+        ).info.run_id
+        now = int(time.time() * 1000)
+        metrics = {"selected_val_accuracy": accuracy, "test_accuracy": accuracy - 0.1, "selected_epoch": 1}
+        store.log_batch(
+            run_id,
+            [Metric(name, value, now, 0) for name, value in metrics.items()],
+            [Param(key, str(value)) for key, value in job.params.items()],
+        )
+        if status != "RUNNING":
+            store.set_terminated(run_id, status)
+        return run_id
+
+    return log
+
+
+class FakeLauncher:
+    """Gives each job, by its overrides, what a function makes of it: a run, or an error."""
+
+    def __init__(self, sweep, make):
+        self.sweep, self.make, self.launched = sweep, make, []
+
+    def __call__(self, overrides, first_number):
+        self.launched.append((first_number, len(overrides)))
+        jobs = {job.overrides: job for job in self.sweep.jobs}
+        returns = []
+        for one in overrides:
+            job = jobs[tuple(one)]
+            result = JobReturn(overrides=list(one), status=JobStatus.COMPLETED)
+            try:
+                result.return_value = self.make(job)
+            except Exception as error:
+                result.status, result.return_value = JobStatus.FAILED, error
+            returns.append(result)
+        return returns
+
+
+def give_accuracy(job):
+    """0.7 and 0.72 without a penalty, 0.8 and 0.84 with one."""
+    return 0.7 + 0.02 * job.config.seed if job.config.reg == 0 else 0.8 + 0.04 * job.config.seed
+
+
+def test_a_sweep_in_process_counts_its_jobs_and_tells_the_best(open_it, log_run, store, capsys):
+    sweep = open_it(*GRID)
+    assert capsys.readouterr().out == "4 jobs: 0 skipped, 0 resumed, 4 new\n"
+    assert sweep.command.startswith("python -m mnist_flow.train -m data=digits ")
+    assert sweep.command.endswith(" tracking.experiment_name=x reg=0,1e-4 replicates=2")
+    launch = FakeLauncher(sweep, lambda job: log_run(sweep, job, give_accuracy(job)))
+    assert len(sweep.run(launch)) == 4
+    assert launch.launched == [(0, 4)]
+    sweep.end("FINISHED")
+    run = store.get_run(sweep.parent.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name.startswith("sweep reg=0,1e-4 data=digits model=mlp ")
+    assert run.data.metrics == {
+        "jobs": 4,
+        "jobs_finished": 4,
+        "jobs_new": 4,
+        "jobs_resumed": 0,
+        "jobs_skipped": 0,
+        "jobs_elsewhere": 0,
+        "jobs_failed": 0,
+        "jobs_missing": 0,
+        "workers": 1,
+        "best_val_accuracy_mean": pytest.approx(0.82),
+    }
+    summary = load_table(Path.cwd(), run, "summary")
+    assert list(summary["val_accuracy"]) == pytest.approx([0.7, 0.72, 0.8, 0.84])
+    assert list(summary["outcome"]) == ["new"] * 4
+    replicates = load_table(Path.cwd(), run, "replicates")
+    assert list(replicates["val_accuracy_mean"]) == pytest.approx([0.71, 0.82])
+    assert list(load_table(Path.cwd(), run, "grid")["reg"]) == [0, 0, 1e-4, 1e-4]
+    best, _, _, draw, counted, made = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert best.startswith("**reg=0.0001**: val_accuracy 0.8200 ± 0.0283, ")
+    assert draw.startswith("Draw it: `python -m mnist_flow.analyze study=compare study.x=reg ")
+    assert (counted, made) == ("4 of 4 jobs are finished.", f"Made by: `{sweep.command}`")
+    printed = capsys.readouterr().out
+    assert "best val_accuracy first: mean ± sample standard deviation over n seeds" in printed
+    assert f"more in sweep/ of the parent, run {run.info.run_id} at sqlite:///" in printed
+    # Typed again there is nothing to do, and the same is told.
+    assert open_it(*GRID) is None
+    printed = capsys.readouterr().out
+    assert printed.startswith("4 jobs: 4 skipped, 0 resumed, 0 new\n")
+    assert "best val_accuracy first" in printed
+    assert f"/runs/{run.info.run_id}" in printed.splitlines()[-1]
+    # But not where all are to be trained anew.
+    anew = open_it(*GRID, "resume=false")
+    assert capsys.readouterr().out == "4 jobs: 0 skipped, 0 resumed, 4 new\n"
+    assert anew.parent.run_id != run.info.run_id
+    # Of one job the table of replicates has no spread, and one of two that are done is skipped.
+    more = open_it("reg=0,1e-3")
+    assert capsys.readouterr().out == "2 jobs: 1 skipped, 0 resumed, 1 new\n"
+    launch = FakeLauncher(more, lambda job: log_run(more, job, 0.9))
+    more.run(launch)
+    assert launch.launched == [(0, 1)]
+    more.end("FINISHED")
+    assert store.get_run(more.parent.run_id).data.metrics["jobs_skipped"] == 1
+
+
+def test_what_a_job_is_told_is_in_its_config_and_no_value_of_a_variable(compose_sweep):
+    config = compose_sweep(*GRID)
+    (request,) = read_requests(config)
+    before = len(config.hydra.overrides.hydra)
+    parent = open_sweep(config, request).parent
+    assert list(config.hydra.overrides.hydra)[before:] == [
+        f"+hydra.job.env_set.MNIST_FLOW_EXPERIMENT_ID='{parent.experiment_id}'",
+        f"+hydra.job.env_set.MNIST_FLOW_PARENT_RUN_ID='{parent.run_id}'",
+        "+hydra.job.env_set.MNIST_FLOW_VARYING='reg,seed'",
+        "replicates=1",
+    ]
+
+
+def test_jobs_that_fail_are_told_and_the_others_are_trained(open_it, log_run, store, caplog):
+    def make(job):
+        if job.config.seed:
+            return log_run(sweep, job, 0.8)
+        if job.config.reg:
+            raise ValueError("\n  a mistake\nof two lines")
+        raise RunError("the loss became nan")
+
+    sweep = open_it(*GRID)
+    launch = FakeLauncher(sweep, make)
+    line = "2 of 4 jobs failed: reg=0.0 seed=0: the loss became nan; reg=0.0001 seed=0: ValueError: a mistake"
+    with pytest.raises(RunError, match=f"^{line}$"):
+        sweep.run(launch)
+    assert launch.launched == [(0, 4)]
+    assert "job reg=0.0 seed=0: the loss became nan" in caplog.text
+    sweep.end("FAILED")
+    run = store.get_run(sweep.parent.run_id)
+    assert run.info.status == "FAILED"
+    assert {name: run.data.metrics[f"jobs_{name}"] for name in ("finished", "new", "failed", "missing")} == {
+        "finished": 2,
+        "new": 2,
+        "failed": 2,
+        "missing": 0,
+    }
+    *_, counted, failed, _ = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert (counted, failed) == ("2 of 4 jobs are finished.", line)
+    # The same command goes on in the same run.
+    again = open_it(*GRID)
+    assert again.parent.run_id == sweep.parent.run_id
+    launch = FakeLauncher(again, lambda job: log_run(again, job, 0.7))
+    again.run(launch)
+    assert launch.launched == [(0, 2)]
+    again.end("FINISHED")
+    run = store.get_run(again.parent.run_id)
+    assert (run.info.status, run.data.metrics["jobs_finished"], run.data.metrics["jobs_skipped"]) == ("FINISHED", 4, 2)
+    steps = [(point.step, point.value) for point in store.get_metric_history(run.info.run_id, "jobs_finished")]
+    assert steps == [(0, 2), (1, 4)]
+
+
+def test_a_job_that_ends_without_its_run_is_not_launched_for_ever(open_it):
+    sweep = open_it("reg=0,1e-4")
+    launch = FakeLauncher(sweep, lambda job: None)
+    with pytest.raises(RunError, match=r"^2 of 2 jobs failed: reg=0\.0: it ended as another run than was planned: thr"):
+        sweep.run(launch)
+    assert launch.launched == [(0, 2)]
+
+
+def test_five_failures_are_named_and_the_others_counted(open_it):
+    sweep = open_it("seed=range(7)")
+
+    def make(job):
+        raise RunError("no")
+
+    with pytest.raises(RunError, match=r"^7 of 7 jobs failed: seed=0: no; .*; seed=4: no; and 2 more$"):
+        sweep.run(FakeLauncher(sweep, make))
+
+
+def test_a_launcher_that_breaks_down_is_told_with_what_goes_on(open_it, store):
+    def break_down(overrides, first_number):
+        raise OSError("no room\nat all")
+
+    sweep = open_it("reg=0,1e-4")
+    message = r"^the launcher broke down \(OSError: no room\); the same command goes on where this one stopped$"
+    with pytest.raises(RunError, match=message):
+        sweep.run(break_down)
+    sweep.end("KILLED")
+    run = store.get_run(sweep.parent.run_id)
+    assert (run.info.status, run.data.metrics["jobs_missing"]) == ("KILLED", 2)
+    # Of nothing nothing is told to be the best.
+    assert run.data.tags["mlflow.note.content"].startswith("0 of 2 jobs are finished.\n\nMade by: `")
+
+
+def test_a_job_that_another_process_trains_is_waited_for(open_it, log_run, store, caplog, monkeypatch):
+    monkeypatch.setattr(story, "_POLL_SECONDS", 0)
+    sweep = open_it("reg=0,1e-4")
+    began = []
+
+    def make(job):
+        if job.config.reg:
+            return log_run(sweep, job, 0.8)
+        # Another process was faster; it ends while the sweep waits.
+        began.append(log_run(sweep, job, 0.9, "RUNNING", process=PROCESS_ELSEWHERE, heartbeat=str(int(time.time()))))
+        raise BusyError("it runs already")
+
+    fetch = sweep.fetch_plan
+    plans = []
+
+    def fetch_plan():
+        plans.append(fetch())
+        if len(plans) == 3:
+            store.set_terminated(began[0])
+        return plans[-1]
+
+    monkeypatch.setattr(sweep, "fetch_plan", fetch_plan)
+    launch = FakeLauncher(sweep, make)
+    sweep.run(launch)
+    assert launch.launched == [(0, 2)]
+    assert len(plans) == 4
+    assert caplog.text.count(f"waiting for run {began[0]} of process 4242 on elsewhere") == 1
+    sweep.end("FINISHED")
+    assert store.get_run(sweep.parent.run_id).data.metrics["jobs_finished"] == 2
+
+
+def test_runs_of_other_code_count_and_are_told_until_they_are_to_be_trained_anew(
+    open_it, log_run, store, caplog, capsys
+):
+    sweep = open_it("reg=0,1e-4")
+    for job in sweep.jobs:
+        log_run(sweep, job, 0.8, code="older")
+    sweep.end("KILLED")
+    open_it("reg=0,1e-4").end("KILLED")
+    assert "2 skipped" in capsys.readouterr().out
+    assert (
+        "2 of them were made by another version of the code; tracking.changed_code=retrain trains them" in caplog.text
+    )
+    open_it("reg=0,1e-4", "tracking.changed_code=retrain").end("KILLED")
+    assert "2 jobs: 0 skipped, 0 resumed, 2 new" in capsys.readouterr().out
+    # The same config on other data.
+    for run in store.search_runs([sweep.parent.experiment_id], "tags.`mnist_flow.kind` = 'train'"):
+        store.set_tag(run.info.run_id, "mnist_flow.fingerprint", "of other data")
+    open_it("reg=0,1e-4").end("KILLED")
+    assert "2 of them are finished on other data (its digest changed), and are trained anew" in caplog.text
+
+
+def test_a_sweep_that_is_running_is_refused_in_process(open_it):
+    sweep = open_it("reg=0,1e-4")
+    with pytest.raises(UserError, match=f"^this sweep is running already, in .* as run {sweep.parent.run_id}; wait"):
+        open_it("reg=0,1e-4")
+
+
+def test_a_list_of_jobs_is_kept_by_the_parent(open_it, tmp_path, store):
+    (tmp_path / "jobs.yaml").write_text("- [reg=0]\n- [reg=1e-4, seed=3]\n")
+    sweep = open_it("jobs=jobs.yaml")
+    assert [(job.config.reg, job.config.seed) for job in sweep.jobs] == [(0, 0), (1e-4, 3)]
+    sweep.end("KILLED")
+    text = tracking.fetch_text(sweep.parent.run_id, "sweep/jobs.yaml")
+    assert text == (tmp_path / "jobs.yaml").read_text()
+    grid = json.loads(tracking.fetch_text(sweep.parent.run_id, "sweep/grid.json"))
+    assert grid["columns"] == ["job", "reg", "seed", "fingerprint"]
