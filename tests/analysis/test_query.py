@@ -18,7 +18,10 @@ def test_printed_values_are_those_of_the_presets_a_row_each(published):
 
 
 def test_on_other_data_nothing_was_printed():
-    assert build_published(pd.DataFrame({"experiment": ["learning_rate"], "data.name": "digits"})).empty
+    nothing = build_published(pd.DataFrame({"experiment": ["learning_rate"], "data.name": "digits"}))
+    assert nothing.empty
+    # A study may choose from it as from any other.
+    assert select_published(nothing, "test_accuracy", "reg").empty
 
 
 @pytest.mark.parametrize("metric", ["test_accuracy", "val_accuracy"])

@@ -3,7 +3,8 @@ import math
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.selection import build_selection
+from mnist_flow.analysis.selection import build_selection, choose_metric
+from mnist_flow.errors import ConfigError
 
 
 def make_runs(*settings: tuple[float, list[tuple[float, float]]], experiment: str = "twin") -> pd.DataFrame:
@@ -78,3 +79,14 @@ def test_autoencoders_are_chosen_by_the_smallest_validation_loss():
     )
     assert (row["best_on_test"], row["best_on_test_mean"]) == ("mlp_100, reg=0", pytest.approx(0.15))
     assert "val_accuracy" not in row
+
+
+def test_settings_are_compared_by_what_was_asked_for_or_by_the_images_that_were_held_out():
+    runs = make_runs((0.0, [(0.97, 0.96)]))
+    assert choose_metric(runs, None) == "val_accuracy"
+    assert choose_metric(runs, "test_accuracy") == "test_accuracy"
+    both = pd.concat([runs, runs.assign(**{"data.validation": "test"})])
+    assert choose_metric(both, None) == "test_accuracy"
+    assert choose_metric(both.tail(1), None) == "test_accuracy"
+    with pytest.raises(ConfigError, match=r"study\.metric=accuracies: the runs have no such metric"):
+        choose_metric(runs, "accuracies")

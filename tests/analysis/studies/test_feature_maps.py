@@ -56,6 +56,12 @@ def test_dense_layers_are_bars_and_long_ones_strips():
     np.testing.assert_array_equal(strip, flat.reshape(4, 196))
     assert [bar.get_height() for bar in axes["dense_1"].patches] == [-1, 0, 3]
     assert "dense_1: Dense, 3, from -1 to 3, 33 % are 0" in texts
+    # Each is numbered, the axis runs through zero, and the heading tells the range.
+    assert axes["dense_1"].get_xticks().tolist() == [0, 1, 2]
+    assert axes["dense_1"].get_yticks().tolist() == []
+    assert [line.get_ydata()[0] for line in axes["dense_1"].lines] == [0]
+    many, _ = plot(("dense_1", "Dense", np.ones(20, np.float32)), ("dense_2", "Dense", np.ones(21, np.float32)))
+    assert [len(many[name].get_xticks()) for name in ("dense_1", "dense_2")] == [20, 0]
     # A prime number of values fills no rows.
     axes, _ = plot(("dense_1", "Dense", np.ones(257, np.float32)))
     strip = get_pixels(axes["dense_1"])

@@ -112,6 +112,13 @@ def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not
     assert [len(line) for line in pruned.get_segments()] == [3]
     assert [len(line) for line in complete.get_segments()] == [5, 5, 4]
     np.testing.assert_allclose([line[-1, 1] for line in complete.get_segments()], [1 / 3, 2 / 3, 1])
+    # Both ends of each key are told, and which end of the ranks is the better one.
+    told = {text.get_text(): text.xy for text in axes.texts}
+    assert (told["0.9"], told["sgd"][0], told["worst"], told["best"]) == ((3, 1), 0, (4, 0), (4, 1))
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == [*SPACE, "validation accuracy\n(rank among complete)"]
+    (first, last) = (axes.get_xlim()[0], axes.get_xlim()[1])
+    assert first < 0 < 4 < last
 
 
 def test_a_pruned_curve_ends_with_a_cross(search):
