@@ -7,11 +7,15 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow.entities import LoggedModelOutput
 
 from commands import start_command
 from mnist_flow import tracking
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.runs.orchestrator import run_experiment
+from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
 from support import QUICK, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "optimizer.learning_rate=0.1,0.0001")
@@ -123,3 +127,90 @@ def test_a_run_whose_registration_fails_stays_finished(store, compose_config, mo
         run_experiment(compose_config(*QUICK, "tracking.register=digits"))
     (run,) = store.search_runs(["1"])
     assert run.info.status == "FINISHED"
+
+
+# Of runs that are logged without a training
+
+
+def make_past(run_id, state, **metrics):
+    return tracking.PastRun(run_id, state, "", "", "", "", "", "", 0, 0.0, metrics, {})
+
+
+def test_the_best_run_is_the_first_finished_one_with_the_best_objective():
+    runs = [
+        make_past("a", "finished", selected_val_accuracy=0.8, selected_val_loss=0.4, selected_epoch=1),
+        make_past("b", "finished", selected_val_accuracy=0.9, selected_val_loss=0.5, selected_epoch=1),
+        make_past("c", "finished", selected_val_accuracy=0.9, selected_val_loss=0.4, selected_epoch=1),
+        make_past("d", "interrupted", selected_val_accuracy=1.0, selected_val_loss=0.1, selected_epoch=1),
+        make_past("e", "finished"),
+    ]
+    assert choose_best_run(runs, "val_accuracy") == "b"
+    assert choose_best_run(runs, "val_loss") == "a"
+    assert choose_best_run(runs[3:], "val_accuracy") is None
+
+
+@pytest.fixture
+def settle(store, tmp_path, compose_config):
+    """Log the children of a sweep, each with a model but the last, and settle their models; what is left, by names."""
+    experiment_id = store.create_experiment("x")
+    parent = store.create_run(experiment_id, tags={"mnist_flow.kind": "sweep"}).info.run_id
+    (tmp_path / "weights").write_bytes(b"0")
+    names = {}
+    for end, name in ((2000, "best"), (3000, "last"), (1000, "first"), (4000, "without"), (5000, "killed")):
+        tags = {"mnist_flow.kind": "train", "mnist_flow.fingerprint": name, "mlflow.parentRunId": parent}
+        run_id = store.create_run(experiment_id, start_time=1, tags=tags).info.run_id
+        names[run_id] = name
+        if name != "without":
+            model = store.create_logged_model(experiment_id, "model", run_id)
+            store.log_model_artifact(model.model_id, str(tmp_path / "weights"))
+            store.finalize_logged_model(model.model_id, "READY")
+            store.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        store.set_terminated(run_id, "KILLED" if name == "killed" else "FINISHED", end)
+    (best,) = [run_id for run_id, name in names.items() if name == "best"]
+
+    def call(*overrides, parent_run_id=parent, best=best):
+        config = validate_config(compose_config("data=digits", *overrides), TrainConfig).tracking
+        trouble = settle_models(config, experiment_id, parent_run_id, best)
+        return trouble, [names[model.source_run_id] for model in store.search_logged_models([experiment_id])]
+
+    call.best = best
+    return call
+
+
+def test_of_a_sweep_the_model_of_the_best_run_or_of_the_last_one_is_kept(settle, capsys):
+    every = ["best", "first", "killed", "last"]
+    for kept in ("all", "none"):
+        trouble, left = settle(f"tracking.keep_models={kept}")
+        assert (trouble, sorted(left)) == ("", every)
+    # What no sweep is the parent of is not deleted, and without a best run nothing is.
+    assert sorted(settle("tracking.keep_models=best", parent_run_id=None)[1]) == every
+    assert sorted(settle("tracking.keep_models=best", best=None)[1]) == every
+    assert capsys.readouterr().out == ""
+    trouble, left = settle("tracking.keep_models=best")
+    # The run that was killed may be resumed.
+    assert (trouble, sorted(left)) == ("", ["best", "killed"])
+    assert capsys.readouterr().out == f"tracking.keep_models=best: kept the model of run {settle.best}, deleted 2\n"
+    assert sorted(settle("tracking.keep_models=best")[1]) == ["best", "killed"]
+    assert capsys.readouterr().out == ""
+
+
+def test_the_last_model_is_that_of_the_run_that_ended_last(settle):
+    assert sorted(settle("tracking.keep_models=last")[1]) == ["killed", "last"]
+
+
+def test_a_registered_model_is_kept_and_registered_by_the_sweep(settle, capsys):
+    trouble, left = settle("tracking.register=digits", "tracking.keep_models=best")
+    assert (trouble, sorted(left)) == ("", ["best", "killed"])
+    assert capsys.readouterr().out.startswith("registered as models:/digits@best, version 1\n")
+    # Another best may not take its alias, and neither model is deleted.
+    trouble, _ = settle("tracking.register=digits", best="0" * 32)
+    assert trouble.startswith(f"run {'0' * 32}, its best, is not registered: ")
+    assert trouble.endswith(" (the sweep is finished, and its runs are kept; the same command again makes up for this)")
+
+
+def test_a_sweep_is_told_before_it_begins_that_its_alias_is_taken(settle, compose_config):
+    settle("tracking.register=digits")
+    config = validate_config(compose_config("data=digits", "tracking.register=digits"), TrainConfig).tracking
+    check_sweep_registration(config, [settle.best])
+    with pytest.raises(TrackingError, match=r"register=digits: its alias best is version 1, of run"):
+        check_sweep_registration(config, [])
