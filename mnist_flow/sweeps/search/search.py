@@ -17,6 +17,7 @@ from mnist_flow import tracking
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.train import TrainConfig, is_minimised
 from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.jobs.tables import select_epoch
 from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
@@ -294,7 +295,7 @@ class Search:
 
     def _compute_means(self, runs: Sequence[PastRun]) -> Mapping[str, float]:
         """Means of the chosen trial's results, the test set's among them, which nobody has looked at before."""
-        results = [run.metrics for run in runs]
+        results = [select_epoch(run.metrics) for run in runs]
         names = ("test_accuracy", "test_loss", self.base.objective)
         return {
             name: float(np.mean([one[name] for one in results]))

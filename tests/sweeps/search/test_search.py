@@ -11,8 +11,12 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from mlflow.entities import Metric, Param
 
 from mnist_flow import tracking
+from mnist_flow.errors import RunError
+from mnist_flow.sweeps.search import search as story
+from mnist_flow.sweeps.search.opening import open_search
 from support import QUICK
 
 SEARCH = ("-m", "mnist_flow.train", "-m", "hydra/sweeper=optuna", *QUICK, "tracking.experiment_name=x")
@@ -219,6 +223,258 @@ def test_a_chosen_trial_whose_run_is_gone_is_told(again, run_command):
     assert done.stderr.startswith("error: the chosen trial has no results, and is not registered: ")
     assert "0" * 32 in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# In this process, with trials that log a result and train nothing
+
+
+@pytest.fixture
+def open_it(compose_sweep):
+    """Overrides → a search that is open, which its end closes; None: only its plan was asked for."""
+    opened = []
+
+    def call(*overrides):
+        search = open_search(compose_sweep("hydra/sweeper=optuna", "hydra.sweeper.sampler=random", *overrides))
+        opened.append(search)
+        return search
+
+    yield call
+    for search in opened:
+        if search is not None:
+            search.server.close()
+
+
+class FakeTrials:
+    """A launcher whose jobs get a trial each, and what a list has of it: its objectives, or why it failed."""
+
+    def __init__(self, store, search, outcomes, epochs=()):
+        self.store, self.search, self.outcomes, self.epochs = store, search, list(outcomes), list(epochs)
+        self.launched, self.assigned = [], []
+
+    def __call__(self, overrides, first_number):
+        self.launched.append((first_number, len(overrides)))
+        assert all(one == [] for one in overrides)
+        for _ in overrides:
+            self._run_trial(self.search.connect())
+        return [None] * len(overrides)
+
+    def _run_trial(self, connection):
+        assignment = connection.answer("next")
+        if assignment is None:
+            return
+        self.assigned.append(assignment)
+        outcome = self.outcomes.pop(0)
+        config = assignment.config
+        if isinstance(outcome, str):
+            run_id = self._log_run(assignment, config["seed"], ())
+            connection.answer("run", run_id, False)
+            self.store.set_terminated(run_id, "FAILED")
+            connection.answer("failed", outcome)
+            return
+        for number, objectives in enumerate(outcome, start=1):
+            run_id = self._log_run(assignment, config["seed"] + number - 1, objectives)
+            connection.answer("run", run_id, False)
+            for epoch, value in enumerate(self.epochs.pop(0) if self.epochs else [], start=1):
+                if reason := connection.answer("epoch", epoch, value):
+                    self.store.set_tag(run_id, "mnist_flow.pruned", str(epoch))
+                    self.store.set_tag(run_id, "mnist_flow.pruned_because", reason)
+                    self.store.set_terminated(run_id, "KILLED")
+                    connection.answer("pruned", reason)
+                    return
+            self.store.set_terminated(run_id)
+            connection.answer("result", number, objectives, number == len(outcome))
+        connection.answer("complete")
+
+    def _log_run(self, assignment, seed, objectives):
+        parent = self.search.parent
+        tags = {**assignment.tags, "mnist_flow.kind": "train", "mlflow.parentRunId": parent.run_id}
+        run_id = self.store.create_run(parent.experiment_id, tags=tags).info.run_id
+        # The plain name is the last epoch's, which is not the selected one.
+        metrics = {"selected_epoch": 1, "val_accuracy": 0.01}
+        for name, value in zip(self.search.base.objectives, objectives, strict=False):
+            metrics |= {f"selected_{name}" if name.startswith("val_") else name: value}
+        metrics |= {"test_accuracy": objectives[0] - 0.1} if objectives else {}
+        points = [Metric(name, value, 0, 0) for name, value in metrics.items()]
+        self.store.log_batch(run_id, points, [Param("seed", str(seed))])
+        return run_id
+
+
+HERE = ("reg=interval(0,1)", "optimizer=sgd,adam")
+
+
+def load_here(store, search, name):
+    return pd.read_csv(store.download_artifacts(search.parent.run_id, f"sweep/{name}.csv"))
+
+
+def test_a_search_in_process_tells_each_trial_and_chooses_the_best(open_it, store, capsys, monkeypatch):
+    monkeypatch.setattr(story, "_SETTLING", 0)
+    search = open_it(*HERE, "hydra.sweeper.n_trials=4")
+    assert capsys.readouterr().out == "4 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 4 new\n"
+    launch = FakeTrials(store, search, [[[0.5]], [[0.9]], "out of memory", [[0.7]]])
+    assert len(search.run(launch)) == 4
+    assert launch.launched == [(0, 4)]
+    search.end("FINISHED")
+    lines = capsys.readouterr().out.splitlines()
+    told = [line.rpartition("  [") for line in lines if line.startswith("trial ")]
+    assert [end for _, _, end in told] == ["1/4]", "2/4]", "3/4]", "4/4]"]
+    outcomes = [begin.partition("  ")[2] for begin, _, _ in told]
+    assert outcomes[:2] == ["complete val_accuracy 0.5", "complete val_accuracy 0.9"]
+    assert outcomes[2] == "failed  (out of memory)"
+    choices = launch.assigned[1].tags["mnist_flow.choices"]
+    reg, optimizer = json.loads(choices)["reg"], json.loads(choices)["optimizer"]
+    assert told[1][0].startswith(f"trial 1: optimizer={optimizer} reg={reg:.4g}  ")
+    assert any(line.startswith("chosen: trial 1; sweep/best.yaml of the parent, run ") for line in lines)
+    assert any("best val_accuracy first" in line for line in lines)
+    run = store.get_run(search.parent.run_id)
+    assert run.info.status == "FINISHED"
+    assert {name: value for name, value in run.data.metrics.items() if name != "best_val_accuracy"} == {
+        "trials": 4,
+        "trials_complete": 3,
+        "trials_pruned": 0,
+        "trials_failed": 1,
+        "chosen_val_accuracy": 0.9,
+        "chosen_test_accuracy": 0.8,
+    }
+    # One point a trial.
+    curve = [(point.step, point.value) for point in store.get_metric_history(run.info.run_id, "best_val_accuracy")]
+    assert curve == [(1, 0.5), (2, 0.9), (3, 0.9), (4, 0.9)]
+    trials = load_here(store, search, "trials")
+    assert trials["state"].tolist() == ["complete", "complete", "failed", "complete"]
+    space = load_here(store, search, "space")
+    distributions = dict(zip(space["key"], space["distribution"], strict=True))
+    assert sorted(distributions) == ["optimizer", "reg"]
+    assert distributions["optimizer"] == "CategoricalDistribution(choices=('sgd', 'adam'))"
+    preset = tracking.fetch_text(run.info.run_id, "sweep/best.yaml")
+    assert preset.splitlines()[1] == f"# Trial 1 of run {run.info.run_id}: val_accuracy 0.9."
+    assert yaml.safe_load(preset)["reg"] == reg
+    *defaults, last = yaml.safe_load(preset)["defaults"]
+    assert {"override /data": "digits"} in defaults
+    assert {"override /optimizer": optimizer} in defaults
+    assert {key for one in defaults for key in one} == {"override /data", "override /model", "override /optimizer"}
+    assert last == "_self_"
+    assert not {"tracking", "data", "optimizer", "hydra"} & set(yaml.safe_load(preset))
+    chosen, counted, title, table, draw, made = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert chosen == (
+        f"**optimizer={optimizer} reg={reg:.4g}** (trial 1; its preset is `sweep/best.yaml` of the artifacts): "
+        "test_accuracy 0.8000, val_accuracy 0.9000"
+    )
+    assert counted == "4 trials: 3 complete, 0 pruned, 1 failed."
+    assert title == "best val_accuracy first:"
+    assert [row.split("|")[1].replace("&emsp;", "").strip() for row in table.splitlines()[2:]] == ["1", "3", "0"]
+    assert draw.endswith(f"study=search study.run_id={run.info.run_id} tracking.experiment_name=x`")
+    assert made == f"Made by: `{search.command}`"
+    # It goes on with one more, which is the best then, and the numbers are added.
+    more = open_it(*HERE, "hydra.sweeper.n_trials=5")
+    assert capsys.readouterr().out == "5 trials: 3 complete, 0 pruned, 1 failed, 0 resumed, 1 new\n"
+    assert more.parent.run_id == run.info.run_id
+    launch = FakeTrials(store, more, [[[0.95]]])
+    more.run(launch)
+    more.end("FINISHED")
+    assert [one.trial for one in launch.assigned] == [4]
+    history = store.get_metric_history(run.info.run_id, "trials")
+    assert [(point.step, point.value) for point in history] == [(0, 4), (1, 5)]
+
+
+def test_the_best_are_confirmed_with_fresh_seeds_and_chosen_by_these(open_it, store, capsys):
+    wanted = ("replicates=2", "hydra.sweeper.n_trials=3", "hydra.sweeper.confirm=2", "hydra.sweeper.confirm_seeds=3")
+    search = open_it(*HERE, *wanted)
+    first = [[[0.5], [0.5]], [[0.9], [0.7]], [[0.7], [0.7]]]
+    # The best by the search is the worse of both with other seeds.
+    launch = FakeTrials(store, search, [*first, [[0.6], [0.6], [0.6]], [[0.7], [0.8], [0.9]]])
+    search.run(launch)
+    assert launch.launched == [(0, 3), (3, 2)]
+    assert [one.trial for one in launch.assigned[3:]] == [1, 2]
+    assert {(one.config["seed"], one.config["replicates"]) for one in launch.assigned[:3]} == {(0, 2)}
+    assert {(one.config["seed"], one.config["replicates"]) for one in launch.assigned[3:]} == {(2, 3)}
+    assert [one.tags.get("mnist_flow.confirms") for one in launch.assigned] == [None] * 3 + ["true"] * 2
+    search.end("FINISHED")
+    table = load_here(store, search, "confirmation")
+    assert table.drop(columns=["run_ids", "reason"]).to_dict("list") == {
+        "trial": [1, 2],
+        "val_accuracy_in_search": [0.8, 0.7],
+        "n": [3, 3],
+        "val_accuracy_mean": [pytest.approx(0.6), pytest.approx(0.8)],
+        "val_accuracy_std": [pytest.approx(0, abs=1e-9), pytest.approx(0.1)],
+    }
+    printed = capsys.readouterr().out
+    assert "the best again, with fresh seeds" in printed
+    assert "chosen: trial 2; " in printed
+    run = store.get_run(search.parent.run_id)
+    assert run.data.metrics["chosen_test_accuracy"] == pytest.approx(0.7)
+    assert "# Trial 2 of run " in tracking.fetch_text(run.info.run_id, "sweep/best.yaml")
+
+
+def test_of_several_objectives_each_trial_of_the_front_has_its_preset(open_it, store, capsys):
+    search = open_it(*HERE, TWO, "hydra.sweeper.n_trials=3")
+    search.run(FakeTrials(store, search, [[[0.9, 300.0]], [[0.8, 100.0]], [[0.7, 200.0]]]))
+    search.end("FINISHED")
+    run = store.get_run(search.parent.run_id)
+    assert run.data.metrics["trials_pareto"] == 2
+    assert (run.data.metrics["best_val_accuracy"], run.data.metrics["best_n_parameters"]) == (0.9, 100)
+    assert load_here(store, search, "pareto")["trial"].tolist() == [0, 1]
+    files = {file.path for file in store.list_artifacts(run.info.run_id, "sweep/pareto")}
+    assert files == {"sweep/pareto/trial_0.yaml", "sweep/pareto/trial_1.yaml"}
+    assert not any(file.path == "sweep/best.yaml" for file in store.list_artifacts(run.info.run_id, "sweep"))
+    printed = capsys.readouterr().out
+    assert "Pareto front, val_accuracy maximised, n_parameters minimised: 2 trials" in printed
+    assert "trial 1: " in printed
+    assert "complete val_accuracy 0.8, n_parameters 100  [2/3]" in printed
+    assert f"sweep/pareto/ of the parent, run {run.info.run_id} at sqlite:///" in printed
+
+
+def test_hopeless_trials_are_pruned_and_are_none_of_the_best(open_it, store, capsys):
+    search = open_it(*HERE, *PRUNED, "hydra.sweeper.n_trials=2")
+    launch = FakeTrials(store, search, [[[0.9]], [[0.95]]], epochs=[[0.8, 0.9], [0.1, 0.95]])
+    search.run(launch)
+    assert [one.epoch_metric for one in launch.assigned] == ["val_accuracy"] * 2
+    search.end("FINISHED")
+    reason = "its objective 0.1 at epoch 1 is behind that of other trials"
+    assert f"pruned val_accuracy 0.1  ({reason})  [2/2]\n" in capsys.readouterr().out
+    assert store.get_run(search.parent.run_id).data.metrics["trials_pruned"] == 1
+    assert [record.number for record in search.best] == [0]
+    # Both are known again, with what was reported.
+    again = open_it(*HERE, *PRUNED, "hydra.sweeper.n_trials=2")
+    assert [(one.state, one.reports, one.reason) for one in again.coordinator.records[1:]] == [("pruned", {}, reason)]
+
+
+def test_a_search_of_which_all_trials_fail_is_an_error(open_it, store):
+    search = open_it(*HERE, "hydra.sweeper.n_trials=2")
+    with pytest.raises(RunError, match=r"^none of 2 trials was completed; see sweep/trials of the parent run$"):
+        search.run(FakeTrials(store, search, ["no", "no"]))
+    search.end("FAILED")
+    run = store.get_run(search.parent.run_id)
+    assert (run.info.status, run.data.metrics["trials_failed"]) == ("FAILED", 2)
+    more = open_it(*HERE, "hydra.sweeper.n_trials=50")
+    message = r"^10 trials failed one after the other, the last: no \(9\); the others are kept, and the same command"
+    with pytest.raises(RunError, match=message):
+        more.run(FakeTrials(store, more, [f"no ({number})" for number in range(50)]))
+    more.end("FAILED")
+
+
+def test_no_trial_is_begun_after_the_time_that_a_search_has(open_it, store):
+    search = open_it(*HERE, "hydra.sweeper.n_trials=2", "hydra.sweeper.timeout=1e-9")
+    launch = FakeTrials(store, search, [])
+    with pytest.raises(RunError, match="none of 0 trials was completed"):
+        search.run(launch)
+    assert launch.assigned == []
+
+
+def test_a_plan_tells_the_space_and_what_is_left(open_it, store, capsys):
+    planned = (*HERE, "hydra.sweeper.n_trials=3", "plan=true")
+    assert open_it(*planned) is None
+    printed = capsys.readouterr().out
+    assert "3 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 3 new\ntime: unknown" in printed
+    assert store.get_experiment_by_name("x") is None
+    search = open_it(*HERE, "hydra.sweeper.n_trials=3")
+    search.coordinator.n_trials = 2
+    search.run(FakeTrials(store, search, [[[0.5]], [[0.9]]]))
+    search.end("FINISHED")
+    capsys.readouterr()
+    assert open_it(*planned) is None
+    printed = capsys.readouterr().out
+    assert "CategoricalDistribution(choices=('sgd', 'adam'))" in printed
+    assert "3 trials: 2 complete, 0 pruned, 0 failed, 0 resumed, 1 new\ntime: about 0:" in printed
+    assert "by the trials that have ended" in printed
 
 
 @pytest.mark.slow
