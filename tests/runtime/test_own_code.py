@@ -10,8 +10,10 @@ import pytest
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.own_code import (
     digest_own_code,
+    forget_own_code,
     import_quietly,
     list_own_files,
+    list_own_objects,
     locate_mistake,
     note_named,
     refuse_result,
@@ -106,3 +108,19 @@ def test_a_wrong_result_names_the_function_that_gave_it(monkeypatch):
 
 def digest_lines() -> None:
     """A function that returns nothing."""
+
+
+def test_what_the_imported_files_define_is_listed_and_forgotten(lab):
+    (lab / "lab" / "deep" / "__init__.py").write_text("def dig():\n    pass\n")
+    (lab / "lab" / "net.py").write_text("from json import dumps\nfrom lab.deep import dig\nclass Net:\n    size = 3\n")
+    assert list_own_objects("lab.net") == {}
+    net = import_quietly("lab.net")
+    assert list_own_objects("lab.net") == {"Net": net.Net, "dig": net.dig}
+    before = digest_own_code("lab.net")
+    (lab / "lab" / "net.py").write_text("class Net:\n    size = 40\n")
+    # A process goes on with what it has imported.
+    assert (digest_own_code("lab.net"), import_quietly("lab.net").Net.size) == (before, 3)
+    forget_own_code(["lab.net"])
+    assert "lab.net" not in sys.modules
+    assert import_quietly("lab.net").Net.size == 40
+    assert digest_own_code("lab.net") != before

@@ -4,7 +4,14 @@ import re
 import pandas as pd
 import pytest
 
-from mnist_flow.runtime.terminal import print_missing, print_plan, print_replicates, print_summary, print_table
+from mnist_flow.runtime.terminal import (
+    print_evaluations,
+    print_missing,
+    print_plan,
+    print_replicates,
+    print_summary,
+    print_table,
+)
 
 
 @pytest.mark.parametrize("where", ["log", "terminal"])
@@ -217,3 +224,29 @@ def test_a_table_in_a_log_is_as_wide_as_it_is(read_lines):
     head, *rows = read_cells(read_lines()[1:])
     assert head == list(WIDE)
     assert rows == [list(WIDE.iloc[0])] * 2
+
+
+# Evaluations
+
+
+@pytest.mark.parametrize(("n", "title"), [(50, "evaluations"), (51, "evaluations, the first 50 of 51")])
+def test_of_evaluations_the_first_fifty_are_printed_with_their_numbers(read_lines, n, title):
+    summary = pd.DataFrame(
+        {
+            "run": [f"mlp {number}" for number in range(n)],
+            "run_id": "a1b2",
+            "seed": 0,
+            "measure": "shift",
+            "accuracy at 3": [0.123456] * (n - 1) + [math.nan],
+            "evaluation": "c3d4",
+            "state": "measured",
+        }
+    )
+    print_evaluations(summary)
+    told, _, head, _, *rows, _ = read_lines()
+    assert told == title
+    cells = [[cell.strip() for cell in re.split("[│┃]", row)[1:-1]] for row in (head, *rows)]
+    assert cells[0] == ["run", "run_id", "measure", "accuracy at 3", "state"]
+    assert cells[1] == ["mlp 0", "a1b2", "shift", "0.1235", "measured"]
+    assert len(cells) == 1 + 50
+    assert cells[-1][3] == ("" if n == 50 else "0.1235")

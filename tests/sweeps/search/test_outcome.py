@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mnist_flow.sweeps.search.importances import build_importances
@@ -32,7 +33,10 @@ def test_what_decides_is_important_in_all_resamples():
     for number, reg in enumerate(rng.uniform(size=30)):
         choices = {"reg": float(reg), "units": "ab"[number % 2]}
         records.append(TrialRecord(number, choices, "complete", (-((reg - 0.5) ** 2), 10.0)))
-    table = build_importances([make_trial(SPACE, record) for record in records], ["val_accuracy", "n_parameters"], 5)
+    trials = [make_trial(SPACE, record) for record in records]
+    table = build_importances(trials, ["val_accuracy", "n_parameters"], 5)
+    # The same trials tell the same.
+    pd.testing.assert_frame_equal(build_importances(trials, ["val_accuracy", "n_parameters"], 5), table)
     # Equal values of the second objective tell nothing.
     assert set(table["objective"]) == {"val_accuracy"}
     assert set(table["evaluator"]) == {"fANOVA", "PED-ANOVA"}
