@@ -32,6 +32,9 @@ def test_the_configured_model(compose_config):
     assert (model.name, model.count_params()) == ("cvae", 1_049_800)
     assert [one.shape[1:] for one in model.inputs] == [(28, 28, 1), (10,)]
     assert model.output_shape == (None, 28, 28, 1)
+    # By these names a summary of the network tells its parts.
+    told = [[one.name for one in model.get_layer(half).inputs] for half in ("encoder", "decoder")]
+    assert told == [["images", "classes"], ["codes", "classes"]]
 
 
 def test_the_decoder_mirrors_the_encoder():
