@@ -184,8 +184,11 @@ def _describe_images(chains: pd.DataFrame) -> pd.Series:
 
 def _plot_curves(axes: Axes, chains: pd.DataFrame, measure: str, column: str, name: str) -> None:
     """Plot a measure of every curve over the noise; `name` is written beside the axis."""
-    for index, (curve, one) in enumerate(chains.dropna(subset=measure).groupby("curve", sort=False)):
-        style.plot_replicates(axes, one, "strength", measure, index, str(curve))
+    # A curve has the colour of its place among all of them, whether or not this measure is known of its first points.
+    for index, (curve, one) in enumerate(chains.groupby("curve", sort=False)):
+        known = one.dropna(subset=measure)
+        if not known.empty:
+            style.plot_replicates(axes, known, "strength", measure, index, str(curve))
     what = {"level": "noise level (share of pixels replaced by 0 or 1)", "stddev": "standard deviation of the noise"}
     axes.set_xlabel(what[column], fontsize=9)
     axes.set_ylabel(name, fontsize=9)

@@ -137,6 +137,9 @@ def test_the_quality_is_that_of_each_kind_of_image_and_an_infinite_psnr_is_not_d
     np.testing.assert_allclose(list_means(ssim)["noisy images"], 1 - np.array(LEVELS))
     np.testing.assert_allclose(list_means(ssim)["denoised by dense"], 1.1 - np.array(LEVELS))
     assert (psnr.get_ylabel(), ssim.get_ylabel()) == ("PSNR (dB)", "SSIM (1 = equal)")
+    # The legend of one panel holds for both.
+    colors, others = ({one.get_label(): one.lines[0].get_color() for one in axes.containers} for axes in (psnr, ssim))
+    assert (colors, len(set(colors.values()))) == (others, 2)
 
 
 # From evaluations to the figures
