@@ -50,7 +50,7 @@ def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command):
 
 def test_what_a_part_needs_is_trained_with_it_and_chooses_no_other_part(tmp_path, run_command):
     def plan(choice):
-        needs = "parts.beyond.needs=[denoising]"
+        needs = "+parts.beyond.needs=[denoising]"
         done = run_command(tmp_path, "-m", "mnist_flow.reproduce", choice, needs, *DIGITS, "--plan")
         assert done.returncode == 0, done.stderr
         return re.findall(r"^│ *(\w+) *│ *(\d+) *│", done.stdout, re.MULTILINE)
