@@ -33,6 +33,18 @@ from support import (
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "tracking.experiment_name=x")
 GRID = ("reg=0,1e-4", "replicates=2")
+# Of the grid's parent, once each of its jobs has been trained in one process.
+COUNTS = {
+    "jobs": 4,
+    "jobs_finished": 4,
+    "jobs_new": 4,
+    "jobs_resumed": 0,
+    "jobs_skipped": 0,
+    "jobs_elsewhere": 0,
+    "jobs_failed": 0,
+    "jobs_missing": 0,
+    "workers": 1,
+}
 
 
 def connect(folder) -> mlflow.MlflowClient:
@@ -86,17 +98,7 @@ def test_the_parent_holds_grid_counts_and_overrides(swept, tmp_path):
     (parent,) = fetch(folder, "sweep")
     assert parent.info.status == "FINISHED"
     counts = {name: value for name, value in parent.data.metrics.items() if name.startswith(("jobs", "workers"))}
-    assert counts == {
-        "jobs": 4,
-        "jobs_finished": 4,
-        "jobs_new": 4,
-        "jobs_resumed": 0,
-        "jobs_skipped": 0,
-        "jobs_elsewhere": 0,
-        "jobs_failed": 0,
-        "jobs_missing": 0,
-        "workers": 1,
-    }
+    assert counts == COUNTS
     grid = load_table(folder, parent, "grid")
     assert grid.drop(columns="fingerprint").to_dict("list") == {
         "job": [0, 1, 2, 3],
@@ -369,18 +371,7 @@ def test_a_sweep_in_process_counts_its_jobs_and_tells_the_best(open_it, log_run,
     run = store.get_run(sweep.parent.run_id)
     assert run.info.status == "FINISHED"
     assert run.info.run_name.startswith("sweep reg=0,1e-4 data=digits model=mlp ")
-    assert run.data.metrics == {
-        "jobs": 4,
-        "jobs_finished": 4,
-        "jobs_new": 4,
-        "jobs_resumed": 0,
-        "jobs_skipped": 0,
-        "jobs_elsewhere": 0,
-        "jobs_failed": 0,
-        "jobs_missing": 0,
-        "workers": 1,
-        "best_val_accuracy_mean": pytest.approx(0.82),
-    }
+    assert run.data.metrics == COUNTS | {"best_val_accuracy_mean": pytest.approx(0.82)}
     summary = load_table(Path.cwd(), run, "summary")
     assert list(summary["val_accuracy"]) == pytest.approx([0.7, 0.72, 0.8, 0.84])
     assert list(summary["outcome"]) == ["new"] * 4
