@@ -31,7 +31,9 @@ def print_study(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
         of_accuracy = "val_accuracy" in table or (drawing.metric is not None and is_accuracy(drawing.metric))
         percent = () if not of_accuracy else _OF_SELECTION if what == "selection" else ("mean", *_OF_METRIC)
         first = table.head(_MAX_ROWS)
-        bars = first["mean"] if what == "" and "mean" in first else None
+        # Of several metrics in one table bars would have one scale.
+        is_one_metric = what == "" and "mean" in first and "metric" not in first
+        bars = first["mean"] if is_one_metric else None
         shortened = shorten(first, of_accuracy)
         metric = drawing.metric if what != "selection" else "test_accuracy" if of_accuracy else "test_loss"
         title = file.stem if metric is None or shortened is first else f"{file.stem}: {metric}"

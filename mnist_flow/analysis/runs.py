@@ -53,11 +53,16 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
         table: from `jobs.tables.build_run_table`.
         apart_from: params that do not count, such as the one on the horizontal axis and the seed.
     """
-    varying = [name for name in list_params(table) if name not in {"model.name", *apart_from} and _varies(table, name)]
+    varying = list_varying(table, ("model.name", *apart_from))
     extra = table[varying].apply(
         lambda row: "".join(f", {key}={describe_value(row[key])}" for key in varying if pd.notna(row[key])), axis=1
     )
     return table["model.name"] + (extra if varying else "")
+
+
+def list_varying(table: pd.DataFrame, apart_from: tuple[str, ...]) -> list[str]:
+    """Params of which the runs have several values; those of a model only if they vary among runs of that model."""
+    return [name for name in list_params(table) if name not in apart_from and _varies(table, name)]
 
 
 def label_panels(table: pd.DataFrame) -> pd.Series:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, MaxNLocator, NullLocator
 from scipy.special import expit, logit
 
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW
@@ -27,6 +27,8 @@ _PERCENT_TICKS = (
 _LARGE_DIFFERENCE = 0.03
 _STEPS = (0.005, 0.01, 0.03, 0.1, 0.3, 0.9)
 _TICK_SIZE = 9
+# Of a logarithmic axis: the labels that have room beside each other, evenly spread over its length.
+_MOST_LABELS = 12
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
@@ -44,6 +46,8 @@ def is_logarithmic(values: Iterable[float]) -> bool:
 def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = None) -> None:
     """Set the horizontal axis for a grid of numbers, logarithmic where the grid is; zero stands left of the others.
 
+    A logarithmic axis has its ticks at the numbers themselves where they have room, and whole numbers have whole ticks.
+
     Args:
         axes: to set.
         values: of the grid.
@@ -54,15 +58,35 @@ def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = No
     if low < 0 or not (is_logarithmic(known) if logarithmic is None else logarithmic):
         margin = 0.06 * (high - low) or 0.5
         axes.set_xlim(low - margin, high + margin)
+        if (known == known.round()).all():
+            axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     elif low > 0:
         margin = (high / low) ** 0.06 if high > low else 2
         axes.set_xscale("log")
         axes.set_xlim(low / margin, high * margin)
+        _label_values(axes, known)
     else:
         smallest = known[known > 0].min() if high > 0 else 1e-6
         axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
         axes.set_xlim(-smallest / 4, max(high, smallest) * 1.6)
         axes.xaxis.set_minor_locator(NullLocator())
+        _label_values(axes, known)
+
+
+def _label_values(axes: Axes, known: np.ndarray) -> None:
+    """Put the ticks of a logarithmic axis at these values, unless two of them come too close for their labels."""
+    logs = np.log10(known[known > 0])
+    if len(logs) > 1 and np.diff(logs).min() < (logs[-1] - logs[0]) / _MOST_LABELS:
+        return
+    formatter = LogFormatterSciNotation()
+    formatter.set_axis(axes.xaxis)
+
+    def write(value: float, _: float) -> str:
+        return f"{value:g}" if value == 0 or 1e-3 <= value < 1e5 else formatter(value)
+
+    axes.xaxis.set_major_locator(FixedLocator(known.tolist()))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(write)
 
 
 def make_value_axes(

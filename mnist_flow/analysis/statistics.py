@@ -87,3 +87,10 @@ def compare_paired(
     count = [name for name in ("n", REPLICATES) if name in summary]
     columns = [*within, condition, "reference", *count, "difference", "std", "sem", "ci_low", "ci_high"]
     return summary.assign(reference=reference)[columns]
+
+
+def rank_evenly(values: pd.Series, ascending: bool = True) -> pd.Series:
+    """Rank values from 0 to 1: the first has 0 and the last 1, equal ones share a rank; all have 1 if none differ."""
+    ranks = values.rank(ascending=ascending)
+    lowest, highest = ranks.min(), ranks.max()
+    return (ranks - lowest) / (highest - lowest) if highest > lowest else ranks * 0 + 1

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from mnist_flow.data.arrays import IntArray
 
@@ -46,7 +47,8 @@ def plot_confusion_matrix(
     axes.set(title=title, xlabel="predicted class", ylabel="true class")
     label = "fraction of the row" if normalize else "images"
     said = " (darkest from the largest mistake on)" if of_mistakes else ""
-    figure.colorbar(image, cax=bar, extend="max" if of_mistakes else "neither", label=f"{label}{said}")
+    ticks = None if normalize else MaxNLocator(integer=True)
+    figure.colorbar(image, cax=bar, ticks=ticks, extend="max" if of_mistakes else "neither", label=f"{label}{said}")
     return figure
 
 

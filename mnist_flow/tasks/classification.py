@@ -118,7 +118,8 @@ def _draw(trained: TrainedModel, probabilities: FloatArray, measures: Evaluation
     wrong = find_misclassified(probabilities, test.labels, trained.evaluation.misclassified)
     n_wrong = int(np.sum(predicted != test.labels))
     score = f"{trained.name}, {trained.info.name} test set: {n_wrong:,} of {measures.n:,} misclassified"
-    shown = f"\nthe {len(wrong)} most confident mistakes: class, prediction and its probability" if n_wrong else ""
+    which = "all of them, the most confident first" if len(wrong) == n_wrong else f"the {len(wrong)} most confident"
+    shown = f"\n{which}: class, prediction and its probability" if n_wrong else ""
     confidence = probabilities[wrong, predicted[wrong]]
     return {
         "confusion_matrix/counts.png": figures.plot_confusion_matrix(measures.confusion, score, names),

@@ -76,6 +76,39 @@ def test_zero_stands_close_to_the_smallest_of_a_logarithmic_grid():
 
 
 @pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ([0.001, 0.03, 0.1], ["0.001", "0.03", "0.1"]),
+        (
+            [0, 3e-6, 1e-5, 1e-4],
+            ["0", r"$\mathdefault{3\times10^{-6}}$", "$\\mathdefault{10^{-5}}$", "$\\mathdefault{10^{-4}}$"],
+        ),
+        ([16, 64, 256], ["16", "64", "256"]),
+    ],
+)
+def test_a_logarithmic_axis_tells_the_values_of_the_grid(grid, told):
+    axes = make_axes()
+    scales.set_scale(axes, grid, logarithmic=True)
+    assert axes.xaxis.get_majorticklocs().tolist() == pytest.approx(grid)
+    assert not len(axes.xaxis.get_minorticklocs())
+    assert [label.get_text() for label in axes.get_xticklabels()] == told
+
+
+def test_values_too_close_for_their_labels_have_the_ticks_of_the_scale():
+    axes = make_axes()
+    scales.set_scale(axes, [1, 1.01, 10, 100], logarithmic=True)
+    assert 1.01 not in axes.xaxis.get_majorticklocs()
+
+
+@pytest.mark.parametrize(("grid", "whole"), [([0, 1, 2], True), ([0.0, 0.5, 1.0], False)])
+def test_whole_numbers_have_whole_ticks(grid, whole):
+    axes = make_axes()
+    scales.set_scale(axes, grid, logarithmic=False)
+    ticks = axes.xaxis.get_majorticklocs()
+    assert bool((ticks == ticks.round()).all()) is whole
+
+
+@pytest.mark.parametrize(
     ("metric", "values", "scale"),
     [
         ("test_accuracy", [0.95, 0.99], "logit"),

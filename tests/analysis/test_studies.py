@@ -17,10 +17,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mnist_flow import CONF_DIR
+from mnist_flow.analysis import printing
 from mnist_flow.analysis import study as story
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.studies import curves
+from mnist_flow.analysis.studies import compare, curves
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module, list_options
@@ -326,6 +327,36 @@ def test_compare_categories(draw):
     assert differences[["model.name", "reference", "n"]].to_numpy().tolist() == [["lenet5", "cnn_45_60", 2]]
 
 
+def test_compare_tells_what_differs_beside_a_category():
+    about = {"experiment": "e", "data.name": "mnist", "data.validation": "holdout", "seed": 0}
+    runs = pd.DataFrame(
+        [
+            {**about, "run_id": "a", "model.name": "mlp_100", "epochs": 5, "reg": 0, "val_accuracy": 0.9},
+            {**about, "run_id": "b", "model.name": "lenet5", "epochs": 20, "reg": 0, "val_accuracy": 0.95},
+        ]
+    ).assign(test_accuracy=0.8)
+    config = compare.Config(
+        name="compare",
+        experiments=["e"],
+        filter=None,
+        metric=None,
+        x="model.name",
+        by=None,
+        reference=None,
+        title=None,
+        x_label=None,
+        scale=None,
+    )
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    drawing = compare.draw(StudyRuns(runs, published, []), config)
+    axes = drawing.figures[""].axes[-1]
+    assert axes.get_xlabel() == "model.name\nthey differ in epochs, too"
+    # Held-out images choose, so that the test images are not looked at.
+    assert drawing.metric == "val_accuracy"
+    same = compare.draw(StudyRuns(runs.assign(epochs=5), published, []), config)
+    assert same.figures[""].axes[-1].get_xlabel() == "model.name"
+
+
 def test_compare_by_a_param_and_any_metric(draw):
     drawing, _ = draw(
         *("study=compare", "tracking.experiment_name=width", "study.metric=fit_seconds", "study.x=model.hidden_units"),
@@ -477,6 +508,17 @@ def test_the_first_epochs_do_not_squash_the_curves(quantity, first):
     assert min(axes.get_ylim()) <= first <= max(axes.get_ylim())
 
 
+def test_all_epochs_of_a_short_training_are_seen():
+    values = [0.1, 0.9, 0.95]
+    history = pd.DataFrame({"panel": "one", "run_id": "a", "metric": "accuracy", "epoch": [1, 2, 3], "value": values})
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a"]})
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.1 < 0.95 < high
+    assert "outside" not in figure.legends[0].get_title().get_text()
+
+
 def test_a_single_epoch_is_seen():
     runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b"]})
     history = runs[["run_id"]].assign(panel="one", metric="accuracy", epoch=1, value=[0.8, 0.9])
@@ -507,6 +549,14 @@ def test_any_name_of_an_experiment_makes_a_file_name(draw, filled, tmp_path):
     sweep.add(0.9, epochs=1)
     draw("study=curves", "tracking.experiment_name='/Users/me/a b'")
     assert (tmp_path / "out/curves-_Users_me_a_b.csv").is_file()
+
+
+@pytest.mark.parametrize(("study", "has_bars"), [("learning_rate", True), ("curves", False)])
+def test_only_means_of_one_metric_have_bars(draw, monkeypatch, study, has_bars):
+    bars = []
+    monkeypatch.setattr(printing, "print_table", lambda *arguments: bars.append(arguments[-1]))
+    draw(f"study={study}", "study.experiments=[learning_rate]")
+    assert (bars[0] is not None) is has_bars
 
 
 def test_tables_are_printed_in_percent(draw, capsys):

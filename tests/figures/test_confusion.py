@@ -30,6 +30,13 @@ def test_confusion_matrix_shows_counts(confusion):
     assert colorbar.get_ylabel() == "images (darkest from the largest mistake on)"
 
 
+def test_the_colours_of_counts_have_whole_numbers():
+    few = np.eye(10, dtype=np.int64) + np.eye(10, k=1, dtype=np.int64)
+    _, colorbar = figures.plot_confusion_matrix(few, "a title", DIGITS).axes
+    ticks = colorbar.get_yticks()
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
 def test_confusion_matrix_has_true_digits_in_its_rows(confusion):
     """The 30 stand in the second row from the top, in the column of the seven."""
     axes = figures.plot_confusion_matrix(confusion, "", DIGITS).axes[0]

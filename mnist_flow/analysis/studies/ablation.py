@@ -42,7 +42,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     table = runs.table.assign(changed=label_changes(runs.table))
     summary = summarise(table, ["changed"], metric)
     differences = compare_paired(table, [], "changed", _REFERENCE, metric).drop(columns="reference")
-    figure = plot_differences(differences, summary, metric, style.build_title("What each change is worth", table))
+    title = style.build_title("What each change is worth", table)
+    figure = plot_differences(differences, summary, metric, title, describe_reference(table))
     return Drawing({"": figure}, {"": summary, "differences": differences}, metric)
 
 
@@ -71,12 +72,27 @@ def label_changes(table: pd.DataFrame) -> pd.Series:
     return varying.apply(describe, axis=1)
 
 
+def describe_reference(table: pd.DataFrame) -> str:
+    """The reference's value of each key that is changed, as it is typed, and its model.
+
+    Args:
+        table: with the column `changed`, from `label_changes`.
+    """
+    changes = table.loc[table["changed"] != _REFERENCE, "changed"].str.split(_AND, regex=False).explode()
+    typed = {change.partition("=")[0] for change in changes}
+    reference = table[table["changed"] == _REFERENCE].iloc[0]
+    keys = [name for name in list_params(table) if _shorten(name) in typed | {"model"}]
+    return " ".join(f"{_shorten(key)}={describe_value(reference[key])}" for key in keys)
+
+
 def _shorten(key: str) -> str:
     """`schedule` for `schedule.name`, as it is typed."""
     return key.removesuffix(".name")
 
 
-def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str) -> Figure:
+def plot_differences(
+    differences: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, reference_setting: str
+) -> Figure:
     """Plot the mean difference of each changed setting with its 95 % interval, single changes first.
 
     A setting that has the changes of the one above it, and further ones, is told by these: `… + reg=0`.
@@ -86,6 +102,7 @@ def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: s
         summary: changed, n, mean, std, from `statistics.summarise`; has the reference, too.
         metric: of both.
         title: of the figure.
+        reference_setting: what the reference is, for the label of the axis.
     """
     n_changes = differences["changed"].str.count(re.escape(_AND))
     rows = differences.assign(n_changes=n_changes).sort_values(["n_changes", "difference"], ascending=[False, True])
@@ -116,10 +133,12 @@ def plot_differences(differences: pd.DataFrame, summary: pd.DataFrame, metric: s
     beside = axes.secondary_yaxis("right")
     beside.set_yticks(places, [_describe_mean(row, metric) for _, row in rows.iterrows()], fontsize=8)
     reference = summary[summary["changed"] == _REFERENCE].iloc[0]
+    of_what = f"difference{f' in {unit}' if unit else ''} of {style.describe_metric(metric)}"
     axes.set_xlabel(
-        f"difference{f' in {unit}' if unit else ''} of {style.describe_metric(metric)} from the reference, "
-        f"{_describe_mean(reference, metric)}\nmean and 95 % interval of pairs with the same seed, "
-        f"{style.describe_n(summary)}\nright: mean ± sample standard deviation",
+        f"{of_what} from the reference, {_describe_mean(reference, metric)}:\n"
+        f"{textwrap.fill(reference_setting, 2 * _LETTERS)}\n"
+        f"mean and 95 % interval of pairs with the same seed, {style.describe_n(summary)}\n"
+        "right: mean ± sample standard deviation",
         fontsize=9,
     )
     return figure

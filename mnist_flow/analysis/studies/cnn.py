@@ -1,4 +1,4 @@
-"""The convolutional networks side by side: reports 000-4A, 001-3.1, 002-3A, 003-3, 004-3.1."""
+"""Networks side by side, such as the convolutional ones of reports 000-4A, 001-3.1, 002-3A, 003-3, 004-3.1."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     table = runs.table.assign(network=label_panels(runs.table))
     summary = summarise_networks(table, metric)
     published = select_published(runs.published, metric).rename(columns={"experiment": "network"})
-    title = style.build_title("Convolutional networks", table)
+    title = style.build_title("Networks side by side", table)
     return Drawing({"": plot_networks(table, summary, published, metric, title)}, {"": summary}, metric)
 
 
@@ -85,7 +85,8 @@ def plot_networks(
         alpha=0.7,
         label="one run",
     )
-    style.plot_published(axes, printed["value"], printed["network"].map(places) - 0.28, 0, "published")
+    if len(printed):
+        style.plot_published(axes, printed["value"], printed["network"].map(places) - 0.28, 0, "published")
     if style.has_baselines(table, metric):
         style.add_baselines(axes, vertical=True)
     labels = [

@@ -5,18 +5,22 @@ A study that is no more than this is a file in conf/study that inherits compare.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Literal
 
 import pandas as pd
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import check_name, describe_value, label_settings, list_params
+from mnist_flow.analysis.runs import check_name, describe_value, label_settings, list_params, list_varying
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import REPLICATED
+
+# Of a line below an axis.
+_LETTERS = 100
 
 
 class Config(StudySection):
@@ -44,8 +48,12 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     table, metric = runs.table, choose_metric(runs.table, study.metric)
     check_name("x", study.x, list_params(table))
     x, reference, condition = _fill(table[study.x]), study.reference, "x"
+    x_label = study.x_label or study.x
     if study.by is None:
-        setting = _label_lines(table, study.x)
+        setting = label_settings(table, apart_from=(study.x, *REPLICATED))
+        if _belongs_to(setting, table[study.x]):
+            setting = pd.Series("all runs", index=table.index)
+            x_label += _describe_others(table, study.x)
     else:
         check_name("by", study.by, list_params(table))
         setting, condition = table[study.by].map(lambda value: f"{study.by}={describe_value(value)}"), "setting"
@@ -58,7 +66,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     figure = plot_trend(
         trend,
         build_title(study.title or f"{describe_metric(metric)} over {study.x}", table),
-        study.x_label or study.x,
+        x_label,
         None if study.scale is None else study.scale == "log",
         str(shown),
     )
@@ -67,14 +75,16 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     return Drawing({"": figure}, named, metric)
 
 
-def _label_lines(table: pd.DataFrame, x: str) -> pd.Series:
-    """What tells lines apart, one text a run: whatever varies beside x, seed and fold."""
-    setting = label_settings(table, apart_from=(x, *REPLICATED))
-    is_category = not pd.api.types.is_numeric_dtype(table[x])
-    if is_category and setting.nunique() > 1 and setting.groupby(table[x], dropna=False).nunique().max() == 1:
-        # What differs beside a category belongs to it, as an optimizer may to a network.
-        return pd.Series("all runs", index=table.index)
-    return setting
+def _belongs_to(setting: pd.Series, x: pd.Series) -> bool:
+    """Whether all else that differs goes with a category, as an optimizer may with a network."""
+    is_category = not pd.api.types.is_numeric_dtype(x)
+    return is_category and setting.nunique() > 1 and setting.groupby(x, dropna=False).nunique().max() == 1
+
+
+def _describe_others(table: pd.DataFrame, x: str) -> str:
+    """A second line for the label of an axis of categories: which params of all runs differ, too; perhaps empty."""
+    others = [name for name in list_varying(table, (x, *REPLICATED)) if table[name].notna().all()]
+    return textwrap.fill(f"they differ in {', '.join(others)}, too", _LETTERS, initial_indent="\n") if others else ""
 
 
 def _fill(column: pd.Series) -> pd.Series:

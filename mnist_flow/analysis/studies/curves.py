@@ -31,6 +31,8 @@ _MAX_PANELS = 16
 _HEADING_LETTERS = 42
 # Where there are more runs than this, a panel shows the range of its runs instead of a line each.
 _MAX_LINES = 200
+# Epochs of a training whose first ones may lie outside of its panel.
+_LEAST_CUT = 5
 
 
 class Config(StudySection):
@@ -100,7 +102,8 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
         axes.set_title("\n".join(lines) + gap + n, fontsize=9)
     over = " over the folds" if style.has_folds(curves) else ""
     each = "thin: one run" if one_by_one else "light band: from the lowest run to the highest"
-    key = f"{each}    thick: mean    band: ± sample standard deviation{over}    the first epochs may lie outside"
+    cut = "    the first epochs may lie outside" if curves["epoch"].max() >= _LEAST_CUT else ""
+    key = f"{each}    thick: mean    band: ± sample standard deviation{over}{cut}"
     style.add_legend(figure, all_axes, key)
     return figure
 
@@ -137,9 +140,13 @@ def _plot_lines(axes: Axes, curves: pd.DataFrame, name: str, color: str, one_by_
 
 
 def _set_ranges(axes: Axes, curves: pd.DataFrame, published: pd.Series, quantity: str) -> None:
-    """The vertical range is that of the epochs after the first tenth, or the start would squash all that follows."""
+    """The vertical range is that of the epochs after the first tenth, or the start would squash all that follows.
+
+    Of a short training it is that of all epochs.
+    """
     last = curves["epoch"].max()
-    later = curves.loc[curves["epoch"] >= min(max(2, last / 10), last), "value"]
+    first = max(2, last / 10) if last >= _LEAST_CUT else 1
+    later = curves.loc[curves["epoch"] >= first, "value"]
     scales.set_range(axes, pd.concat([later, published.astype(float)]) if len(published) else later, quantity)
     axes.set_xlim(0, last * 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

@@ -21,7 +21,7 @@ from mnist_flow.analysis.dimensions import Dimension
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.searches import SearchTables, fetch_search
-from mnist_flow.analysis.statistics import COLLAPSED_BELOW
+from mnist_flow.analysis.statistics import COLLAPSED_BELOW, rank_evenly
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import is_minimised
 from mnist_flow.sweeps.search.importances import FANOVA, PED_ANOVA
@@ -122,7 +122,9 @@ def plot_pareto(search: SearchTables, title: str) -> Figure:
             # From one of the front on nothing better is known, until the next.
             axes.step(front[x], front[y], where="post" if is_minimised(x) else "pre", **_BEST)
         axes.plot(front[x], front[y], label="on the Pareto front", **_COMPLETE | {"color": style.COLORS[1]})
-        _set_range(axes, complete[y], y)
+        # What is on the front is seen, however bad it is at one of the objectives.
+        _set_range(axes, complete[y], y, front[y])
+        _mark_below(axes, complete[x], complete[y])
         if complete[x].min() > 0 and complete[x].max() > 10 * complete[x].min():
             axes.set_xscale("log")
         axes.set(xlabel=_describe_aim(x), ylabel=_describe_aim(y))
@@ -221,7 +223,7 @@ def plot_parallel(search: SearchTables, objective: str, title: str) -> Figure:
     axes = figure.subplots()
     places = np.column_stack([one.normalise(one.place(trials[one.key])) for one in dimensions])
     is_complete = (trials["state"] == "complete").to_numpy()
-    ranks = trials.loc[is_complete, objective].rank(pct=True, ascending=not is_minimised(objective)).to_numpy()
+    ranks = rank_evenly(trials.loc[is_complete, objective], ascending=not is_minimised(objective)).to_numpy()
     pruned = LineCollection(_join(places[~is_complete]), colors="0.8", linewidths=0.7, zorder=1)
     axes.add_collection(pruned, autolim=False)
     ends = np.column_stack([places[is_complete], ranks])
@@ -244,16 +246,15 @@ def plot_parallel(search: SearchTables, objective: str, title: str) -> Figure:
     axes.set_xticks(range(len(names)), names, fontsize=8)
     axes.set(xlim=(-0.1, len(names) - 0.6), ylim=(-0.05, 1.05), yticks=[])
     axes.spines[:].set_visible(False)
-    handles = [
-        Line2D([], [], color=lines.get_cmap()(1.0), label="complete: the lighter, the better"),
-        Line2D([], [], color="0.8", label="pruned"),
-    ]
+    handles = [Line2D([], [], color=lines.get_cmap()(1.0), label="complete: the lighter, the better")]
+    if not is_complete.all():
+        handles.append(Line2D([], [], color="0.8", label="pruned"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
 def plot_curves(search: SearchTables, title: str) -> Figure:
-    """The curves of all runs over the epochs; a pruned one ends with a cross."""
+    """The curves of all runs over the epochs; a pruned one ends with a cross, and one below the axis with a mark."""
     curves = search.curves
     (metric,) = curves["metric"].unique()
     figure = style.make_figure(7.5, 4.8, title)
@@ -277,7 +278,10 @@ def plot_curves(search: SearchTables, title: str) -> Figure:
             if label == "pruned":
                 axes.plot(run["epoch"].iloc[-1], run["value"].iloc[-1], **_PRUNED)
     later = curves.loc[curves["epoch"] > 1, "value"]
-    _set_range(axes, later if len(later) else curves["value"], metric)
+    ends = curves.groupby("run_id", sort=False).tail(1)
+    best = ends.loc[ends["trial"].isin(marked), "value"]
+    _set_range(axes, later if len(later) else curves["value"], metric, best)
+    _mark_below(axes, ends["epoch"], ends["value"])
     axes.set(xlabel="epoch", ylabel=style.describe_metric(metric))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
@@ -299,17 +303,29 @@ def _plot_trials(axes: Axes, trials: pd.DataFrame, x: str, objective: str, by_nu
         axes.scatter(complete[x], complete[objective], s=18, label="complete: the darker, the later", **options)
     else:
         axes.plot(complete[x], complete[objective], label="complete", **_COMPLETE)
-    below = trials[trials[objective] < axes.get_ylim()[0]]
-    for label, shown, color in (("below the axis", below, "0.6"), ("failed", trials[trials["state"] == "failed"], "k")):
-        if len(shown):
-            heights, transform = np.zeros(len(shown)), axes.get_xaxis_transform()
-            axes.plot(shown[x], heights, "v", color=color, clip_on=False, transform=transform, label=label)
+    _mark_below(axes, trials[x], trials[objective])
+    _mark_lower_end(axes, trials.loc[trials["state"] == "failed", x], "k", "failed")
 
 
-def _set_range(axes: Axes, values: pd.Series, metric: str) -> None:
-    """Set the vertical axis to all values but the accuracies of networks that learned nothing, which lie below it."""
+def _mark_below(axes: Axes, x: pd.Series, values: pd.Series) -> None:
+    """Mark the places of values that lie below the vertical axis, which has its range."""
+    _mark_lower_end(axes, x[values < axes.get_ylim()[0]], "0.6", "below the axis")
+
+
+def _mark_lower_end(axes: Axes, x: pd.Series, color: str, label: str) -> None:
+    if len(x):
+        options: dict[str, Any] = {"clip_on": False, "transform": axes.get_xaxis_transform(), "label": label}
+        axes.plot(x, np.zeros(len(x)), "v", color=color, **options)
+
+
+def _set_range(axes: Axes, values: pd.Series, metric: str, shown: pd.Series | None = None) -> None:
+    """Set the vertical axis to all values but the accuracies of networks that learned nothing, which lie below it.
+
+    Those of `shown` are seen in any case.
+    """
     learned = values[values > COLLAPSED_BELOW] if style.is_accuracy(metric) else values[np.isfinite(values)]
-    scales.set_range(axes, learned if len(learned) else values, metric)
+    seen = learned if shown is None else pd.concat([learned, shown])
+    scales.set_range(axes, seen if len(seen) else values, metric)
 
 
 def _choose_levels(values: pd.Series) -> np.ndarray:

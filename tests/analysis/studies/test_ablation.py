@@ -6,7 +6,7 @@ import pytest
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.analysis.studies import ablation
-from mnist_flow.analysis.studies.ablation import label_changes, plot_differences
+from mnist_flow.analysis.studies.ablation import describe_reference, label_changes, plot_differences
 from mnist_flow.errors import ConfigError
 
 # Setting (momentum, schedule, final fraction of a cosine, λ) → test accuracy of seed 0; seed 1 has 0.01 more of it.
@@ -62,7 +62,7 @@ def test_single_changes_stand_above_several_and_the_largest_loss_last():
     table = table.assign(changed=label_changes(table))
     summary = summarise(table, ["changed"], "test_accuracy")
     differences = compare_paired(table, [], "changed", "reference", "test_accuracy")
-    figure = plot_differences(differences, summary, "test_accuracy", "What each change is worth")
+    figure = plot_differences(differences, summary, "test_accuracy", "What each change is worth", "model=mlp reg=0.1")
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_yticklabels()][::-1]
     # The last has the changes of the one above, and one more.
@@ -71,7 +71,13 @@ def test_single_changes_stand_above_several_and_the_largest_loss_last():
     assert axes.lines[0].get_xdata()[::-1] == pytest.approx([-1, -2, -3, -5, -6])
     means = [label.get_text() for label in axes.child_axes[0].get_yticklabels()][::-1]
     assert means[0] == "97.50 ± 0.71 %"
-    assert "from the reference, 98.50 ± 0.71 %" in axes.get_xlabel()
+    assert "from the reference, 98.50 ± 0.71 %:\nmodel=mlp reg=0.1\n" in axes.get_xlabel()
+
+
+def test_the_reference_is_told_by_its_model_and_its_values_of_the_keys_that_are_changed():
+    table = make_table()
+    reference = "model=mlp optimizer.momentum=0.9 schedule=cosine reg=0.0001"
+    assert describe_reference(table.assign(changed=label_changes(table))) == reference
 
 
 @pytest.mark.parametrize(("metric", "difference"), [(None, -0.01), ("test_loss", 0.1)])
@@ -90,3 +96,4 @@ def test_settings_are_compared_by_test_accuracy_or_another_metric(metric, differ
     assert figure.get_suptitle().startswith("What each change is worth\nmnist, ")
     unit = "difference in points of test accuracy" if metric is None else "difference of test loss"
     assert figure.axes[0].get_xlabel().startswith(f"{unit} ")
+    assert "\nmodel=mlp reg=0.0001\n" in figure.axes[0].get_xlabel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not
     pruned, complete = (one for one in axes.collections if isinstance(one, LineCollection))
     assert [len(line) for line in pruned.get_segments()] == [3]
     assert [len(line) for line in complete.get_segments()] == [5, 5, 4]
-    np.testing.assert_allclose([line[-1, 1] for line in complete.get_segments()], [1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose([line[-1, 1] for line in complete.get_segments()], [0, 0.5, 1])
     # Both ends of each key are told, and which end of the ranks is the better one.
     told = {text.get_text(): text.xy for text in axes.texts}
     assert (told["0.9"], told["sgd"][0], told["worst"], told["best"]) == ((3, 1), 0, (4, 0), (4, 1))
@@ -121,13 +122,24 @@ def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not
     assert first < 0 < 4 < last
 
 
+@pytest.mark.parametrize(("states", "named"), [(["complete", "pruned"], True), (["complete"], False)])
+def test_parallel_lines_name_pruned_trials_where_there_are_some(search, states, named):
+    search = replace(search, trials=search.trials[search.trials["state"].isin(states)])
+    (legend,) = study.plot_parallel(search, "val_accuracy", "Parallel").legends
+    assert ("pruned" in [text.get_text() for text in legend.get_texts()]) is named
+
+
 def test_a_pruned_curve_ends_with_a_cross(search):
     figure = study.plot_curves(search, "Curves")
     (axes,) = figure.axes
     crosses = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "x"]
     assert crosses == [[[1, 0.15]]]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["failed or not at its end (1)", "pruned (1)", "complete (1)", "best: trial 2 (1)"]
+    kinds = ["failed or not at its end (1)", "pruned (1)", "complete (1)", "best: trial 2 (1)"]
+    # The pruned one, and the one that failed.
+    assert labels == [*kinds, "below the axis"]
+    (below,) = [line for line in axes.lines if line.get_marker() == "v"]
+    assert below.get_xydata().tolist() == [[1, 0], [1, 0]]
 
 
 def test_an_interval_that_lies_beside_its_importance_is_drawn_from_it(search):
@@ -152,11 +164,25 @@ def test_a_pareto_front_is_joined_from_the_smallest_network_to_the_best(search):
     assert axes.get_xlabel() == "number of parameters (minimised)"
     assert axes.get_ylabel() == "validation accuracy (maximised)"
     labels = [text.get_text() for text in study.plot_curves(two, "Curves").legends[0].get_texts()]
-    assert labels[-1] == "on the Pareto front (2)"
+    assert "on the Pareto front (2)" in labels
     assert [axes.get_ylabel() for axes in study.plot_history(two, "Best").axes[::2]] == [
         "validation accuracy",
         "number of parameters",
     ]
+
+
+def test_a_pareto_front_is_seen_whole_and_what_lies_below_the_axis_has_a_mark(search):
+    trials = search.trials.assign(n_parameters=[100, 10, 400, None, 200, None], on_front=[True] + 5 * [False])
+    trials.loc[[0, 4], "val_accuracy"] = [0.11, 0.12]
+    terms = Terms(SPACE, ("val_accuracy", "n_parameters"), 1)
+    (axes,) = study.plot_pareto(replace(search, terms=terms, trials=trials), "Front").axes
+    low, high = axes.get_ylim()
+    assert low < 0.11 < 0.95 < high
+    trials["on_front"] = trials["trial"] == 2
+    figure = study.plot_pareto(replace(search, terms=terms, trials=trials), "Front")
+    assert figure.axes[0].get_ylim()[0] > 0.12
+    assert find_line(figure.axes[0], "below the axis") == [[100, 200], [0, 0]]
+    assert "below the axis" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_each_question_that_has_an_answer_has_its_figure(search, monkeypatch):
