@@ -109,7 +109,8 @@ def clear_errors(config_name: str, arguments: Sequence[str]) -> Iterator[None]:
     except Exception as raised:
         error = _tell_mistake(raised)
         if not isinstance(error, (UserError, RunError)) and _is_bad_input(error):
-            error = ConfigError(_describe(error, config_name, arguments))
+            remedy = "call mnist_flow.sweep" if config_name == "config" else "make a call for each"
+            error = ConfigError(_describe(error, config_name, arguments, remedy))
         if error is raised:
             raise
         raise error from raised
@@ -290,8 +291,11 @@ def _print_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)
 
 
-def _describe(error: BaseException | None, config_name: str, arguments: Sequence[str]) -> str:
-    """Describe an error of the user, who typed these arguments, in one line; Hydra's and OmegaConf's included."""
+def _describe(error: BaseException | None, config_name: str, arguments: Sequence[str], remedy: str = "add -m") -> str:
+    """Describe an error of the user, who typed these arguments, in one line; Hydra's and OmegaConf's included.
+
+    The remedy is that of several values where one is wanted.
+    """
     text = str(error)
     if _NO_CLUSTER in text:
         remedies = "RAY_ADDRESS=HOST:PORT, or hydra.launcher.ray.init.address=local"
@@ -300,4 +304,4 @@ def _describe(error: BaseException | None, config_name: str, arguments: Sequence
         return f"{folder}: is no folder, and can't be made one; choose another"
     if isinstance(error, (UserError, RunError)):
         return text
-    return describe_mistake(error, config_name, arguments)
+    return describe_mistake(error, config_name, arguments, remedy)

@@ -61,7 +61,7 @@ def composed(
         raise ConfigError(f"config_dir={config_dir}: no such folder")
     search = [] if folder is None else [write_override("hydra.searchpath", [f"file://{folder}"])]
     cli.quiet_libraries()
-    with cli.clear_errors(config_name, overrides):
+    with cli.clear_errors(config_name, [*search, *overrides]):
         cfg = _compose(config_name, [*search, *overrides], mode)
         check_tracking_uri(cfg.tracking.uri, "tracking.uri")
         if mode == RunMode.RUN:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.overrides import type_override
+from mnist_flow.config.overrides import type_override, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -23,20 +27,23 @@ _LAUNCHERS = {"joblib": ("local_pool", "parallel"), "ray": ("ray", "ray"), "subm
 NO_OPTION = "Config group override must be a string or a list"
 
 
-def describe_mistake(error: BaseException | None, config_name: str, arguments: Sequence[str]) -> str:
+def describe_mistake(
+    error: BaseException | None, config_name: str, arguments: Sequence[str], remedy: str = "add -m"
+) -> str:
     """Describe an error that Hydra or OmegaConf raised.
 
     Args:
         error: what was raised.
         config_name: name of the command's config, in which a key that was misspelt is looked for.
         arguments: what was typed.
+        remedy: of several values of a key that takes one.
     """
     text = str(error)
     if NO_OPTION in text:
         typed = [one for one in arguments if one.endswith("=null") and "." not in one]
         return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
-        return _describe_unknown_key(unknown[1] or unknown[2], config_name)
+        return _describe_unknown_key(unknown[1] or unknown[2], config_name, arguments)
     # Hydra lists the options for group=NAME, but not for group=[NAME].
     if isinstance(error, MissingConfigException) and (of_list := re.search(r"Could not load '(.+)/([^/']+)'", text)):
         choices = sorted(path.stem for path in Path(CONF_DIR, of_list[1]).glob("*.yaml"))
@@ -56,13 +63,14 @@ def describe_mistake(error: BaseException | None, config_name: str, arguments: S
         if re.match(r"((tag|int|float|sort|shuffle)\(.*)?(interval|range|choice)\(", value):
             examples = "'interval(0.001,1)', 'tag(log,interval(0.001,1))', 'range(1,10)' or 'choice(a,b)'"
             return f"{error.override}: is no range that Hydra can read; write {examples}"
+        if re.fullmatch(r"[A-Za-z_][\w./]*", str(error.override)):
+            following = next((two for one, two in pairwise(arguments) if one == error.override), "VALUE")
+            return f"{error.override}: has no value; write {key}={'VALUE' if '=' in following else following}"
         if value and not value.startswith(("[", "{")):
             return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
         return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
     if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
-        key, value = ambiguous.groups()
-        meant = f"as a sweep: add -m, as a list: '{key}=[{value}]', as text: {type_override(key, value)}"
-        return f"{key}={value}: may be a sweep, a list or text; {meant}"
+        return _describe_several_values(ambiguous[1], ambiguous[2], config_name, arguments, remedy)
     return line
 
 
@@ -70,19 +78,58 @@ def _describe_unknown_option(group: str, name: str, choices: Sequence[str]) -> s
     return f"{group}={name}: no such option{did_you_mean(name, choices)} Choices: {' '.join(choices)}"
 
 
-def _describe_unknown_key(key: str, config_name: str) -> str:
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        known = set(flatten(compose(config_name)))
-    if key in known:
-        return f"{key}: no such key with the groups that are chosen; choose its group too, or leave out the choice"
-    groups = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
+def _describe_unknown_key(key: str, config_name: str, arguments: Sequence[str]) -> str:
+    known = sorted(_list_keys(config_name, arguments))
     group, _, name = key.rpartition(".")
-    options = [
-        path.stem for path in sorted(Path(CONF_DIR, group).glob("*.yaml")) if group and name in OmegaConf.load(path)
-    ]
-    if options:
+    paths = sorted(Path(CONF_DIR, group).glob("*.yaml")) if group else []
+    files: dict[str, Any] = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in paths}
+    having = {option: file for option, file in files.items() if name in {**file, **file.get(group, {})}}
+    # An option that inherits from another one of its group has the same keys.
+    inherits = {
+        option: {str(one).partition("@")[0] for one in file.get("defaults", ())} for option, file in having.items()
+    }
+    bases = [option for option in having if not inherits[option] & files.keys()]
+    if options := bases or list(having):
         return f"{key}: no such key with the chosen {group}; it belongs to {group}={' or '.join(options)}"
-    return f"{key}: unknown key{did_you_mean(key, sorted(groups) + sorted(known))} --help lists the keys."
+    if key in _list_keys(config_name, ()):
+        return f"{key}: no such key with the groups that are chosen; choose its group too, or leave out the choice"
+    sections = {path[:end] for path in known for end, letter in enumerate(path) if letter == "."}
+    others = [section for section in sorted(sections) if not f"{key}.".startswith(f"{section}.")]
+    return f"{key}: unknown key{did_you_mean(key, others + known)} --help lists the keys."
+
+
+def _describe_several_values(key: str, value: str, config_name: str, arguments: Sequence[str], remedy: str) -> str:
+    """Tell how several values may be meant, as far as the key takes them so."""
+    file: Any = OmegaConf.to_container(OmegaConf.load(Path(CONF_DIR, f"{config_name}.yaml")))
+    groups = {name: option for one in file["defaults"] if isinstance(one, dict) for name, option in one.items()}
+    default = groups[key] if key in groups else _list_keys(config_name, arguments).get(key)
+    meant = [f"as a sweep: {remedy}"]
+    if isinstance(default, list) or (default is None and key not in groups):
+        meant.append(f"as a list: '{key}=[{value}]'")
+    if isinstance(default, str | None) and key not in groups:
+        meant.append(f"as text: {type_override(key, value)}")
+    return f"{key}={value}: has several values; {', '.join(meant)}"
+
+
+def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """List the keys of a config with the options that were chosen; with the default ones where these don't compose."""
+    options = dict(pairwise(arguments)) | dict(one.split("=", 1) for one in arguments if "=" in one)
+    folder = options.get("--config-dir") or options.get("-cd")
+    chosen = [write_override("hydra.searchpath", [f"file://{Path(folder).resolve()}"])] if folder else []
+    parser = OverridesParser.create()
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        try:
+            for argument in arguments:
+                key = argument.partition("=")[0].lstrip("+")
+                if key == "hydra.searchpath":
+                    chosen.append(argument)
+                elif "/" not in key and Path(CONF_DIR, key).is_dir():
+                    override = parser.parse_override(argument)
+                    first = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
+                    chosen.append(argument if first is None else f"{key}={first}")
+            return flatten(compose(config_name, chosen))
+        except (HydraException, OmegaConfBaseException):
+            return flatten(compose(config_name))
 
 
 def describe_unreadable(error: BaseException) -> str | None:

@@ -75,7 +75,8 @@ def _make_runs(
     config = validate_config(cfg, TrainConfig)
     hydra = HydraConfig.get() if HydraConfig.initialized() else None
     if config.replicates > 1 and (hydra is None or hydra.mode != RunMode.MULTIRUN):
-        raise ConfigError(f"replicates={config.replicates}: is for sweeps; add -m")
+        remedy = "call mnist_flow.sweep" if hydra is None else "add -m"
+        raise ConfigError(f"replicates={config.replicates}: is for sweeps; {remedy}")
     if overrides is None:
         overrides = [] if hydra is None else list(hydra.overrides.task)
     jobs = list_replicates(overrides, config)

@@ -52,6 +52,8 @@ def test_a_function_can_be_called_where_the_module_of_its_name_is_imported_too()
         ("epochs=x", "epochs=x: must be a valid integer"),
         (["model=null"], "model=null: a config group is filled by one of its options; leave it out for the default"),
         ("reg='", "overrides=reg=': No closing quotation; close the quote"),
+        ("reg=1,2", "reg=1,2: has several values; as a sweep: call mnist_flow.sweep"),
+        ("replicates=3", "replicates=3: is for sweeps; call mnist_flow.sweep"),
         ("data=digits plan=true", "plan=true: makes no run; mnist_flow.sweep takes it"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.mistakes import describe_mistake, describe_unreadable
@@ -49,10 +50,21 @@ def catch(*overrides: str) -> Exception:
             "\"tracking.experiment_name='a=b:c d}'\"",
         ),
         ("model.hidden_units=[200,100", "model.hidden_units=[200,100: ", "quote lists: 'model.hidden_units=[200,100]'"),
+        ("reg=0,1", "reg=0,1: has several values; as a sweep: add -m", "as a sweep: add -m"),
+        ("augmentation=shift,affine", "augmentation=shift,affine: has several values; as a sweep: add -m", ": add -m"),
+        ("model.hidden_units=9,8", "model.hidden_units=9,8: has ", "add -m, as a list: 'model.hidden_units=[9,8]'"),
         (
-            "reg=0,1",
-            "reg=0,1: may be a sweep, a list or text; as a sweep: add -m, as a list: 'reg=[0,1]', as text: ",
-            "\"reg='0,1'\"",
+            "tracking.experiment_name=a,b",
+            "tracking.experiment_name=a,b: has several values; as a sweep: add -m, as text: ",
+            "-m, as text: \"tracking.experiment_name='a,b'\"",
+        ),
+        ("data.folds=2,3", "data.folds=2,3: has ", "list: 'data.folds=[2,3]', as text: \"data.folds='2,3'\""),
+        ("epochs", "epochs: has no value; write epochs=VALUE", "=VALUE"),
+        ("model.latent_units=3", "model.latent_units: no such key with the chosen model; it b", "=autoencoder or cvae"),
+        (
+            "optimizer.lr=1",
+            "optimizer.lr: unknown key; did you mean 'optimizer.learning_rate'? --h",
+            " lists the keys.",
         ),
     ],
 )
@@ -64,10 +76,75 @@ def test_what_hydra_refuses_is_told_with_its_remedy(typed, begin, end):
     assert "http" not in line
 
 
-def test_a_key_of_another_option_than_the_chosen_one_is_told():
-    typed = ("optimizer=adam", "optimizer.momentum=0.5")
-    line = describe_mistake(catch(*typed), "config", typed)
-    assert line.startswith("optimizer.momentum: no such key with the groups that are chosen; choose its group too")
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["optimizer=adam", "optimizer.momentum=0.5"],
+            "optimizer.momentum: no such key with the chosen optimizer; it belongs to optimizer=rmsprop or sgd",
+        ),
+        (
+            ["model=unet", "model.hidden_units=[9]"],
+            "model.hidden_units: no such key with the chosen model; it belongs to model=autoencoder or cnn or cvae or "
+            "mlp",
+        ),
+        (
+            ["optimizer=adam", "optimizer.beta1=0.9"],
+            "optimizer.beta1: unknown key; did you mean 'optimizer.beta_1' or 'optimizer.beta_2'? --help lists the "
+            "keys.",
+        ),
+        (
+            ["noise=gaussian", "noise.std=1"],
+            "noise.std: unknown key; did you mean 'noise.stddev' or 'noise.min_stddev'? --help lists the keys.",
+        ),
+        (
+            ["schedule=cosine", "schedule.warmup=3"],
+            "schedule.warmup: unknown key; did you mean 'schedule.warmup_epochs'? --help lists the keys.",
+        ),
+    ],
+)
+def test_the_keys_of_the_options_that_were_chosen_are_suggested(typed, told):
+    assert describe_mistake(catch(*typed), "config", typed) == told
+    # In a sweep, those of the first option.
+    group, option = typed[0].split("=")
+    assert describe_mistake(catch(*typed), "config", ["-m", f"{group}={option},none", typed[1]]) == told
+    assert "unknown key" in describe_mistake(catch("model.unit=3"), "config", ["model=nowhere"])
+
+
+@pytest.mark.parametrize("option", [["--config-dir", "{}"], ["--config-dir={}"], ["hydra.searchpath=[file://{}]"]])
+def test_the_keys_of_an_option_of_ones_own_are_suggested(option, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("name: mine\nwidth: 3\n")
+    typed = [*(text.format(tmp_path) for text in option), "model=mine", "model.widht=3"]
+    told = "model.widht: unknown key; did you mean 'model.width'? --help lists the keys."
+    assert describe_mistake(catch("model.widht=3"), "config", typed) == told
+
+
+def test_a_section_is_not_suggested_for_itself():
+    typed = ["model=mlp_64_64"]
+    with pytest.raises(ConfigCompositionException) as raised, initialize_config_dir(CONF_DIR, version_base="1.3"):
+        compose("runs", typed)
+    assert describe_mistake(raised.value, "runs", typed) == (
+        "model: unknown key; did you mean 'model.name'? --help lists the keys."
+    )
+
+
+def test_a_value_behind_a_space_is_joined_to_its_key():
+    typed = ["seed=0", "epochs", "3"]
+    assert describe_mistake(catch("epochs"), "config", typed) == "epochs: has no value; write epochs=3"
+    assert (
+        describe_mistake(catch("epochs"), "config", ["epochs", "reg=3"]) == "epochs: has no value; write epochs=VALUE"
+    )
+
+
+def test_several_options_are_a_list_where_the_group_takes_one():
+    typed = ["measure=rotation,shift"]
+    with pytest.raises(ConfigCompositionException) as raised, initialize_config_dir(CONF_DIR, version_base="1.3"):
+        compose("evaluate", typed)
+    assert describe_mistake(raised.value, "evaluate", typed, "make a call for each") == (
+        "measure=rotation,shift: has several values; as a sweep: make a call for each, "
+        "as a list: 'measure=[rotation,shift]'"
+    )
 
 
 @pytest.mark.parametrize(

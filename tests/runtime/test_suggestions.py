@@ -14,6 +14,11 @@ KNOWN = ["epochs", "seed", "reg", "batch_size", "optimizer.name", "optimizer.lea
         ("training.learning_rate", "; did you mean 'optimizer.learning_rate'?"),
         ("lerning_rate", "; did you mean 'optimizer.learning_rate'?"),
         ("training.batch_size", "; did you mean 'batch_size' or 'evaluation.batch_size'?"),
+        ("evaluation.size", "; did you mean 'evaluation.batch_size'?"),
+        ("optimizer.lr", "; did you mean 'optimizer.learning_rate'?"),
+        ("optimizer.rate", "; did you mean 'optimizer.learning_rate'?"),
+        ("optimizer.nam", "; did you mean 'optimizer.name'?"),
+        ("seed", "."),
         ("zzz", "."),
     ],
 )
