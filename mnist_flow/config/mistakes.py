@@ -138,7 +138,11 @@ def describe_unreadable(error: BaseException) -> str | None:
     Hydra raises what the parser raises, or the decoder of a file that is not in UTF-8, which does not know its name.
     """
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
-        return f"{mark.name}, line {mark.line + 1}: is no YAML: {error.problem or error.context}; correct the file"
+        context = error.context or ""
+        # Where something has no end, the parser finds that in a later line.
+        mark = error.context_mark if error.context_mark and re.search("flow|scanning", context) else mark
+        said = f"{context}, {error.problem}" if context and error.problem else error.problem or context
+        return f"{mark.name}, line {mark.line + 1}: is no YAML: {said}; correct the file"
     if isinstance(error, UnicodeDecodeError) and (files := list(_list_read_files(error))):
         return f"{files[-1]}: is not in UTF-8 ({error.reason}); save the file in that encoding"
     return None

@@ -54,7 +54,7 @@ def find_option(package: str, name: str, module: str | None = None, needs: Seque
         ConfigError: there is no such module, it can't be imported, or it lacks what it needs.
     """
     if module is not None:
-        return _import_own(module, needs)
+        return _import_own(str(module), needs)
     path = f"{package}.{name}"
     if name.isidentifier() and find_spec(path) is not None:
         option = import_module(path)
@@ -126,9 +126,9 @@ def specialise(schema: type[Section], plain: Any) -> type[Section]:
             }
             base: Any = info.annotation
             fields[field] = _extend(base, tuple(members.items()))
-        elif isinstance(chosen.get(option.key), str):
+        elif isinstance(chosen.get(option.key), str) or chosen.get("module"):
             wanted = next(one for one in (info.annotation, *get_args(info.annotation)) if isinstance(one, type))
-            fields[field] = _find_config(f"{field}.", option, wanted, chosen[option.key], chosen)
+            fields[field] = _find_config(f"{field}.", option, wanted, str(chosen.get(option.key)), chosen)
     return _extend(schema, tuple(fields.items())) if fields else schema
 
 

@@ -76,10 +76,12 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"]), ""
     if detail["type"] == "extra_forbidden":
-        known = [key for key in flatten(plain) if key != path]
-        return f"{path}: ", f"unknown key{did_you_mean(path, known)}"
+        section = path.rpartition(".")[0]
+        known = [*getattr(_find_type(schema, section) if section else schema, "model_fields", ())]
+        return f"{path}: ", f"unknown key{did_you_mean(path, [f'{section}.{key}'.lstrip('.') for key in known])}"
     if detail["type"] == "missing":
-        return f"{path}: ", "missing"
+        group = path.partition(".")[0]
+        return f"{path}: ", "missing" if group == path else f"missing; the YAML file of the {group} must have this key"
     text = "null" if value is None else " ".join(str(value).split())
     message = reword(detail["msg"])
     if detail["type"] == "string_pattern_mismatch":

@@ -163,14 +163,26 @@ def test_anything_else_is_one_line_of_the_librarys_own():
     assert describe_mistake(ValueError("  it is\n\n  wrong\n"), "config", []) == "it is wrong"
 
 
-def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("a: 1\nb: [1\nc: 2\n", 2, "while parsing a flow sequence, expected ',' or ']', but got ':'"),
+        ('a: 1\nb: "1\nc: 2\n', 2, "while scanning a quoted scalar, found unexpected end of stream"),
+        ("a: 1\nb\nc: 2\n", 2, "while scanning a simple key, could not find expected ':'"),
+        ("a: 1\n  b: 2\nc: 2\n", 2, "mapping values are not allowed here"),
+        ("a: 1\n- b\nc: 2\n", 2, "while parsing a block mapping, expected <block end>, but found '-'"),
+        ("a: 1\n\tb: 2\n", 2, "while scanning for the next token, found character '\\t' that cannot start any token"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_told_with_its_line(text, line, told, tmp_path):
     file = tmp_path / "own.yaml"
-    file.write_text("a: 1\nb: [1\nc: 2\n")
-    with pytest.raises(yaml.YAMLError) as raised, file.open() as text:
-        yaml.safe_load(text)
-    line = describe_unreadable(raised.value)
-    assert line.startswith(f"{file}, line 3: is no YAML: ")
-    assert line.endswith("; correct the file")
+    file.write_text(text)
+    with pytest.raises(yaml.YAMLError) as raised, file.open() as stream:
+        yaml.safe_load(stream)
+    assert describe_unreadable(raised.value) == f"{file}, line {line}: is no YAML: {told}; correct the file"
+
+
+def test_another_error_than_that_of_a_file_is_none_of_yaml():
     assert describe_unreadable(yaml.YAMLError("no mark")) is None
     assert describe_unreadable(ValueError("another")) is None
 

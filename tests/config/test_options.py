@@ -60,6 +60,15 @@ class Config(ScheduleSection):
 def build_schedule(config, learning_rate, steps_per_epoch, epochs):
     return keras.optimizers.schedules.PolynomialDecay(learning_rate, steps_per_epoch * epochs, power=config.power)
 """
+MODEL = """
+from mnist_flow.config.train import ModelSection
+
+class Config(ModelSection):
+    units: int
+
+def build(config, info):
+    pass
+"""
 
 
 @pytest.fixture
@@ -150,6 +159,25 @@ def test_a_module_that_can_not_do_what_it_is_for_is_told_with_file_and_line(own,
     name = f"{re.sub('[^a-z]', '_', request.node.name[-30:])}_own"
     with pytest.raises(ConfigError, match=message):
         validate_config(own(group, name, code), TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": "mine"}, "model.family: missing; the YAML file of the model must have this key"),
+        (
+            {"name": "mine", "family": "mine", "unit": 3},
+            "model.units: missing; the YAML file of the model must have this key; model.unit: unknown key; did you "
+            "mean 'model.units'?",
+        ),
+        ({"name": "mine", "family": "mine", "module": 3}, "model.module=3: no such module; it must be importable f"),
+    ],
+)
+def test_a_yaml_file_of_ones_own_that_lacks_a_key_is_told_by_its_schema(own, given, message):
+    cfg = own("model", "own_network", MODEL)
+    cfg.model = {"module": "own_network", **({} if "unit" in given else {"units": 3}), **given}
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        validate_config(cfg, TrainConfig)
 
 
 @pytest.mark.parametrize("line", ['level_key = "depth"', "pass"])
