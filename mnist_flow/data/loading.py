@@ -15,6 +15,7 @@ from mnist_flow.config.options import find_option
 from mnist_flow.data.arrays import IntArray
 from mnist_flow.data.cache import RecentValues
 from mnist_flow.data.dataset import DataSet, DatasetInfo, Images, Part, Published, RawData, Splits
+from mnist_flow.data.holdout import choose_images
 from mnist_flow.errors import DataError, RunError, UserError
 from mnist_flow.runtime.own_code import digest_own_code, locate_mistake, refuse_result
 
@@ -107,25 +108,12 @@ def choose_holdout(
     Raises:
         DataError: there are too few images.
     """
-    lowest, highest = info.n_classes, len(labels) - info.n_classes
     n_held_out = round(holdout_size * len(labels)) if holdout_size < 1 else int(holdout_size)
-    if not lowest <= n_held_out <= highest:
-        raise DataError(
-            f"data.holdout_size={holdout_size}: must be from {lowest} to {highest} "
-            f"for the {len(labels)} training images of {info.name}"
-        )
-    # Takes seconds to import, and a sweep's main process splits nothing.
-    from sklearn.model_selection import train_test_split
-
     try:
-        kept, held_out = train_test_split(
-            np.arange(len(labels)), test_size=n_held_out, random_state=split_seed, stratify=labels
-        )
+        return choose_images(labels, n_held_out, split_seed, info.class_names)
     except ValueError as error:
-        raise DataError(
-            f"data.holdout_size={holdout_size}: can't hold out a fraction of each class ({error})"
-        ) from error
-    return np.sort(kept), np.sort(held_out)
+        of_fraction = f" ({n_held_out} of {len(labels)} images)" if holdout_size < 1 else ""
+        raise DataError(f"data={info.name} data.holdout_size={holdout_size}{of_fraction}: {error}") from error
 
 
 def choose_fold(

@@ -235,7 +235,7 @@ def test_a_fraction_of_the_training_images_is_held_out_for_validation(tmp_path):
     path = str(save(tmp_path / "a.npz", **make_arrays(each=10)))
     splits = load_splits("files", path, "holdout", 0.3, 0, options=OPTIONS)
     assert np.bincount(splits.validation.labels).tolist() == [3, 3, 3]
-    with pytest.raises(DataError, match=r"data.holdout_size=0.05: must be from 3 to 27 for the 30 training images"):
+    with pytest.raises(DataError, match=r"data.holdout_size=0.05 \(2 of 30 images\): must be from 3 to 27 for the"):
         load_splits("files", path, "holdout", 0.05, 0, options=OPTIONS)
 
 
@@ -304,7 +304,7 @@ def test_half_a_test_part_is_refused(tmp_path):
 def test_what_is_no_image_set_at_all_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "empty").mkdir()
-    assert "not a readable .npz file" in refusal(tmp_path / "notes.txt")
+    assert "notes.txt: is no .npz file, which np.savez writes. It must be an" in refusal(tmp_path / "notes.txt")
     assert "no such file. It must be an .npz file with x_train" in refusal(tmp_path / "nowhere")
     assert refusal(tmp_path / "empty").startswith(f"{tmp_path / 'empty'}: is an empty folder; it must be an .npz file")
 
@@ -388,6 +388,12 @@ def test_a_class_of_the_test_part_that_has_no_training_pictures_is_refused(tmp_p
 
 
 def test_a_class_too_small_to_hold_out_a_test_part_is_refused(tmp_path):
-    write_pictures(tmp_path, n=1)
-    message = refusal(tmp_path)
-    assert "has no test part, and data.test_fraction=0.25 of each class can't be held out" in message
+    write_pictures(tmp_path / "pictures", n=1)
+    assert refusal(tmp_path / "pictures") == (
+        f"{tmp_path / 'pictures'}: has no test part to measure on: data.test_fraction=0.25 (1 of 3 images): class cat "
+        "has a single training image, and both parts need one; add images, or leave the class out"
+    )
+    write_pictures(tmp_path / "more", n=2)
+    assert refusal(tmp_path / "more").endswith(
+        "data.test_fraction=0.25 (2 of 6 images): must be from 3 to 3 for the 6 training images"
+    )

@@ -1,11 +1,14 @@
+import builtins
 import gc
 import os
 import pickle
 import sys
 import tracemalloc
 import warnings
+import zipfile
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -195,7 +198,10 @@ def test_holdout_of_a_digit_with_one_image(tmp_path, arrays):
     labels[0] = 9
     images = np.zeros((60, 28, 28), np.uint8)
     path = save(tmp_path / "mnist.npz", **{**arrays, "x_train": images, "y_train": labels})
-    with pytest.raises(DataError, match=r"data.holdout_size=20"):
+    with pytest.raises(
+        DataError,
+        match=r"^data=mnist data.holdout_size=20: class 9 has a single training image, and both parts need one; add im",
+    ):
         hold_out(path)
 
 
@@ -323,7 +329,7 @@ def test_a_data_set_of_the_users_own_has_its_own_shape_and_classes(own):
     assert splits.train.images.shape == (9, 4, 5, 3)
     assert np.bincount(splits.validation.labels).tolist() == [1, 1, 1]
     assert splits.test.images[0, 0, 0].tolist() == [np.float32(value) / np.float32(255) for value in (0, 1, 2)]
-    with pytest.raises(DataError, match="must be from 3 to 9 for the 12 training images of animals"):
+    with pytest.raises(DataError, match="must be from 3 to 9 for the 12 training images"):
         load_splits("animals", None, "holdout", 2, 0, module=module)
 
 
@@ -374,7 +380,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder_instead_of_a_file(tmp_path):
-    assert_refused(tmp_path, "no such file")
+    assert_refused(tmp_path, "is a folder, not an .npz file")
 
 
 def test_file_of_an_unknown_user():
@@ -393,7 +399,7 @@ def test_truncated_file(tmp_path, arrays):
     path.write_bytes(whole[: len(whole) // 2])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert_refused(path, "not a readable .npz file, perhaps cut short")
+        assert_refused(path, "is damaged or cut short (File is not a zip file); copy or save it again")
         gc.collect()
     assert [str(warning.message) for warning in caught] == []
 
@@ -402,12 +408,31 @@ def test_truncated_file(tmp_path, arrays):
 def test_file_of_another_kind(tmp_path, content):
     path = tmp_path / "mnist.npz"
     path.write_bytes(content)
-    assert_refused(path, "not a readable .npz file")
+    assert_refused(path, "is no .npz file, which np.savez writes")
+
+
+def test_file_that_may_not_be_read(tmp_path, arrays, monkeypatch):
+    path = save(tmp_path / "mnist.npz", **arrays)
+    monkeypatch.setattr(Path, "open", Mock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(builtins, "open", Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert_refused(path, "can't be read (Permission denied)")
+
+
+def test_an_archive_of_much_else_is_told_in_one_short_line(tmp_path):
+    path = tmp_path / "mnist.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(1000):
+            archive.writestr(f"cat/{number}.png", b"")
+    with pytest.raises(DataError, match=r"lacks x_train y_train x_test y_test; it holds cat/0.png .* …\. ") as raised:
+        load_info("mnist", str(path))
+    assert len(str(raised.value)) < 700
 
 
 def test_npy_instead_of_npz(tmp_path, arrays):
     np.save(tmp_path / "mnist.npy", arrays["x_train"])
-    assert_refused(tmp_path / "mnist.npy", "not a readable .npz file")
+    assert_refused(
+        tmp_path / "mnist.npy", "is a single array (.npy), not an .npz file; save all arrays in one file wit"
+    )
 
 
 def test_damaged_byte(tmp_path, arrays):
@@ -415,7 +440,7 @@ def test_damaged_byte(tmp_path, arrays):
     content = bytearray(path.read_bytes())
     content[5000] ^= 255
     path.write_bytes(content)
-    assert_refused(path, "not a readable .npz file")
+    assert_refused(path, "is damaged or cut short (")
 
 
 def test_damaged_compressed_file(tmp_path, arrays):
@@ -424,7 +449,7 @@ def test_damaged_compressed_file(tmp_path, arrays):
     content = bytearray(path.read_bytes())
     content[200:260] = b"\xff" * 60
     path.write_bytes(content)
-    assert_refused(path, "not a readable .npz file")
+    assert_refused(path, "is damaged or cut short (")
 
 
 @pytest.mark.parametrize(
@@ -443,7 +468,11 @@ def test_damaged_compressed_file(tmp_path, arrays):
         ("y_test", np.eye(10, dtype=np.uint8), "y_test has the shape (10, 10), but x_test has 10 images"),
         ("y_train", np.arange(20) % 10.0, "y_train is float64, but must hold integers 0 to 9"),
         ("y_train", np.ones(20, bool), "y_train is bool, but must hold integers 0 to 9"),
-        ("y_train", np.array([*range(10)] * 2, dtype=object), "it holds Python objects, not only numbers and texts"),
+        (
+            "y_train",
+            np.array([*range(10)] * 2, dtype=object),
+            "holds Python objects, not only numbers and texts; save it without them",
+        ),
     ],
 )
 def test_malformed_array(tmp_path, arrays, key, bad, reason):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from mnist_flow.config.section import OpenFraction, Seed
 from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import RawData
 from mnist_flow.data.foreign import read_labels, read_pixels
+from mnist_flow.data.holdout import choose_images
 from mnist_flow.data.idx import find_idx_files, read_idx
 from mnist_flow.data.npz import read_npz
 from mnist_flow.data.pictures import read_pictures
@@ -66,7 +69,7 @@ def load(path: str | None, test_fraction: float, test_seed: int) -> RawData:
             told = f"x_train has images of the shape {shapes[0]}, but x_test of {shapes[1]}"
             raise DataError(f"{source}: {told}; give all images one size")
     if "test" not in parts:
-        images, labels = _hold_out(source, images["train"], labels["train"], test_fraction, test_seed)
+        images, labels = _hold_out(source, images["train"], labels["train"], names, test_fraction, test_seed)
     height, width, channels = images["train"].shape[1:]
     shape = height, width, channels
     return RawData(source, shape, names, images["train"], labels["train"], images["test"], labels["test"])
@@ -87,18 +90,16 @@ def _read(path: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _hold_out(
-    source: str, images: np.ndarray, labels: np.ndarray, fraction: float, seed: int
+    source: str, images: np.ndarray, labels: np.ndarray, names: Sequence[str], fraction: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Images and labels of the parts `train` and `test`, the same fraction of each class."""
-    # Takes seconds to import, and most sets have a test part.
-    from sklearn.model_selection import train_test_split
-
+    n = math.ceil(fraction * len(labels))
     try:
-        chosen = train_test_split(np.arange(len(labels)), test_size=fraction, random_state=seed, stratify=labels)
+        chosen = choose_images(labels, n, seed, names)
     except ValueError as error:
         raise DataError(
-            f"{source}: has no test part, and data.test_fraction={fraction} of each class can't be held out ({error}); "
-            "add images or a test part"
+            f"{source}: has no test part to measure on: data.test_fraction={fraction} ({n} of {len(labels)} "
+            f"images): {error}"
         ) from error
     # The workers of a pool load the same images, and their main process has said it.
     if multiprocessing.parent_process() is None:
@@ -106,5 +107,5 @@ def _hold_out(
             "%s has no test part: %d of its %d images are held out as one (data.test_fraction=%g data.test_seed=%d)",
             *(source, len(chosen[1]), len(labels), fraction, seed),
         )
-    rows = dict(zip(("train", "test"), map(np.sort, chosen), strict=True))
+    rows = dict(zip(("train", "test"), chosen, strict=True))
     return {part: images[one] for part, one in rows.items()}, {part: labels[one] for part, one in rows.items()}
