@@ -7,6 +7,7 @@ holds `Config`, the schema of the file, beside the function that does what it sa
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,22 @@ from pydantic import create_model
 
 from mnist_flow.config.section import OptionSection, Section
 from mnist_flow.errors import ConfigError
-from mnist_flow.runtime.own_code import import_quietly, locate_mistake, note_named, shorten_path
+from mnist_flow.runtime.own_code import import_quietly, locate_mistake, locate_name, note_named, shorten_path
 from mnist_flow.runtime.suggestions import did_you_mean
+
+# What the functions of an option are called with; `load` with the option's own keys, too.
+_ARGUMENTS = {
+    "load": ("path",),
+    "build": ("config", "info"),
+    "build_loss": ("config",),
+    "add_noise": ("images", "level", "rng"),
+    "draw_transforms": ("config", "n", "size", "rng"),
+    "augment_images": ("config", "images", "rng"),
+    "build_schedule": ("config", "learning_rate", "steps_per_epoch", "epochs"),
+    "build_plateau": ("config",),
+    "measure": ("name", "config", "subject"),
+    "draw": ("runs", "study"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,19 @@ def _import_own(name: str, needs: Sequence[str]) -> ModuleType:
     return option
 
 
+def _check_functions(option: ModuleType, keys: Sequence[str]) -> None:
+    """Refuse a module of the user's own with a function that can't be called as it will be; `keys` are its own keys."""
+    for name in _ARGUMENTS.keys() & vars(option).keys():
+        arguments, options = _ARGUMENTS[name], sorted(keys) if name == "load" else []
+        try:
+            inspect.signature(getattr(option, name)).bind(*arguments, **dict.fromkeys(options))
+        except TypeError as error:
+            wanted = f"{name}({', '.join([*arguments, *options])})"
+            raise ConfigError(
+                f"module={option.__name__}: {locate_name(option, name)} must be a function {wanted}"
+            ) from error
+
+
 def _holds_config(option: ModuleType) -> bool:
     return isinstance(getattr(option, "Config", None), type) and issubclass(option.Config, OptionSection)
 
@@ -140,7 +168,7 @@ def _extend(schema: type[Section], types: tuple[tuple[str, type[Section]], ...])
     return extended
 
 
-def _find_config(prefix: str, option: Option, wanted: type, name: str, chosen: Any) -> type[OptionSection]:
+def _find_config(prefix: str, option: Option, wanted: type[Section], name: str, chosen: Any) -> type[OptionSection]:
     """The schema of a chosen option, whose keys begin with `prefix`; a user's own must be a subclass of `wanted`."""
     module = chosen.get("module") if isinstance(chosen, dict) else None
     try:
@@ -148,6 +176,10 @@ def _find_config(prefix: str, option: Option, wanted: type, name: str, chosen: A
         if not issubclass(config, wanted):
             base = f"{wanted.__module__}.{wanted.__name__}"
             raise ConfigError(f"module={module}: its class Config must inherit {base}")
+        if module is not None:
+            _check_functions(
+                import_module(config.__module__), [*config.model_fields.keys() - wanted.model_fields.keys()]
+            )
     except ConfigError as error:
         key = prefix.removesuffix(".") if option.several else f"{prefix}{option.key}"
         raise ConfigError(f"{key}={error}" if module is None else f"{prefix}{error}") from error

@@ -191,10 +191,9 @@ def _train_and_measure(
     reset_keras(config.seed, config.training.precision, context.in_sweep)
     log_inputs(context, run)
     model = build_model(config.model, context.info, config.reg)
-    if not context.task.fits(model, context.info):
-        shapes = [context.task.input_shapes(context.info), context.task.output_shape(context.info)]
-        wanted = f"a keras.Model from {' and '.join(map(str, shapes[0]))} to {shapes[1]}, without the batch"
-        raise refuse_result(find_module(config.model).build, model, wanted)
+    if config.model.module is not None and (misfit := context.task.describe_misfit(model, context.info)):
+        described, wanted = misfit
+        raise refuse_result(find_module(config.model).build, model, wanted, described)
     if weights is not None:
         model.set_weights(weights)
     loss = choose_loss(config.loss, context.task.output_shape(context.info))

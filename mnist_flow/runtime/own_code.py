@@ -136,26 +136,27 @@ def locate_mistake(error: BaseException) -> str | None:
     return None
 
 
-def refuse_result(function: Callable[..., Any], result: object, wanted: str) -> RunError:
+def refuse_result(function: Callable[..., Any], result: object, wanted: str, described: str | None = None) -> RunError:
     """The error that a function of an option returned what it must not.
 
     Args:
         function: of the user's own, or of this project.
         result: that it returned.
         wanted: what it must return, in words.
+        described: the result in words; None: by its type and shape.
     """
     name, code = getattr(function, "__name__", repr(function)), getattr(inspect.unwrap(function), "__code__", None)
     shape = getattr(result, "shape", None)
     kind = type(result).__name__ if shape is None else f"{type(result).__name__} of the shape {tuple(shape)}"
     place = "" if code is None else f"{shorten_path(code.co_filename)}:{code.co_firstlineno}: "
-    return RunError(f"{place}{name} returned {kind}; it must return {wanted}")
+    return RunError(f"{place}{name} returned {described or kind}; it must return {wanted}")
 
 
 def locate_name(module: ModuleType, name: str) -> str:
     """Tell where a module binds a name, as in `lab/net.py:12: TASKS`; without a line where it is not found."""
     file = str(module.__file__)
     lines = Path(file).read_text(encoding="utf-8").splitlines()
-    bound = (f":{number}" for number, line in enumerate(lines, start=1) if re.match(rf"{name}\b", line))
+    bound = (f":{number}" for number, line in enumerate(lines, start=1) if re.match(rf"(def )?{name}\b", line))
     return f"{shorten_path(file)}{next(bound, '')}: {name}"
 
 

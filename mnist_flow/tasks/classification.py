@@ -21,6 +21,9 @@ from mnist_flow.training.objective import measure_loss
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# By how much the probabilities of an image may miss a sum of 1: those of bfloat16 have 8 bits.
+_PROBABILITY_TOLERANCE = 0.02
+
 
 class Classification(Task):
     """Minimises the cross-entropy of the labels."""
@@ -31,6 +34,21 @@ class Classification(Task):
 
     def output_shape(self, info: DatasetInfo) -> Shape:
         return (info.n_classes,)
+
+    def describe_misfit(self, model: keras.Model, info: DatasetInfo) -> tuple[str, str] | None:
+        if (misfit := super().describe_misfit(model, info)) is not None:
+            return misfit
+        images = np.random.default_rng(0).random((4, *info.input_shape), np.float32)
+        rows = keras.ops.convert_to_numpy(keras.ops.cast(model(images, training=False), "float32"))
+        errors = np.maximum(np.abs(rows.sum(axis=1) - 1), -rows.min(axis=1))
+        if np.all(errors <= _PROBABILITY_TOLERANCE):
+            return None
+        worst = rows[errors.argmax()]
+        return (
+            f"a network whose outputs are no probabilities: those of an image go from {worst.min():.3g} to "
+            f"{worst.max():.3g} and sum to {worst.sum():.3g}",
+            "one that ends in a softmax, such as keras.layers.Dense(info.n_classes, activation='softmax')",
+        )
 
     def check_config(self, config: TrainConfig) -> None:
         pass  # Every key of the config is for classifiers, too.

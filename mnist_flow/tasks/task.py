@@ -77,10 +77,23 @@ class Task(Objective):
     def output_shape(self, info: DatasetInfo) -> Shape:
         """Shape of what a model for this data set gives for one example."""
 
-    def fits(self, model: keras.Model, info: DatasetInfo) -> bool:
-        """Whether a model has the shapes that one for this data set has."""
-        shapes = tuple(tuple(one.shape[1:]) for one in model.inputs), tuple(model.output_shape[1:])
-        return shapes == (self.input_shapes(info), self.output_shape(info))
+    def describe_misfit(self, model: keras.Model, info: DatasetInfo) -> tuple[str, str] | None:
+        """Describe a model of the user's own that is not one for this task and data set.
+
+        Returns:
+            What it is and what it must be, in words; None: it is one.
+        """
+        inputs = tuple((None, *shape) for shape in self.input_shapes(info))
+        output = None, *self.output_shape(info)
+        wanted = f"a keras.Model from {' and '.join(map(str, inputs))} to {output}"
+        if not getattr(model, "inputs", None):
+            return "a keras.Model without inputs", f"{wanted}, which begins with keras.Input(info.input_shape)"
+        found = tuple(tuple(one.shape) for one in model.inputs)
+        # Of several outputs, a list or a dict of shapes.
+        given = keras.tree.map_structure(lambda one: tuple(one.shape), model.output)
+        if (found, given) == (inputs, output):
+            return None
+        return f"a keras.Model from {' and '.join(map(str, found))} to {given}", wanted
 
     def check_config(self, config: TrainConfig) -> None:
         """Refuse a config that asks for what networks of this task do not have.

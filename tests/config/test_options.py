@@ -60,6 +60,16 @@ class Config(ScheduleSection):
 def build_schedule(config, learning_rate, steps_per_epoch, epochs):
     return keras.optimizers.schedules.PolynomialDecay(learning_rate, steps_per_epoch * epochs, power=config.power)
 """
+DATA = """
+from mnist_flow.config.train import DataSection
+
+class Config(DataSection):
+    size: int
+    contrast: int
+
+def load(path, contrast, size):
+    pass
+"""
 MODEL = """
 from mnist_flow.config.train import ModelSection
 
@@ -178,6 +188,27 @@ def test_a_yaml_file_of_ones_own_that_lacks_a_key_is_told_by_its_schema(own, giv
     cfg.model = {"module": "own_network", **({} if "unit" in given else {"units": 3}), **given}
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         validate_config(cfg, TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("group", "code", "wrong", "right"),
+    [
+        ("noise", NOISE, "add_noise(images)", "add_noise(images, level, rng)"),
+        ("model", MODEL, "build(config)", "build(config, info)"),
+        ("model", MODEL, "build(config, info, units)", "build(config, info)"),
+        ("augmentation", IMAGES, "augment_images()", "augment_images(config, images, rng)"),
+        ("data", DATA, "load(path)", "load(path, contrast, size)"),
+        ("data", DATA, "load(path, contrast, scale)", "load(path, contrast, size)"),
+    ],
+)
+def test_a_function_that_takes_other_arguments_is_told_before_anything_starts(own, group, code, wrong, right, request):
+    name = f"{group}_{request.node.callspec.indices['wrong']}_called"
+    assert f"def {right}:" in code
+    line = code[: code.index(f"def {right}")].count("\n") + 1
+    function = right.partition("(")[0]
+    told = rf"^{group}.module={name}: .*{name}.py:{line}: {function} must be a function {re.escape(right)}$"
+    with pytest.raises(ConfigError, match=told):
+        validate_config(own(group, name, code.replace(right, wrong)), TrainConfig)
 
 
 @pytest.mark.parametrize("line", ['level_key = "depth"', "pass"])

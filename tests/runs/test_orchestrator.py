@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
 from mnist_flow import CONF_DIR, tracking
-from mnist_flow.errors import BusyError, ConfigError, DivergedError, TrackingError, UserError
+from mnist_flow.errors import BusyError, ConfigError, DivergedError, RunError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery, names
@@ -318,6 +318,24 @@ def test_a_run_is_made_once_unless_the_config_says_otherwise(store, count_runs, 
     assert n_runs == 4
     assert again.data.tags[tracking.RERUN_OF_TAG] == first.info.run_id
     assert again.data.tags[tracking.RERUN_AGREES_TAG] == "identical"
+
+
+def test_a_classifier_of_the_users_own_without_a_softmax_is_failed_before_it_is_trained(
+    store, compose_config, tmp_path, monkeypatch
+):
+    (tmp_path / "no_softmax.py").write_text(
+        "import keras\nfrom mnist_flow.config.train import ModelSection\n\nclass Config(ModelSection):\n    pass\n\n"
+        "def build(config, info):\n    images = keras.Input(info.input_shape)\n"
+        "    return keras.Model(images, keras.layers.Dense(info.n_classes)(keras.layers.Flatten()(images)))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = compose_config(*QUICK)
+    cfg.model = {"name": "mine", "family": "mine", "module": "no_softmax"}
+    with pytest.raises(
+        RunError, match=r"no_softmax.py:7: build returned a network whose outputs are no probabilities: "
+    ):
+        run_experiment(cfg)
+    assert store.search_runs(["1"])[0].info.status == "FAILED"
 
 
 def test_a_plan_starts_nothing_and_replicates_are_for_sweeps(store, compose_config, capsys):

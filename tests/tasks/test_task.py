@@ -1,3 +1,6 @@
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 
@@ -25,6 +28,66 @@ INFO = DatasetInfo("coloured", "nowhere", "0" * 16, (4, 6, 3), ("cat", "dog", "n
 def test_the_shapes_of_a_task_follow_from_the_data(name, title, inputs, output):
     task = find_task(name)
     assert (task.title, task.input_shapes(INFO), task.output_shape(INFO)) == (title, inputs, output)
+
+
+def build(units, activation=None, end=lambda outputs: outputs, input_shape=(4, 6, 3)):
+    images = keras.Input(input_shape)
+    outputs = keras.layers.Dense(units, activation)(keras.layers.Flatten()(images))
+    return keras.Model(images, end(outputs))
+
+
+class Unbuilt(keras.Model):
+    def call(self, images):
+        return images
+
+
+@pytest.mark.parametrize(
+    ("make", "described"),
+    [
+        (lambda: build(5, "softmax"), "a keras.Model from (None, 4, 6, 3) to (None, 5)"),
+        (lambda: build(3, "softmax", input_shape=(4, 6, 1)), "a keras.Model from (None, 4, 6, 1) to (None, 3)"),
+        (
+            lambda: build(3, "softmax", end=lambda outputs: {"classes": outputs}),
+            "a keras.Model from (None, 4, 6, 3) to {'classes': (None, 3)}",
+        ),
+        (
+            lambda: build(3, "softmax", end=lambda outputs: [outputs, outputs]),
+            "a keras.Model from (None, 4, 6, 3) to [(None, 3), (None, 3)]",
+        ),
+        (Unbuilt, "a keras.Model without inputs"),
+        (lambda: keras.Sequential([keras.layers.Dense(3)]), "a keras.Model without inputs"),
+    ],
+)
+def test_a_network_of_other_shapes_is_told_with_those_that_it_has(make, described):
+    wanted = "a keras.Model from (None, 4, 6, 3) to (None, 3)"
+    if described.endswith("inputs"):
+        wanted += ", which begins with keras.Input(info.input_shape)"
+    assert find_task("classification").describe_misfit(make(), INFO) == (described, wanted)
+
+
+def test_a_classifier_whose_outputs_are_no_probabilities_is_told():
+    task = find_task("classification")
+    for activation in (None, "relu", "sigmoid", "tanh"):
+        described, wanted = task.describe_misfit(build(3, activation), INFO)
+        assert described.startswith("a network whose outputs are no probabilities: those of an image go from ")
+        assert wanted == "one that ends in a softmax, such as keras.layers.Dense(info.n_classes, activation='softmax')"
+    assert "sum to nan" in task.describe_misfit(build(3, lambda outputs: outputs * np.nan), INFO)[0]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_softmax_of_any_precision_gives_probabilities(precision):
+    info = dataclasses.replace(INFO, class_names=tuple(map(str, range(1000))))
+    softmax = keras.layers.Activation("softmax", dtype=keras.DTypePolicy(precision))
+    assert find_task("classification").describe_misfit(build(1000, end=softmax), info) is None
+
+
+def test_an_autoencoder_gives_images():
+    task = find_task("reconstruction")
+    assert task.describe_misfit(build(72, end=keras.layers.Reshape((4, 6, 3))), INFO) is None
+    assert task.describe_misfit(build(72), INFO) == (
+        "a keras.Model from (None, 4, 6, 3) to (None, 72)",
+        "a keras.Model from (None, 4, 6, 3) to (None, 4, 6, 3)",
+    )
 
 
 def test_there_is_no_other_task():
