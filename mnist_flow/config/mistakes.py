@@ -42,6 +42,15 @@ def describe_mistake(
     if NO_OPTION in text:
         typed = [one for one in arguments if one.endswith("=null") and "." not in one]
         return f"{' '.join(typed)}: a config group is filled by one of its options; leave it out for the default"
+    # Hydra names the file, such as experiment/mine, whose defaults list is wrong.
+    if (listing := re.match(r"In '(.+/.+)': Could not (override|find) '([^']+)'", text)) and "Available" not in text:
+        file, wanted, entry = listing.groups()
+        if "@" in entry:
+            return f"{file}.yaml: chooses options of other groups, so its first line must be '# @package _global_'"
+        if wanted == "find":
+            remedy = "another group's option is chosen by 'override /model: mlp'"
+            return f"{file}.yaml: its defaults name {entry}, and there is no such file; {remedy}"
+        return f"{file}.yaml: {_describe_unknown_key(entry, config_name, arguments)}"
     if unknown := re.search(r"Could not override '([^'@]+)|Key '[^']+' is not in struct\s+full_key: (\S+)", text):
         return _describe_unknown_key(unknown[1] or unknown[2], config_name, arguments)
     # Hydra lists the options for group=NAME, but not for group=[NAME].

@@ -76,6 +76,11 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"]), ""
     if detail["type"] == "extra_forbidden":
+        if path == "experiment":
+            return (
+                f"{path}: ",
+                "keys of a preset are those of the whole config; its first line must be '# @package _global_'",
+            )
         section = path.rpartition(".")[0]
         known = [*getattr(_find_type(schema, section) if section else schema, "model_fields", ())]
         return f"{path}: ", f"unknown key{did_you_mean(path, [f'{section}.{key}'.lstrip('.') for key in known])}"

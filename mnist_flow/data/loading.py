@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -231,10 +232,17 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
     Raises:
         DataError: they are not what the data set says of itself.
     """
+    if np.shape(raw.input_shape) != (3,):
+        raise DataError(f"{raw.source}: input_shape={raw.input_shape}: must be (height, width, channels)")
+    if np.ndim(raw.class_names) != 1:
+        raise DataError(f"{raw.source}: class_names={raw.class_names}: must be a tuple with a name for each class")
+    height, width, channels = raw.input_shape
+    arrays: dict[str, Any] = {key: np.asarray(getattr(raw, key)) for key in ("x_train", "y_train", "x_test", "y_test")}
+    raw = replace(raw, input_shape=(height, width, channels), class_names=tuple(map(str, raw.class_names)), **arrays)
     train, test = _check_part(raw, "train", raw.x_train, raw.y_train), _check_part(raw, "test", raw.x_test, raw.y_test)
     _check_classes(raw, train.labels, test.labels)
     digest = hashlib.sha256()
-    for array in (raw.x_train, raw.y_train, raw.x_test, raw.y_test):
+    for array in arrays.values():
         digest.update(np.ascontiguousarray(array).data)
     # Numbers are what classes are called that have no names.
     if names_vary and list(raw.class_names) != [str(label) for label in range(len(raw.class_names))]:

@@ -35,6 +35,17 @@ class Generation(Task):
     def output_shape(self, info: DatasetInfo) -> Shape:
         return info.input_shape
 
+    def describe_misfit(self, model: keras.Model, info: DatasetInfo) -> tuple[str, str] | None:
+        if (misfit := super().describe_misfit(model, info)) is not None:
+            return misfit
+        missing = sorted({"encoder", "decoder", "zeros", "stddev"} - {layer.name for layer in model.layers})
+        if not missing:
+            return None
+        return (
+            f"a keras.Model without layers named {' '.join(missing)}",
+            "one that has them, as mnist_flow.models.cvae.build_cvae makes it",
+        )
+
     def check_config(self, config: TrainConfig) -> None:
         super().check_config(config)
         if config.noise.level_key is not None:

@@ -120,6 +120,35 @@ def test_the_keys_of_an_option_of_ones_own_are_suggested(option, tmp_path):
     assert describe_mistake(catch("model.widht=3"), "config", typed) == told
 
 
+@pytest.mark.parametrize(
+    ("preset", "told"),
+    [
+        (
+            "defaults: [override /model: mlp]",
+            "experiment/mine.yaml: chooses options of other groups, so its first line must be '# @package _global_'",
+        ),
+        (
+            "# @package _global_\ndefaults: [override /modle: mlp]",
+            "experiment/mine.yaml: modle: unknown key; did you mean 'model'? --help lists the keys.",
+        ),
+        (
+            "# @package _global_\ndefaults: [model: mlp]",
+            "experiment/mine.yaml: its defaults name experiment/model/mlp, and there is no such file; another group's "
+            "option is chosen by 'override /model: mlp'",
+        ),
+        (
+            "# @package _global_\ndefaults: [override /model: mpl]",
+            "model=mpl: no such option; did you mean 'mlp'? Choices: autoencoder ",
+        ),
+    ],
+)
+def test_a_preset_of_ones_own_with_other_defaults_is_told_by_its_name(preset, told, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(preset)
+    typed = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"]
+    assert describe_mistake(catch(*typed), "config", typed).startswith(told)
+
+
 def test_a_section_is_not_suggested_for_itself():
     typed = ["model=mlp_64_64"]
     with pytest.raises(ConfigCompositionException) as raised, initialize_config_dir(CONF_DIR, version_base="1.3"):

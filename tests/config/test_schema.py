@@ -192,6 +192,10 @@ def test_each_top_level_key_has_a_comment(key):
         ),
         (["model=cnn", "model.blocks.0.pool_size=0"], "model.blocks[0].pool_size=0: must be greater than or equal to"),
         (["+foo=1"], "foo: unknown key"),
+        (
+            ["+experiment.epochs=1"],
+            "experiment: keys of a preset are those of the whole config; its first line must be",
+        ),
         (["+model.foo=1"], "model.foo: unknown key"),
         (["+model.droput=0.1"], "model.droput: unknown key; did you mean 'model.dropout'"),
         (["~epochs"], "epochs: missing"),

@@ -360,12 +360,27 @@ def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mni
             ],
             "has the classes ['cat'], but there must be at least 2",
         ),
+        ([('"memory", (4, 5, 3)', '"memory", (4, 5)')], "input_shape=(4, 5): must be (height, width, channels)"),
+        ([('("cat", "dog", "frog")', "3")], "class_names=3: must be a tuple with a name for each class"),
+        ([("np.arange(3))", "list('abc'))")], "y_test is <U1, but must hold integers 0 to 2."),
+        (
+            [("x, np.arange(12)", "x.tolist(), np.arange(12)")],
+            "x_train is int64, but must be uint8 with pixels 0 to 255.",
+        ),
     ],
 )
 def test_a_users_own_data_set_has_classes_that_can_be_learned(own, changes, told):
     with pytest.raises(DataError) as raised:
         load_info("animals", module=own(0, *changes))
     assert str(raised.value) == f"memory: {told}"
+
+
+def test_labels_and_class_names_may_be_lists_of_numbers(own):
+    plain, lists = (
+        load_info("animals", module=own(0, ('"cat", "dog", "frog"', "'0', '1', '2'"), *changes))
+        for changes in ([], [("('0', '1', '2')", "[0, 1, 2]"), ("np.arange(3))", "[0, 1, 2])")])
+    )
+    assert (lists.class_names, lists.digest) == (("0", "1", "2"), plain.digest)
 
 
 def test_the_class_names_of_the_digits(tmp_path, arrays):

@@ -10,6 +10,7 @@ from mnist_flow.data.noise import choose_corruption
 from mnist_flow.data.noise.gaussian import Config as Gaussian
 from mnist_flow.data.noise.none import Config as NoNoise
 from mnist_flow.data.noise.salt_and_pepper import Config as SaltAndPepper
+from mnist_flow.models.cvae import build_cvae
 from mnist_flow.tasks import TrainedModel, find_task
 from mnist_flow.training.streams import corrupt_measured
 
@@ -88,6 +89,17 @@ def test_an_autoencoder_gives_images():
         "a keras.Model from (None, 4, 6, 3) to (None, 72)",
         "a keras.Model from (None, 4, 6, 3) to (None, 4, 6, 3)",
     )
+
+
+def test_a_generator_has_the_layers_that_its_loss_asks_for():
+    images, classes = keras.Input((4, 6, 3)), keras.Input((3,))
+    pixels = keras.layers.Dense(72, name="stddev")(
+        keras.layers.Concatenate()([keras.layers.Flatten()(images), classes])
+    )
+    model = keras.Model([images, classes], keras.layers.Reshape((4, 6, 3))(pixels))
+    described, _ = find_task("generation").describe_misfit(model, INFO)
+    assert described == "a keras.Model without layers named decoder encoder zeros"
+    assert find_task("generation").describe_misfit(build_cvae((4, 6, 3), 3, [5], 2), INFO) is None
 
 
 def test_there_is_no_other_task():
