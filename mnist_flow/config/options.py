@@ -101,10 +101,10 @@ def _import_own(name: str, needs: Sequence[str]) -> ModuleType:
     return option
 
 
-def _check_functions(option: ModuleType, keys: Sequence[str]) -> None:
+def _check_functions(option: ModuleType, needs: Sequence[str], keys: Sequence[str]) -> None:
     """Refuse a module of the user's own with a function that can't be called as it will be; `keys` are its own keys."""
-    for name in _ARGUMENTS.keys() & vars(option).keys():
-        arguments, options = _ARGUMENTS[name], sorted(keys) if name == "load" else []
+    for name in [name for need in needs for name in need.split(" or ") if name in _ARGUMENTS and hasattr(option, name)]:
+        arguments, options = _ARGUMENTS[name], keys if name == "load" else []
         try:
             inspect.signature(getattr(option, name)).bind(*arguments, **dict.fromkeys(options))
         except TypeError as error:
@@ -177,9 +177,8 @@ def _find_config(prefix: str, option: Option, wanted: type[Section], name: str, 
             base = f"{wanted.__module__}.{wanted.__name__}"
             raise ConfigError(f"module={module}: its class Config must inherit {base}")
         if module is not None:
-            _check_functions(
-                import_module(config.__module__), [*config.model_fields.keys() - wanted.model_fields.keys()]
-            )
+            keys = config.model_fields.keys() - wanted.model_fields.keys()
+            _check_functions(import_module(config.__module__), option.needs, sorted(keys))
     except ConfigError as error:
         key = prefix.removesuffix(".") if option.several else f"{prefix}{option.key}"
         raise ConfigError(f"{key}={error}" if module is None else f"{prefix}{error}") from error

@@ -211,6 +211,11 @@ def test_a_function_that_takes_other_arguments_is_told_before_anything_starts(ow
         validate_config(own(group, name, code.replace(right, wrong)), TrainConfig)
 
 
+def test_a_helper_with_the_name_of_another_options_function_is_left_alone(own):
+    cfg = own("model", "own_helper", f"{MODEL}\ndef load():\n    pass\n", units=3, family="mine")
+    assert validate_config(cfg, TrainConfig).model.units == 3
+
+
 @pytest.mark.parametrize("line", ['level_key = "depth"', "pass"])
 def test_a_noise_without_a_level_is_refused_instead_of_left_out(own, line):
     name = f"flat_{line[0]}"
