@@ -110,14 +110,16 @@ def compose_base(config: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: the config is wrong.
     """
-    return validate_config(_compose(config, GlobalHydra.instance().config_loader(), []), TrainConfig)
+    return validate_config(_compose(config, GlobalHydra.instance().config_loader(), [])[0], TrainConfig)
 
 
-def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> DictConfig:
+def _compose(config: DictConfig, loader: ConfigLoader, overrides: list[str]) -> tuple[DictConfig, dict[str, Any]]:
+    """Compose the config of a job without Hydra's own, and the option of each config group."""
     cfg = loader.load_sweep_config(config, overrides)
+    options = dict(cfg.hydra.runtime.choices)
     with open_dict(cfg):
         del cfg["hydra"]
-    return cfg
+    return cfg, options
 
 
 class Composer:
@@ -136,7 +138,7 @@ class Composer:
             "", ObjectType.GROUP, config.hydra.job.config_name, read_overrides(config.hydra.overrides.hydra)
         )
         self._parsed: dict[str, Override] = {}
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
 
     def compose(self, overrides: list[str]) -> DictConfig:
         """Compose the config of a job.
@@ -144,20 +146,27 @@ class Composer:
         Raises:
             HydraException: Hydra refuses an override.
         """
-        chosen = tuple(text for text in overrides if self.chooses_option(text))
-        values = [self._parse(text) for text in overrides if text not in chosen]
+        values = [self._parse(text) for text in overrides if not self.chooses_option(text)]
         if any(value.is_add() or value.is_delete() for value in values):
-            return _compose(self._config, self._loader, overrides)
-        if chosen not in self._bases:
-            self._bases[chosen] = _compose(self._config, self._loader, list(chosen))
-        cfg = copy.deepcopy(self._bases[chosen])
+            return _compose(self._config, self._loader, overrides)[0]
+        cfg = copy.deepcopy(self._compose_base(overrides)[0])
         try:
             for value in values:
                 OmegaConf.update(cfg, value.key_or_group, value.value(), merge=True, force_add=value.is_force_add())
         except OmegaConfBaseException:
             # Hydra refuses it as well, and its message names the override.
-            return _compose(self._config, self._loader, overrides)
+            return _compose(self._config, self._loader, overrides)[0]
         return cfg
+
+    def list_options(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """List the option of each config group in the config of a job, as Hydra's own config has them."""
+        return self._compose_base(overrides)[1]
+
+    def _compose_base(self, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+        chosen = tuple(text for text in overrides if self.chooses_option(text))
+        if chosen not in self._bases:
+            self._bases[chosen] = _compose(self._config, self._loader, list(chosen))
+        return self._bases[chosen]
 
     def _parse(self, text: str) -> Override:
         if text not in self._parsed:

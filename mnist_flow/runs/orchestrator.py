@@ -116,6 +116,7 @@ def _run_job(context: RunContext) -> list[float]:
     from mnist_flow.runs.earlier import find_earlier, find_shorter, open_checkpoint
     from mnist_flow.runs.registration import check_run_registration, register_run
     from mnist_flow.runs.replay import fetch_original
+    from mnist_flow.runs.training import check_optimizer
     from mnist_flow.runs.warm_start import fetch_first_weights
 
     tracking.configure(config.tracking.uri, config.tracking.experiment_name)
@@ -135,6 +136,7 @@ def _run_job(context: RunContext) -> list[float]:
         from mnist_flow.training.devices import configure_tensorflow
 
     configure_tensorflow(config.training.threads or count_cores())
+    check_optimizer(config.optimizer)
     with ExitStack() as held:
         checkpoints, state = open_checkpoint(config, earlier, held)
         shorter = find_shorter(context, experiment_id) if state is None else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import ConfigError, TrackingError
@@ -138,16 +139,20 @@ def compare_with_original(
 def _load_choices(run_id: str, logged: Mapping[str, Any]) -> dict[str, str | None]:
     """The config groups of a run and what was chosen of each.
 
-    A run that was started from Python has logged no choices: each of its groups is as it was logged.
+    A run that was started from Python has logged no choices: each of its groups is as it was logged. Trials of a search
+    once logged the default choices; the overrides that they logged beside them are right.
     """
     if not tracking.has_artifact(run_id, "config/hydra.yaml"):
         return {group: "as_logged" for group in logged if Path(CONF_DIR, group).is_dir() and group != "tracking"}
-    node: Any = _load(run_id, "config/hydra.yaml")
-    for key in ("hydra", "runtime", "choices"):
-        node = node.get(key) if isinstance(node, dict) else None
-    if not isinstance(node, dict):
-        raise TrackingError(f"run_id={run_id}: its artifact config/hydra.yaml is no config")
-    return node
+    try:
+        hydra = _load(run_id, "config/hydra.yaml")["hydra"]
+        choices, typed = dict(hydra["runtime"]["choices"]), list(hydra["overrides"]["task"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrackingError(f"run_id={run_id}: its artifact config/hydra.yaml is no config") from error
+    for override in OverridesParser.create().parse_overrides(typed):
+        if override.key_or_group in choices and isinstance(option := override.value(), str):
+            choices[override.key_or_group] = option
+    return choices
 
 
 def _load(run_id: str, path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.train import OptimizerConfig, TrainConfig
 from mnist_flow.data.augmentation import choose_augmentation, choose_transforms
 from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.data.noise import choose_corruption
@@ -113,6 +113,15 @@ def depends_on_epochs(config: TrainConfig, n_images: int, epochs: int) -> bool:
     except NotImplementedError:  # One of the user's own need not tell.
         return True
     return described[0] != described[1]
+
+
+def check_optimizer(config: OptimizerConfig) -> None:
+    """Check, before a run begins, that Keras has this optimizer, and that it has these options.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    build_optimizer(config.name, config.learning_rate, **config.list_options())
 
 
 def build_optimization(config: TrainConfig, n_images: int) -> Optimization:

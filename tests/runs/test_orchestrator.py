@@ -228,6 +228,12 @@ def test_bad_input_leaves_no_run(store, compose_config, override):
     assert mlflow.search_runs(search_all_experiments=True).empty
 
 
+def test_an_option_that_the_optimizer_does_not_have_leaves_no_run(store, compose_config):
+    with pytest.raises(ConfigError, match=r"optimizer=sgd: .*rho"):
+        run_experiment(compose_config(*QUICK, "+optimizer.rho=0.5"))
+    assert mlflow.search_runs(search_all_experiments=True).empty
+
+
 def test_a_deleted_experiment_is_a_clear_error(store, compose_config):
     store.delete_experiment(store.create_experiment("gone"))
     with pytest.raises(TrackingError, match=r"gone.*deleted"):

@@ -127,7 +127,8 @@ def test_help_says_how(tmp_path, run_command):
 
 HYDRA = {
     "hydra": {
-        "runtime": {"choices": {"model": "cnn_20_40", "data": "digits", "experiment": None, "hydra/launcher": "basic"}}
+        "runtime": {"choices": {"model": "cnn_20_40", "data": "digits", "experiment": None, "hydra/launcher": "basic"}},
+        "overrides": {"task": ["model=cnn_20_40", "data={holdout_size: 0.1}", "reg=0.5"]},
     }
 }
 LOGGED = {
@@ -177,6 +178,14 @@ def test_a_group_that_is_chosen_is_not_the_runs(logged_run, tmp_path):
     assert config["defaults"] == ["config", {"override data": "digits"}, "_self_"]
     assert "model" not in config
     assert config["reg"] == 0.5
+
+
+def test_what_was_typed_counts_where_a_trial_of_a_search_has_logged_the_default_choices(logged_run, tmp_path):
+    choices = {"model": "mlp_500_300", "data": "mnist"}
+    hydra = {"runtime": {"choices": choices}, "overrides": {"task": ["data=digits", "model='cnn_20_40'"]}}
+    write_config([f"run_id={logged_run(config=LOGGED, hydra={'hydra': hydra})}"], str(tmp_path))
+    defaults = yaml.safe_load((tmp_path / "rerun.yaml").read_text())["defaults"]
+    assert defaults == ["config", {"override model": "cnn_20_40"}, {"override data": "digits"}, "_self_"]
 
 
 def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path):

@@ -27,8 +27,9 @@ class Assignment:
     """What a process is to train: the replicates of one config."""
 
     trial: int
-    # Overrides that the config was composed from, and the config.
+    # Overrides that the config was composed from, the option of each config group, and the config.
     overrides: tuple[str, ...]
+    options: Mapping[str, Any]
     config: Mapping[str, Any]
     # Tags of its runs.
     tags: Mapping[str, str]

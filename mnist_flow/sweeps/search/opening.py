@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -188,7 +189,7 @@ def _assign(space: Space, composer: Composer, record: TrialRecord, epoch_metric:
     list_replicates(overrides, validate_config(cfg, TrainConfig))  # What is wrong with it is told by its trial.
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     tags = {tracking.TRIAL_TAG: str(record.number), tracking.CHOICES_TAG: json.dumps(dict(record.choices))}
-    return Assignment(record.number, tuple(overrides), plain, tags, epoch_metric)
+    return Assignment(record.number, tuple(overrides), composer.list_options(overrides), plain, tags, epoch_metric)
 
 
 def _assign_confirmation(space: Space, composer: Composer, record: TrialRecord, n_seeds: int) -> Assignment:
@@ -196,6 +197,4 @@ def _assign_confirmation(space: Space, composer: Composer, record: TrialRecord, 
     config = dict(assignment.config)
     # After those that the search has used.
     config |= {"seed": config["seed"] + config["replicates"], "replicates": n_seeds}
-    return Assignment(
-        record.number, assignment.overrides, config, {**assignment.tags, tracking.CONFIRMS_TAG: "true"}, None
-    )
+    return replace(assignment, config=config, tags={**assignment.tags, tracking.CONFIRMS_TAG: "true"})

@@ -81,10 +81,11 @@ def _run_assignment(connection: Connection) -> float | list[float]:
 
 
 def _tell_hydra(assignment: Assignment) -> None:
-    """Let the job's own Hydra config have the trial's overrides, which its run logs."""
+    """Let the job's own Hydra config have the trial's overrides and options, which its run logs and a rerun reads."""
     hydra: Any = HydraConfig.get()
     with flag_override(hydra, ["readonly", "struct"], False):
         hydra.overrides.task = list(assignment.overrides)
+        hydra.runtime.choices = dict(assignment.options)
 
 
 def _ask(connection: Connection, request: str, *arguments: Any) -> Any:

@@ -33,7 +33,7 @@ def make(ended):
             study,
             SPACE,
             lambda overrides: OmegaConf.create({"reg": 0.0}),
-            assign or (lambda record: Assignment(record.number, (), {}, {}, None)),
+            assign or (lambda record: Assignment(record.number, (), {}, {}, {}, None)),
             lambda record, kept: ended.append((record.number, record.state, record.reason, kept)),
             list(records),
             n_trials,

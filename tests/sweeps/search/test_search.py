@@ -132,6 +132,17 @@ def test_a_run_that_is_no_search_is_not_drawn(again, run_command):
     assert line.endswith("only the parent run of a search has it")
 
 
+def test_a_trial_is_repeated_with_the_options_that_the_search_chose(again, run_command):
+    trials = [run for run in fetch(again, "train") if run.info.status == "FINISHED"]
+    trial = next(run for run in trials if run.data.params["optimizer.name"] == "adam")
+    done = run_command(again, "-m", "mnist_flow.rerun", f"run_id={trial.info.run_id}")
+    assert done.returncode == 0, done.stderr
+    assert f"repeats run {trial.info.run_id}: all " in done.stdout
+    logged = mlflow.artifacts.load_text(f"{trial.info.artifact_uri}/config/hydra.yaml")
+    choices = yaml.safe_load(logged)["hydra"]["runtime"]["choices"]
+    assert (choices["optimizer"], choices["model"], choices["data"]) == ("adam", "mlp", "digits")
+
+
 def test_the_same_search_with_more_trials_goes_on_and_confirms_the_best(again, run_command):
     wanted = ("hydra.sweeper.n_trials=4", "hydra.sweeper.confirm=1", "hydra.sweeper.confirm_seeds=2")
     done = run_command(again, *SEARCH, *SPACE, *PRUNED, *wanted)
