@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mnist_flow.config.section import ExperimentName, Name, NonNegative, RunId, Section
 from mnist_flow.config.tracking import SyncTrackingConfig
 
-Status = Literal["running", "finished", "failed", "killed"]
+Status = Literal["running", "finished", "failed", "killed", "pruned"]
 
 
 class RunsTrackingConfig(SyncTrackingConfig):

@@ -163,8 +163,8 @@ def _delete_checkpoints(config: RunsConfig) -> None:
 
 def _find_reason(run: tracking.StoredRun) -> str:
     """Say why nothing goes on from a run's checkpoint; empty where something may."""
-    if run.is_deleted or run.status == "finished":
-        return "deleted" if run.is_deleted else "finished"
+    if run.is_deleted or run.status in ("finished", "pruned"):
+        return "deleted" if run.is_deleted else run.status
     if run.status == "running":
         return ""
     others = tracking.fetch_past_runs(run.experiment_id, run.fingerprint)

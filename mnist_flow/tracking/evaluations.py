@@ -110,8 +110,8 @@ def load_model(run: LoggedRun) -> keras.Model:
             raise RunError(f"run {run.run_id}: its artifacts {move}") from error
         # Whatever is wrong with the files, Keras and MLflow raise errors of many kinds.
         raise RunError(
-            f"run {run.run_id}: its model can't be loaded ({shorten(error)}); if its files are gone, train it again "
-            "with resume=false"
+            f"run {run.run_id}: its model can't be loaded ({shorten(error)}); if its files are gone, "
+            f"{_describe_retraining(run.run_id)}"
         ) from error
 
 
@@ -257,13 +257,11 @@ def _describe(run: Run) -> LoggedRun:
     if run.info.status != "FINISHED":
         raise RunError(f"run {run_id}: is {run.info.status}; only finished runs have their model")
     if names.MODEL_DELETED_TAG in run.data.tags:
-        raise RunError(
-            f"run {run_id}: its model was not kept ({run.data.tags[names.MODEL_DELETED_TAG]}); train it again: "
-            f"python -m mnist_flow.rerun run_id={run_id}"
-        )
+        reason = run.data.tags[names.MODEL_DELETED_TAG]
+        raise RunError(f"run {run_id}: its model was not kept ({reason}); {_describe_retraining(run_id)}")
     models = run.outputs.model_outputs if run.outputs is not None else []
     if not models:
-        raise RunError(f"run {run_id}: has no logged model; train it again with tracking.log_model=true resume=false")
+        raise RunError(f"run {run_id}: has no logged model; {_describe_retraining(run_id)}")
     return LoggedRun(
         run_id=run_id,
         name=run.info.run_name or run_id,
@@ -273,3 +271,7 @@ def _describe(run: Run) -> LoggedRun:
         params=run.data.params,
         metrics=run.data.metrics,
     )
+
+
+def _describe_retraining(run_id: str) -> str:
+    return f"train it again: python -m mnist_flow.rerun run_id={run_id}, and name the new run's id in place of this one"

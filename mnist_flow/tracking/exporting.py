@@ -100,7 +100,7 @@ def _export_run(run: StoredRun, experiment: str, folder: Path) -> None:
             params, own = dict(client.get_logged_model(model_id).params), batches.pop(model_id, [])
             operations.append(Operation(kind="model", folder="model", metrics=own, params=params))
         operations += [Operation(kind="batch", metrics=points, model_id=one) for one, points in batches.items()]
-    status = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}[run.status]
+    status = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED", "pruned": "KILLED"}[run.status]
     record = {
         "run_id": run.run_id,
         "experiment": experiment,

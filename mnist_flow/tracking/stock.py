@@ -36,8 +36,8 @@ class StoredRun:
     name: str
     # The network that was trained; empty where none was.
     model: str
-    # killed: also where it is RUNNING by name, and its process is gone.
-    status: Literal["running", "finished", "failed", "killed"]
+    # killed: also where it is RUNNING by name, and its process is gone. pruned: a search ended it, KILLED by name.
+    status: Literal["running", "finished", "failed", "killed", "pruned"]
     parent_run_id: str
     process: str
     # Unix times in milliseconds; the end of a run that has none is its start.
@@ -171,9 +171,11 @@ def _find(run_id: str, experiment_ids: Sequence[str]) -> list[Run]:
 
 def _describe(run: Run, model_places: Mapping[str, str]) -> StoredRun:
     tags, info = run.data.tags, run.info
-    status: Literal["running", "finished", "failed", "killed"] = "killed"
+    status: Literal["running", "finished", "failed", "killed", "pruned"] = "killed"
     if info.status in ("FINISHED", "FAILED"):
         status = "finished" if info.status == "FINISHED" else "failed"
+    elif info.status == "KILLED" and names.PRUNED_TAG in tags:
+        status = "pruned"
     elif info.status != "KILLED" and lives(run, STALE_AFTER):
         status = "running"
     return StoredRun(

@@ -138,7 +138,7 @@ def test_artifacts_that_were_deleted_are_named_with_the_remedy_and_made_anew(cop
     shutil.rmtree(copy / "mlruns")
     gone = run_command(copy, *EVALUATE)
     assert gone.returncode == 1
-    assert "if its files are gone, train it again with resume=false" in gone.stderr
+    assert "if its files are gone, train it again: python -m mnist_flow.rerun run_id=" in gone.stderr
     run_well(run_command, copy, *TRAIN, IN_M, "resume=false")
     assert len(list(copy.glob("mlruns/*/models/*/artifacts/MLmodel"))) == 1
 

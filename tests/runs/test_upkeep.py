@@ -82,6 +82,17 @@ def test_runs_are_listed_by_state_model_age_and_size(look, ids):
         assert f"{len(shown)} run{'s' if len(shown) > 1 else ''}, " in printed
 
 
+def test_a_trial_that_a_search_pruned_is_not_killed(look, ids, store):
+    store.set_terminated(ids["lost"], "KILLED")
+    store.set_tag(ids["lost"], tracking.PRUNED_TAG, "3")
+    assert find_names(ids, look("action=delete", "status=[killed,pruned]")) == {"lost"}
+    assert look("action=delete", "status=killed").endswith("no such runs\n")
+    assert " pruned " in look("status=pruned")
+    look("action=export", "status=pruned", "folder=exported")
+    exported = [json.loads(file.read_text()) for file in Path("exported").rglob("run.json")]
+    assert {run["name"]: run["status"] for run in exported} == {"sweep": "FINISHED", "lost": "KILLED"}
+
+
 def test_a_sweep_is_listed_with_its_jobs_and_an_experiment_without_others(look, ids, store):
     assert find_names(ids, look(f"sweep={ids['sweep']}")) == {"sweep", "done", "failed", "lost"}
     assert find_names(ids, look(f"sweep={ids['sweep']}", f"run_ids=[{ids['done']}]")) == {"done"}
@@ -118,7 +129,8 @@ def test_models_are_deleted_and_their_runs_stay(look, ids, store):
     assert find_names(ids, look("action=delete_models", "model.name=mlp", "apply=true")) == {"done"}
     assert store.get_run(ids["done"]).info.status == "FINISHED"
     assert [model.source_run_id for model in store.search_logged_models(["1"])] == [ids["beside"]]
-    with pytest.raises(RunError, match=rf"run {ids['done']}: its model was not kept .* mnist_flow.rerun run_id="):
+    remedy = rf"mnist_flow.rerun run_id={ids['done']}, and name the new run's id in place of this one"
+    with pytest.raises(RunError, match=rf"run {ids['done']}: its model was not kept .* {remedy}"):
         tracking.fetch_logged_run(ids["done"])
 
 

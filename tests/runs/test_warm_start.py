@@ -59,7 +59,7 @@ def test_what_can_not_be_started_from_is_told_before_a_run_begins(store, search,
             ["model.hidden_units=[16,10]"],
             "has other weights: none there, probabilities/kernel \\(10, 10\\) here",
         ),
-        (without_model, [], "has no logged model; train it again with tracking.log_model=true"),
+        (without_model, [], "has no logged model; train it again: python -m mnist_flow.rerun run_id="),
         ("0" * 32, [], "there is no such run at sqlite"),
     ):
         with pytest.raises(ConfigError, match=rf"^training\.warm_start={run_id}: .*{message}"):
