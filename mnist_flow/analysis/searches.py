@@ -11,6 +11,7 @@ import pandas as pd
 from mnist_flow import tracking
 from mnist_flow.analysis.dimensions import Dimension
 from mnist_flow.analysis.query import StudyRuns
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import TrackingError
 from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.memory import Terms, fetch_terms, fetch_trials
@@ -52,10 +53,11 @@ def fetch_search(runs: StudyRuns, run_id: str | None) -> SearchTables:
     experiment_ids = sorted(set(runs.table["experiment_id"]))
     parent = run_id or tracking.find_last_search(experiment_ids)
     if parent is None:
-        names = " ".join(runs.table["experiment"].unique())
+        names = runs.table["experiment"].unique()
         raise TrackingError(
-            f"study=search: no run of {names} belongs to a search; make one: python -m mnist_flow.train -m "
-            "hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(0.001,1))'"
+            f"study=search: no run of {' '.join(names)} belongs to a search; make one: python -m mnist_flow.train -m "
+            "hydra/sweeper=optuna 'optimizer.learning_rate=tag(log,interval(0.001,1))' "
+            f"{type_override('tracking.experiment_name', names[0])}"
         )
     terms = fetch_terms(parent)
     records = fetch_trials(experiment_ids, parent, terms, with_curves=True)

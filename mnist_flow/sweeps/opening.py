@@ -96,12 +96,13 @@ def open_parent(
         fingerprint: of the set of jobs; None where they are not known beforehand.
         tables: by name; they are logged in sweep/.
     """
-    typed = read_overrides(config.hydra.overrides.task)
+    typed = _list_typed(config)
+    telling = _list_telling(read_overrides(config.hydra.overrides.task))
     parent = tracking.open_sweep(
         experiment_id,
         fingerprint,
         typed,
-        name=f"sweep {' '.join(_list_telling(typed))}",
+        name=f"sweep {' '.join(telling)}",
         resume=base.resume,
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
@@ -124,9 +125,13 @@ def _list_telling(typed: list[str]) -> list[str]:
 
 def describe_sweep_command(config: DictConfig) -> str:
     """The command of a sweep, as it is typed; `config` is Hydra's, before its jobs are told anything."""
+    return " ".join(["python -m mnist_flow.train -m", *map(quote_argument, _list_typed(config))])
+
+
+def _list_typed(config: DictConfig) -> list[str]:
+    """The overrides that were typed, Hydra's own, such as hydra/sweeper=optuna, at the end."""
     of_hydra = [text for text in read_overrides(config.hydra.overrides.hydra) if not text.startswith("hydra.mode=")]
-    typed = [*read_overrides(config.hydra.overrides.task), *of_hydra]
-    return " ".join(["python -m mnist_flow.train -m", *map(quote_argument, typed)])
+    return [*read_overrides(config.hydra.overrides.task), *of_hydra]
 
 
 def prepare_experiment(base: TrainConfig) -> str:

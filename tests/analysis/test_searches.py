@@ -132,7 +132,8 @@ def test_the_search_begun_last_is_taken_unless_another_is_named(search, experime
 
 
 def test_a_search_without_a_complete_trial_and_no_search_are_errors(search, experiment_id, store):
-    with pytest.raises(TrackingError, match="study=search: no run of searched belongs to a search; make one: python"):
+    line = "study=search: no run of searched belongs to a search; make one: python .* tracking.experiment_name=searched"
+    with pytest.raises(TrackingError, match=line):
         fetch(experiment_id)
     run_id = store.create_run(experiment_id).info.run_id
     with pytest.raises(TrackingError, match="only the parent run of a search has it"):

@@ -14,6 +14,7 @@ import yaml
 from mlflow.entities import Metric, Param
 
 from mnist_flow import tracking
+from mnist_flow.analysis.query import _describe_unfinished
 from mnist_flow.errors import RunError
 from mnist_flow.sweeps.search import search as story
 from mnist_flow.sweeps.search.opening import open_search
@@ -468,6 +469,17 @@ def test_no_trial_is_begun_after_the_time_that_a_search_has(open_it, store):
     with pytest.raises(RunError, match="none of 0 trials was completed"):
         search.run(launch)
     assert launch.assigned == []
+
+
+def test_a_study_names_the_command_that_goes_on_with_a_killed_search(open_it, store):
+    search = open_it(*HERE, "hydra.sweeper.n_trials=3", "hydra/launcher=local_pool")
+    search.run(FakeTrials(store, search, [[[0.5]], [[0.9]], [[0.7]]]))
+    search.end("KILLED")
+    (line,) = _describe_unfinished([search.parent.experiment_id], set())
+    assert line.startswith(f"sweep {search.parent.run_id} is KILLED and has no list of its jobs; what may be missing: ")
+    command = line.partition("missing: ")[2]
+    assert command == search.command
+    assert {"hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra/launcher=local_pool"} <= set(command.split())
 
 
 def test_a_plan_tells_the_space_and_what_is_left(open_it, store, capsys):
