@@ -216,6 +216,13 @@ def test_multirun_is_put_before_the_overrides(run_main, monkeypatch, given, seen
     assert found.arguments == seen
 
 
+def test_a_sweep_over_nothing_is_refused_whatever_the_command(run_main, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["analyze", "study=curves", "study.best=range(3,1)", "-m"])
+    assert run_main(lambda: pytest.fail("the command has begun")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: study.best=range(3,1): has no values, and nothing would be done; ")
+
+
 @pytest.mark.commands
 @pytest.mark.parametrize(("launcher", "n_running"), [("basic", 1), ("local_pool", 2)])
 def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_running):

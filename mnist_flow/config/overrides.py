@@ -7,8 +7,10 @@ import shlex
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
+
+from mnist_flow.errors import ConfigError
 
 
 def type_override(key: str, value: Any) -> str:
@@ -28,6 +30,20 @@ def write_override(key: str, value: Any) -> str:
         value: text, a number, True, False, None, or a list or dict of these.
     """
     return f"{key}={_write_value(value)}"
+
+
+def list_values(override: Override) -> list[str]:
+    """List the values of an override that sweeps over a list, a range or a pattern, as text.
+
+    Raises:
+        ConfigError: there are none, so that a sweep would do nothing.
+    """
+    if values := [str(value) for value in override.sweep_string_iterator()]:
+        return values
+    raise ConfigError(
+        f"{override.input_line}: has no values, and nothing would be done; range(a,b) needs a below b, and glob(a*) an "
+        "option of such a name"
+    )
 
 
 def quote_argument(argument: str) -> str:

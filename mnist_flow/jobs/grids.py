@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from mnist_flow.config.overrides import list_values
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -131,7 +132,7 @@ def _list_values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if override.is_discrete_sweep():
-        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+        return [f"{key}={value}" for value in list_values(override)]
     raise HydraException(
         f"{override.input_line}: a grid needs a list of values; intervals are for hydra/sweeper=optuna"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,6 +31,13 @@ def multiply(*overrides):
 def test_a_grid_is_the_one_of_hydras_own_sweeper(hydra, overrides):
     parsed = OverridesParser.create(config_loader=hydra).parse_overrides(overrides)
     assert multiply_grid(parsed) == BasicSweeper.split_arguments(parsed, None)[0]
+
+
+@pytest.mark.parametrize("empty", ["seed=range(3,1)", "seed=range(0)", "model=glob(xyz*)"])
+def test_values_of_which_there_are_none_are_refused(hydra, empty):
+    parsed = OverridesParser.create(config_loader=hydra).parse_overrides(["reg=0,1", empty])
+    with pytest.raises(ConfigError, match=f"^{re.escape(empty)}: has no values, and nothing would be done; "):
+        multiply_grid(parsed)
 
 
 # Paired values

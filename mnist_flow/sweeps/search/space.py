@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
+from mnist_flow.config.overrides import list_values
 from mnist_flow.config.train import INCIDENTAL
 from mnist_flow.errors import ConfigError
 
@@ -135,12 +136,12 @@ def read_distribution(override: Override) -> BaseDistribution:
     Python's range has, without b; everything else is a list of choices. `tag(log,…)` makes the logarithm uniform.
 
     Raises:
-        ConfigError: the range is empty, or has no logarithm.
+        ConfigError: the range or list is empty, or has no logarithm.
     """
     sweep: Any = override.value()
     text = override.input_line
     if not isinstance(sweep, (IntervalSweep, RangeSweep)):
-        return CategoricalDistribution([str(value) for value in override.sweep_string_iterator()])
+        return CategoricalDistribution(list_values(override))
     if unknown := sweep.tags - {"log"}:
         raise ConfigError(f"{text}: tag {sorted(unknown)[0]} is unknown to a search; known: log")
     log = "log" in sweep.tags
