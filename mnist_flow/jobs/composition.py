@@ -33,6 +33,8 @@ class Job:
     overrides: tuple[str, ...]
     config: TrainConfig
     identity: Identity
+    # Digest of its images and labels.
+    data_digest: str
     # The config as flat paths (`optimizer.learning_rate`) with their values, as they are logged to MLflow.
     params: dict[str, Any]
 
@@ -100,7 +102,7 @@ def list_replicates(overrides: Sequence[str], config: TrainConfig) -> list[Job]:
         if config.replicates > 1:
             kept = [text for text in kept if name_key(text) != "seed"] + [f"seed={seed}"]
         one = config.model_copy(update={"seed": seed, "replicates": 1})
-        jobs.append(Job(tuple(kept), one, identify(one, info.digest), one.list_params()))
+        jobs.append(Job(tuple(kept), one, identify(one, info.digest), info.digest, one.list_params()))
     return jobs
 
 

@@ -84,9 +84,13 @@ def fetch_examples(jobs: Sequence[Job], experiment_id: str) -> list[PastRun]:
     """Fetch some finished runs that take as long an epoch as the jobs."""
     from mnist_flow import tracking
 
-    kinds = {tuple((key, str(job.params[key])) for key in SAME_SPEED if key in job.params) for job in jobs}
+    kinds = {
+        (job.data_digest, tuple((key, str(job.params[key])) for key in SAME_SPEED if key in job.params)) for job in jobs
+    }
     return [
         run
-        for kind in sorted(kinds)
-        for run in tracking.fetch_past_runs(experiment_id, params=dict(kind), newest_finished=_EXAMPLES)
+        for digest, params in sorted(kinds)
+        for run in tracking.fetch_past_runs(
+            experiment_id, params=dict(params), data_digest=digest, newest_finished=_EXAMPLES
+        )
     ]

@@ -18,8 +18,8 @@ State = Literal["finished", "alive", "interrupted", "new"]
 
 # Seconds that a run takes at most for everything but its training: loading, evaluation, logging.
 _BESIDES_TRAINING = 10.0
-# Params on which the speed of a run depends.
-SAME_SPEED = ("model.name", "model.hidden_units", "data.name")
+# Params on which the speed of a run depends, beside the digest of its data.
+SAME_SPEED = ("model.name", "model.hidden_units")
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def estimate_seconds(jobs: Sequence[Job], past_runs: Iterable[PastRun]) -> float
     rates: dict[tuple[str, ...], list[float]] = {}
     for past in past_runs:
         if past.state == "finished" and past.params.get("epochs", "").isdecimal():
-            key = tuple(past.params.get(name, "") for name in SAME_SPEED)
+            key = (past.data_digest, *(past.params.get(name, "") for name in SAME_SPEED))
             rates.setdefault(key, []).append(_measure_seconds(past) / int(past.params["epochs"]))
     total = 0.0
     for job in jobs:
-        key = tuple(str(job.params.get(name, "")) for name in SAME_SPEED)
+        key = (job.data_digest, *(str(job.params.get(name, "")) for name in SAME_SPEED))
         if key not in rates:
             return None
         total += median(rates[key]) * job.config.epochs

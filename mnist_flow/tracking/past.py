@@ -61,6 +61,7 @@ def fetch_past_runs(
     params: Mapping[str, str] | None = None,
     stale_after: float = STALE_AFTER,
     kind: str = "train",
+    data_digest: str | None = None,
     newest_finished: int | None = None,
 ) -> list[PastRun]:
     """The training runs of an experiment, oldest first; or its evaluations.
@@ -72,9 +73,15 @@ def fetch_past_runs(
         params: only runs with these.
         stale_after: seconds of silence after which a RUNNING run of another machine is taken for dead.
         kind: train or evaluation.
+        data_digest: only runs on the data with this digest.
         newest_finished: only finished runs, and so many at most, of which none is older than one that is left out.
     """
-    tags = {names.KIND_TAG: kind, names.FINGERPRINT_TAG: fingerprint, names.RECIPE_TAG: recipe}
+    tags = {
+        names.KIND_TAG: kind,
+        names.FINGERPRINT_TAG: fingerprint,
+        names.RECIPE_TAG: recipe,
+        names.DATA_TAG: data_digest,
+    }
     wanted = {key: value for key, value in tags.items() if value is not None}
     if newest_finished is None:
         found = _fetch(experiment_id, wanted, params or {})

@@ -38,6 +38,7 @@ def add_run(store):
             names.KIND_TAG: "train",
             names.FINGERPRINT_TAG: job.identity.fingerprint,
             names.RECIPE_TAG: job.identity.recipe,
+            names.DATA_TAG: job.data_digest,
             names.CODE_TAG: digest_code(),
             names.PROCESS_TAG: DEAD_PROCESS,
             **tags,
@@ -130,6 +131,12 @@ def test_a_plan_names_states_and_time(store, make_jobs, add_run, capsys):
         "1 done or running, 2 to train",
         "time: about 0:00:08 with 1 at a time, by the finished runs of these models",
     ]
+
+
+def test_a_plan_takes_no_time_from_runs_on_other_data(store, make_jobs, add_run, capsys):
+    add_run(make_jobs("seed=1")[0], "FINISHED", **{names.DATA_TAG: "other images"})
+    show_plan(make_jobs(), n_workers=1)
+    assert capsys.readouterr().out.endswith("\ntime: unknown; no finished run of such a model yet\n")
 
 
 def test_a_plan_that_does_not_resume_trains_all(store, make_jobs, add_run, capsys):

@@ -16,12 +16,14 @@ def make_job(compose_config):
 
     def make(*overrides):
         config = validate_config(compose_config(*overrides), TrainConfig)
-        return Job(tuple(overrides), config, Identity("F", "G", "R"), config.list_params())
+        return Job(tuple(overrides), config, Identity("F", "G", "R"), "the digits", config.list_params())
 
     return make
 
 
-def make_run(run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, params=None, metrics=None):
+def make_run(
+    run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, params=None, metrics=None, data="the digits"
+):
     return PastRun(
         run_id=run_id,
         state=state,
@@ -30,7 +32,7 @@ def make_run(run_id, state, code=NOW, fingerprint="F", recipe="R", seconds=0.0, 
         parent_run_id="",
         code=code,
         process="/-/0/0",
-        data_digest="",
+        data_digest=data,
         end_time=0,
         seconds=seconds,
         metrics=metrics or {},
@@ -80,7 +82,7 @@ def test_a_job_is_matched_with_its_run(make_job, past, checkpoints, expected):
 
 def test_each_job_has_its_own_run(make_job):
     one = make_job()
-    other = Job((), one.config, Identity("F2", "G", "R2"), one.params)
+    other = Job((), one.config, Identity("F2", "G", "R2"), one.data_digest, one.params)
     past = [make_run("first", "finished"), make_run("second", "alive", fingerprint="F2", recipe="R2")]
     planned = plan_jobs([other, one, one], past, code=NOW, has_checkpoint=lambda run_id: False)
     assert [describe(job) for job in planned] == [("alive", "second"), ("finished", "first"), ("finished", "first")]
@@ -158,10 +160,10 @@ def test_a_run_that_is_trained_anew_for_its_code_has_no_other_data(make_job):
 HIDDEN_UNITS = {"mlp_100": "[100]", "lenet5": "[120, 84]", "cnn": "[100]"}
 
 
-def past_of(model, seconds, epochs="10", state="finished", data="digits", units=None, **metrics):
+def past_of(model, seconds, epochs="10", state="finished", data="the digits", units=None, **metrics):
     units = units or HIDDEN_UNITS[model]
-    params = {"model.name": model, "model.hidden_units": units, "data.name": data, "epochs": epochs}
-    return make_run("run", state, seconds=seconds, params=params, metrics=metrics)
+    params = {"model.name": model, "model.hidden_units": units, "epochs": epochs}
+    return make_run("run", state, seconds=seconds, params=params, metrics=metrics, data=data)
 
 
 def test_the_time_is_that_of_an_epoch_of_the_finished_runs(make_job):
@@ -197,7 +199,7 @@ def test_each_model_has_its_own_time(make_job):
         [],
         [past_of("lenet5", 10.0)],
         [past_of("mlp_100", 10.0, units="[1000]")],
-        [past_of("mlp_100", 10.0, data="mnist")],
+        [past_of("mlp_100", 10.0, data="other images")],
         [past_of("mlp_100", 10.0, state="interrupted")],
         [past_of("mlp_100", 10.0, state="alive")],
         [make_run("run", "finished", seconds=10.0)],

@@ -30,7 +30,7 @@ def make_jobs(compose_config):
         jobs = []
         for overrides in several:
             config = validate_config(compose_config("data=digits", *overrides), TrainConfig)
-            jobs.append(Job(tuple(overrides), config, identify(config, "digest"), config.list_params()))
+            jobs.append(Job(tuple(overrides), config, identify(config, "digest"), "digest", config.list_params()))
         return jobs
 
     return make

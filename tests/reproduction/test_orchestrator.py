@@ -29,7 +29,7 @@ def plan_job(compose_config):
         preset = compose_config(f"experiment={NAME}")
         config = validate_config(OmegaConf.merge(preset, OmegaConf.from_dotlist(overrides)), TrainConfig)
         identity = identify(config, "digest")
-        job = Job(tuple(overrides), config, identity, config.list_params())
+        job = Job(tuple(overrides), config, identity, "digest", config.list_params())
         if accuracy is None:
             return PlannedJob(job, "new", None)
         metrics = {"test_accuracy": accuracy - 0.01, "val_accuracy": 0.5, "selected_val_accuracy": accuracy}
