@@ -53,10 +53,13 @@ class ResumingSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Launch the jobs of the open sweep that are missing; none where every job was done or a plan was asked for."""
+        from mnist_flow.runtime.signals import way_on_told
         from mnist_flow.sweeps.session import get_session
 
+        assert self.config is not None
         sweep = get_session().sweep
-        return [] if sweep is None else sweep.run(self._launch)
+        with way_on_told(holds=self.config.resume):
+            return [] if sweep is None else sweep.run(self._launch)
 
     def _launch(self, overrides: Sequence[Sequence[str]], first_number: int) -> list[JobReturn]:
         from mnist_flow.jobs.workers import count_workers

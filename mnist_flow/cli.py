@@ -131,12 +131,11 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
             main()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1, "FAILED"
-    except KeyboardInterrupt:
-        _print_error("interrupted")
-        return 130, "KILLED"
-    except Terminated as ending:
-        _print_error(ENDING_SIGNALS[ending.signal_number])
-        return 128 + ending.signal_number, "KILLED"
+    except (KeyboardInterrupt, Terminated) as ending:
+        number = ending.signal_number if isinstance(ending, Terminated) else signal.SIGINT
+        # The last note says how to go on.
+        _print_error("; ".join([ENDING_SIGNALS.get(number, "interrupted"), *getattr(ending, "__notes__", [])[-1:]]))
+        return 128 + number, "KILLED"
     except (Exception, Aborted) as raised:
         error = _tell_mistake(raised.__cause__ or raised if isinstance(raised, Aborted) else raised)
         status = 2 if _is_bad_input(error) else 1

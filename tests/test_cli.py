@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from commands import start_command
 from mnist_flow import cli
 from mnist_flow.errors import Aborted, BusyError, ConfigError, RunError, Terminated, UndeliveredError
+from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.sweeps.session import get_session, open_session
 from mnist_flow.train import main as train
 from support import QUICK, find_checkpoints, wait_until
@@ -88,6 +89,17 @@ def test_a_command_ends_with_its_status_one_line_and_the_sweep_that_it_left_open
     assert run_main(raising(error, sweep)) == status
     assert sweep.ended == [ended]
     assert capsys.readouterr().err == printed
+
+
+def test_an_interruption_says_how_to_go_on_where_that_holds(run_main, capsys):
+    def main(holds):
+        with way_on_told("all of it goes on", holds=holds), way_on_told("a part of it goes on"):
+            raise KeyboardInterrupt
+
+    assert (run_main(lambda: main(True)), run_main(lambda: main(False))) == (130, 130)
+    assert (
+        capsys.readouterr().err == "error: interrupted; all of it goes on\nerror: interrupted; a part of it goes on\n"
+    )
 
 
 def test_an_error_that_was_carried_past_hydra_is_told_as_itself(run_main, capsys):
@@ -234,7 +246,7 @@ def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=120) == 130
     printed = (tmp_path / "errors.txt").read_text()
-    assert "error: interrupted\n" in printed
+    assert "error: interrupted; the same command goes on with what is missing\n" in printed
     assert "Traceback" not in printed
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("mnist_flow")

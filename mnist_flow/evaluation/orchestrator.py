@@ -17,6 +17,7 @@ from mnist_flow.evaluation.measurement import Context, measure_all
 from mnist_flow.evaluation.plan import plan_evaluations
 from mnist_flow.evaluation.selection import choose_runs
 from mnist_flow.runtime.influences import settle_variables
+from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.runtime.terminal import count, print_evaluations, print_line
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     )
     done = [one.describe(one.earlier.run_id, one.earlier.metrics, "done before") for one in evaluations if one.earlier]
     tracking.check_places({one.run.experiment_id for one in todo})
-    measured, failed = measure_all(context, todo) if todo else ([], [])
+    with way_on_told(holds=config.resume):
+        measured, failed = measure_all(context, todo) if todo else ([], [])
     summary = pd.DataFrame(done + measured)
     if not summary.empty:
         summary = summary.sort_values(["run", "seed", "measure"], kind="stable", ignore_index=True)

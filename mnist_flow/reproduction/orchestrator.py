@@ -33,6 +33,7 @@ from mnist_flow.jobs.workers import count_workers
 from mnist_flow.reproduction.report import Page, write_report
 from mnist_flow.reproduction.results import compare_with_published
 from mnist_flow.runtime.influences import settle_variables
+from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.runtime.terminal import print_line, print_missing
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class _State:
         return build_run_table(runs, {str(self.experiment_id): self.preset.experiment_name})
 
 
+@way_on_told()
 def run_reproduction(cfg: DictConfig) -> None:
     """Train, measure and draw what is missing, then write each part's page and report.html.
 

@@ -31,6 +31,7 @@ from mnist_flow.runtime.environment import count_cores
 from mnist_flow.runtime.influences import settle_variables
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.own_code import refuse_result
+from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.runtime.terminal import count, print_line, print_summary
 from mnist_flow.tasks import TrainedModel
 from mnist_flow.training.checkpoint import CheckpointFolder, check_writable
@@ -138,6 +139,8 @@ def _run_job(context: RunContext) -> list[float]:
     configure_tensorflow(config.training.threads or count_cores())
     check_optimizer(config.optimizer)
     with ExitStack() as held:
+        goes_on = config.resume and config.training.checkpoint_dir is not None and not context.in_sweep
+        held.enter_context(way_on_told("the same command goes on from the last finished epoch", holds=goes_on))
         checkpoints, state = open_checkpoint(config, earlier, held)
         shorter = find_shorter(context, experiment_id) if state is None else None
         # A state has its weights, so that the run which they once came from may be gone by now.

@@ -63,6 +63,17 @@ def ending_signals_raise() -> Iterator[None]:
 
 
 @contextmanager
+def way_on_told(told: str = "the same command goes on with what is missing", *, holds: bool = True) -> Iterator[None]:
+    """Let an interruption of the block say how to go on, where that holds; the outermost block says it."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as ending:
+        if holds:
+            ending.add_note(told)
+        raise
+
+
+@contextmanager
 def signals_held() -> Iterator[None]:
     """Let the first signal that would break off the block wait for its end; a second one is not held.
 

@@ -70,11 +70,11 @@ def train_model(
         seed_layers(model, settings.seed, epoch)
         learner.reset_metrics()
         for images_done, metrics in trainer.train_epoch(epoch):
-            _check_loss(epoch, metrics["loss"])
+            _check_loss(learner, epoch, metrics["loss"])
             told.on_steps(epoch + 1, images_done, metrics)
         with _averaged(learner) if averages else nullcontext():
             measured = {f"val_{name}": value for name, value in validate().items()}
-        _check_loss(epoch, measured["val_loss"])
+        _check_loss(learner, epoch, measured["val_loss"])
         rate = optimization.read_learning_rate(int(learner.optimizer.iterations))
         history.append({**metrics, **measured, "learning_rate": rate})
         if averages:
@@ -174,9 +174,10 @@ def _swap_average(learner: keras.Model) -> None:
     swap.on_test_begin()
 
 
-def _check_loss(epoch: int, loss: float) -> None:
+def _check_loss(learner: keras.Model, epoch: int, loss: float) -> None:
     if not math.isfinite(loss):
+        penalised = any(weight.regularizer is not None for weight in learner.trainable_weights)
         raise DivergedError(
-            f"the loss became {loss} in epoch {epoch + 1}: try a smaller optimizer.learning_rate, a smaller reg, "
-            "or schedule=cosine schedule.warmup_epochs=1"
+            f"the loss became {loss} in epoch {epoch + 1}: try a smaller optimizer.learning_rate, "
+            f"{'a smaller reg, ' if penalised else ''}or schedule=cosine schedule.warmup_epochs=1"
         )

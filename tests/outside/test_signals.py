@@ -58,7 +58,7 @@ def test_a_run_that_a_signal_ends_is_killed_and_keeps_its_checkpoint(tmp_path, r
     process.send_signal(number)
     process.send_signal(number)
     assert process.wait(timeout=180) == 128 + number
-    assert read_errors(tmp_path) == [line]
+    assert read_errors(tmp_path) == [f"{line}; the same command goes on from the last finished epoch"]
     assert fetch_statuses(tmp_path) == [("train", "KILLED")]
     assert "Traceback" not in (tmp_path / "output.txt").read_text()
     assert len(find_checkpoints(tmp_path)) == 1
@@ -75,7 +75,7 @@ def test_a_closed_terminal_ends_a_sweep_with_its_jobs_and_leaves_no_process(tmp_
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGHUP)
     assert process.wait(timeout=180) == 129
     assert psutil.wait_procs(started, timeout=15)[1] == []
-    assert read_errors(tmp_path) == ["error: the terminal is gone"]
+    assert read_errors(tmp_path) == ["error: the terminal is gone; the same command goes on with what is missing"]
     assert fetch_statuses(tmp_path) == [("sweep", "KILLED")] + [("train", "KILLED")] * 2
 
 

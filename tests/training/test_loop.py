@@ -139,6 +139,15 @@ def test_the_loss_includes_the_l2_penalty(train, validation):
         assert metrics[1][name] - metrics[0][name] == pytest.approx(penalty, rel=1e-4)
 
 
+@pytest.mark.parametrize("reg", [0.0, 0.01])
+def test_a_smaller_reg_is_the_advice_only_where_there_is_a_penalty(train, validation, reg):
+    model = make_mlp([8])
+    add_l2_penalty(model, reg)
+    with pytest.raises(DivergedError) as raised:
+        fit(train, validation, model, optimizer=build_optimizer("sgd", 1e38), epochs=1)
+    assert ("a smaller reg, " in str(raised.value)) == (reg > 0)
+
+
 @pytest.mark.parametrize("steps_per_execution", [1, 32])
 def test_a_huge_learning_rate_is_told_with_the_epoch(train, validation, steps_per_execution):
     optimizer = build_optimizer("sgd", 1e38)
