@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Images at a time.
 _BATCH_SIZE = 1024
+# Pixels above it are taken for bytes; noise may lead a little out of 0 to 1.
+_MAX_PIXEL = 2.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,14 @@ class Run:
             images: float32 (n, height, width, channels) in [0, 1]; None: the test images of the run's data set.
 
         Raises:
+            ValueError: the images are integers or have pixels above 2, as bytes from 0 to 255 are and have.
             DataError: the test images can't be had.
             TrackingError: the server does not answer.
             RunError: the run has no model, it can't be loaded, or it takes more than images.
         """
+        if images is not None and (images.dtype.kind in "iu" or (images > _MAX_PIXEL).any()):
+            told = f"{images.dtype}, up to {images.max():g}"
+            raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give images / 255")
         from mnist_flow.evaluation.subject import LoadedModel
 
         model = self.load_model()

@@ -240,7 +240,7 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
     arrays: dict[str, Any] = {key: np.asarray(getattr(raw, key)) for key in ("x_train", "y_train", "x_test", "y_test")}
     raw = replace(raw, input_shape=(height, width, channels), class_names=tuple(map(str, raw.class_names)), **arrays)
     train, test = _check_part(raw, "train", raw.x_train, raw.y_train), _check_part(raw, "test", raw.x_test, raw.y_test)
-    _check_classes(raw, train.labels, test.labels)
+    _check_classes(raw, train.labels)
     digest = hashlib.sha256()
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).data)
@@ -250,14 +250,12 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
     return Published(name, raw.source, digest.hexdigest()[:16], raw.input_shape, raw.class_names, train, test)
 
 
-def _check_classes(raw: RawData, train: IntArray, test: IntArray) -> None:
+def _check_classes(raw: RawData, train: IntArray) -> None:
     if len(raw.class_names) < 2:
         raise DataError(f"{raw.source}: has the classes {list(raw.class_names)}, but there must be at least 2")
-    if len(unknown := np.setdiff1d(test, train)):
-        names = " ".join(raw.class_names[label] for label in unknown)
-        raise DataError(
-            f"{raw.source}: classes of the test part that training never saw: {names}. {raw.remedies}".rstrip()
-        )
+    if len(unseen := np.setdiff1d(np.arange(len(raw.class_names)), train)):
+        names = " ".join(raw.class_names[label] for label in unseen)
+        raise DataError(f"{raw.source}: classes without a training image: {names}. {raw.remedies}".rstrip())
 
 
 def _check_part(raw: RawData, part: str, x: np.ndarray, y: np.ndarray) -> Part:

@@ -92,6 +92,8 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
     # It prints each error of a database with its traceback, and raises it as well; we tell it in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # It says how long it would wait for a version of a registered model that is there already.
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
     given = os.environ.get(_URI_VARIABLE)
     chosen = complete_uri(given or uri, _URI_VARIABLE if given else "tracking.uri")
     if registry := os.environ.get(_REGISTRY_VARIABLE):

@@ -43,6 +43,11 @@ def test_its_predictions_are_those_that_were_measured(trained):
     assert np.mean(probabilities.argmax(axis=1) == labels) == pytest.approx(trained.metrics["test_accuracy"])
     few = trained.predict(trained.load_data().test.images[:3])
     np.testing.assert_allclose(few, probabilities[:3], rtol=1e-5)
+    trained.predict(trained.load_data().test.images[:3] * 1.1)
+    for images in (np.full((1, 28, 28, 1), 1, np.uint8), np.full((1, 28, 28, 1), 255, np.float32)):
+        told = f"{images.dtype}, up to {images.max():g}"
+        with pytest.raises(ValueError, match=rf"^images: .* from 0 to 1, but are {told}; give images / 255$"):
+            trained.predict(images)
 
 
 def test_runs_are_a_table(trained):

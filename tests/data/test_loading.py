@@ -351,7 +351,8 @@ def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mni
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ([("np.arange(12) % 3", "np.arange(12) % 2")], "classes of the test part that training never saw: frog."),
+        ([("np.arange(12) % 3", "np.arange(12) % 2")], "classes without a training image: frog."),
+        ([('"frog"', '"frog", "gnu", "yak"')], "classes without a training image: gnu yak."),
         (
             [
                 ('("cat", "dog", "frog")', '("cat",)'),
