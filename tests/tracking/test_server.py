@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import mlflow
 import pytest
 import requests
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.model_registry.rest_store import RestStore
 
 from commands import start_command
 from mnist_flow import tracking
@@ -345,3 +347,10 @@ def test_a_refusal_is_not_waited_for(refusing_server):
     with pytest.raises(MlflowException):
         tracking.wait_for(fetch, patience=60)
     assert len(attempts) == 1
+
+
+def test_mlflow_does_not_say_how_long_it_would_wait_for_a_registered_model(use_uri, tmp_path, capsys):
+    use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    version = ModelVersion("digits", "1", creation_timestamp=0, status="READY")
+    RestStore(lambda: None)._await_model_version_creation(version, 300)
+    assert capsys.readouterr().err == ""
