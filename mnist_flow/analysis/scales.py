@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, Locator, LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 from scipy.special import expit, logit
 
 from mnist_flow.analysis.statistics import COLLAPSED_BELOW
@@ -29,6 +29,8 @@ _STEPS = (0.005, 0.01, 0.03, 0.1, 0.3, 0.9)
 _TICK_SIZE = 9
 # Of a logarithmic axis: the labels that have room beside each other, evenly spread over its length.
 _MOST_LABELS = 12
+# Powers of ten between which 2 and 5 have labels, too.
+_FEW_DECADES = 2.5
 
 
 def is_logarithmic(values: Iterable[float]) -> bool:
@@ -46,7 +48,7 @@ def is_logarithmic(values: Iterable[float]) -> bool:
 def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = None) -> None:
     """Set the horizontal axis for a grid of numbers, logarithmic where the grid is; zero stands left of the others.
 
-    A logarithmic axis has its ticks at the numbers themselves where they have room, and whole numbers have whole ticks.
+    A logarithmic axis has its ticks at the numbers themselves where these have room; whole numbers have whole ticks.
 
     Args:
         axes: to set.
@@ -74,17 +76,21 @@ def set_scale(axes: Axes, values: Iterable[float], logarithmic: bool | None = No
 
 
 def _label_values(axes: Axes, known: np.ndarray) -> None:
-    """Put the ticks of a logarithmic axis at these values, unless two of them come too close for their labels."""
+    """Put the ticks of a logarithmic axis at these values, or at round ones if two come too close for their labels."""
     logs = np.log10(known[known > 0])
-    if len(logs) > 1 and np.diff(logs).min() < (logs[-1] - logs[0]) / _MOST_LABELS:
-        return
+    decades = logs[-1] - logs[0] if len(logs) else 0.0
+    locator: Locator = FixedLocator(known.tolist())
+    if len(logs) > 1 and np.diff(logs).min() < decades / _MOST_LABELS:
+        if known[0] == 0:
+            return
+        locator = LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,))
     formatter = LogFormatterSciNotation()
     formatter.set_axis(axes.xaxis)
 
     def write(value: float, _: float) -> str:
         return f"{value:g}" if value == 0 or 1e-3 <= value < 1e5 else formatter(value)
 
-    axes.xaxis.set_major_locator(FixedLocator(known.tolist()))
+    axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(write)
 

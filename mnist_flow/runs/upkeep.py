@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,10 @@ from mnist_flow.training.checkpoint import CheckpointFolder
 
 _MB = 1e6
 _DAY = 86_400
-# Rows of a table that is printed, and letters of a run's name.
-_MAX_ROWS, _MAX_NAME_LENGTH = 50, 30
+# Rows of a table that is printed.
+_MAX_ROWS = 50
+# Columns that share one in a terminal that is too narrow for all.
+_STACKS = (("run", "name"), ("kind", "model"), ("status", "started"), ("result", "MB", "of models"))
 _NOTHING_YET = "nothing is deleted yet; apply=true deletes it"
 
 
@@ -96,16 +98,17 @@ def _print_runs(runs: Sequence[tracking.StoredRun], sizes: Sequence[tuple[int, i
         {
             "run": [run.run_id for run in runs],
             "kind": [run.kind for run in runs],
-            "name": [_shorten(run.name) for run in runs],
+            "name": [run.name for run in runs],
             "model": [run.model for run in runs],
             "status": [run.status for run in runs],
             "started": [_describe_time(run.start_time / 1000) for run in runs],
+            "result": [_describe_result(run.results) for run in runs],
             "MB": [None if size is None else round(sum(size) / _MB, 2) for size in sizes],
             "of models": [None if size is None else round(size[1] / _MB, 2) for size in sizes],
         }
     ).astype({"MB": float, "of models": float})
     more = f", the first {_MAX_ROWS}" if len(runs) > _MAX_ROWS else ""
-    print_table(table.head(_MAX_ROWS), f"{title}{more}")
+    print_table(table.head(_MAX_ROWS), f"{title}{more}", stacks=_STACKS)
     total = "" if table["MB"].isna().any() else f", {table['MB'].sum():.1f} MB"
     print_line(f"{count(len(runs), 'run')}{total}")
 
@@ -188,7 +191,7 @@ def _delete_records(config: RunsConfig) -> None:
             "run": record.run_id,
             "kept": _describe_time(record.kept_at),
             "for": record.tracking_uri,
-            "because it": _shorten(record.reason),
+            "because it": record.reason,
             "MB": round(record.n_bytes / _MB, 2),
         }
         for record in records
@@ -204,8 +207,11 @@ def _delete_records(config: RunsConfig) -> None:
     print_line(f"deleted: {count(len(records), 'record')}")
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 1]}…"
+def _describe_result(results: Mapping[str, float]) -> str:
+    """The test accuracy of a classifier, or the test loss of another network; empty where nothing was tested."""
+    if "test_accuracy" in results:
+        return f"accuracy {results['test_accuracy']:.2%}"
+    return f"loss {results['test_loss']:.4g}" if "test_loss" in results else ""
 
 
 def _describe_time(seconds: float) -> str:

@@ -45,6 +45,8 @@ class StoredRun:
     end_time: int
     is_deleted: bool
     fingerprint: str
+    # Metrics of the test images, of a training that has finished: test_accuracy, test_loss and the like.
+    results: Mapping[str, float]
     place: str
     # Place by id of the run's logged models.
     model_places: Mapping[str, str]
@@ -191,6 +193,7 @@ def _describe(run: Run, model_places: Mapping[str, str]) -> StoredRun:
         end_time=info.end_time or info.start_time,
         is_deleted=info.lifecycle_stage == "deleted",
         fingerprint=tags.get(names.FINGERPRINT_TAG, ""),
+        results={name: value for name, value in run.data.metrics.items() if name.startswith("test_")},
         place=info.artifact_uri,
         model_places=model_places,
     )

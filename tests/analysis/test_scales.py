@@ -94,10 +94,13 @@ def test_a_logarithmic_axis_tells_the_values_of_the_grid(grid, told):
     assert [label.get_text() for label in axes.get_xticklabels()] == told
 
 
-def test_values_too_close_for_their_labels_have_the_ticks_of_the_scale():
+@pytest.mark.parametrize(("highest", "told"), [(100, [1, 2, 5, 10, 20, 50, 100]), (10_000, [1, 10, 100, 1000, 10_000])])
+def test_values_too_close_for_their_labels_have_round_ticks(highest, told):
     axes = make_axes()
-    scales.set_scale(axes, [1, 1.01, 10, 100], logarithmic=True)
-    assert 1.01 not in axes.xaxis.get_majorticklocs()
+    scales.set_scale(axes, [1, 1.01, 10, highest], logarithmic=True)
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high] == pytest.approx(told)
+    assert not len(axes.xaxis.get_minorticklocs())
 
 
 @pytest.mark.parametrize(("grid", "whole"), [([0, 1, 2], True), ([0.0, 0.5, 1.0], False)])

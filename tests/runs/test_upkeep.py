@@ -47,6 +47,8 @@ def ids(store, tmp_path) -> dict[str, str]:
     make("lost", status="RUNNING", parent="sweep", process=DEAD_PROCESS)
     make("measured", "evaluation", parent="done", days=1)
     make("beside", days=30, model=True)
+    store.log_metric(made["done"], "test_accuracy", 0.9731)
+    store.log_metric(made["beside"], "test_loss", 0.07123)
     return made
 
 
@@ -91,6 +93,22 @@ def test_a_trial_that_a_search_pruned_is_not_killed(look, ids, store):
     look("action=export", "status=pruned", "folder=exported")
     exported = [json.loads(file.read_text()) for file in Path("exported").rglob("run.json")]
     assert {run["name"]: run["status"] for run in exported} == {"sweep": "FINISHED", "lost": "KILLED"}
+
+
+def test_runs_are_listed_with_their_results_and_whole_names(look, ids, store):
+    store.set_tag(ids["done"], "mlflow.runName", "a name of more than thirty letters, told whole")
+    printed = look("model.name=mlp")
+    assert "a name of more than thirty letters, told whole" in printed
+    assert "accuracy 97.31%" in printed
+    assert "loss 0.07123" in look("model.name=lenet5")
+
+
+def test_ids_are_whole_in_a_terminal_of_80_columns(look, ids, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = look()
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in printed.splitlines()[1:-1]) == 80
+    assert find_names(ids, printed) == set(ids)
 
 
 def test_a_sweep_is_listed_with_its_jobs_and_an_experiment_without_others(look, ids, store):

@@ -125,8 +125,7 @@ def plot_pareto(search: SearchTables, title: str) -> Figure:
         # What is on the front is seen, however bad it is at one of the objectives.
         _set_range(axes, complete[y], y, front[y])
         _mark_below(axes, complete[x], complete[y])
-        if complete[x].min() > 0 and complete[x].max() > 10 * complete[x].min():
-            axes.set_xscale("log")
+        scales.set_scale(axes, complete[x], complete[x].min() > 0 and complete[x].max() > 10 * complete[x].min())
         axes.set(xlabel=_describe_aim(x), ylabel=_describe_aim(y))
         axes.grid(alpha=0.3)
     style.add_legend(figure, all_axes)

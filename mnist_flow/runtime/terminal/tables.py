@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -150,20 +151,36 @@ def print_evaluations(summary: pd.DataFrame) -> None:
     print_table(shown, f"evaluations{more}")
 
 
-def print_table(table: pd.DataFrame, title: str, percent: Collection[str] = (), bars: pd.Series | None = None) -> None:
+def print_table(
+    table: pd.DataFrame,
+    title: str,
+    percent: Collection[str] = (),
+    bars: pd.Series | None = None,
+    stacks: Sequence[Sequence[str]] = (),
+) -> None:
     """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
 
-    In a terminal that is too narrow a table of one row is printed as a list of its columns, and words of others are
-    broken.
+    In a terminal that is too narrow a table of one row is printed as a list of its columns, others with their columns
+    in `stacks`; what is still too wide has its words broken.
 
     Args:
         table: what to print; its index is not shown.
         title: the line above the table.
         percent: columns of fractions, which are shown in percent.
         bars: numbers, one a row, that a terminal shows as bars, too, from the smallest number to the largest.
+        stacks: names of columns, whose cells stand below each other where there is no room beside each other; those of
+            the first one are not broken.
     """
     print(title)
     drawn = _draw_table(table, percent, bars)
+    if stacks and len(table) > 1 and not _fits(drawn):
+        cells = table.map(lambda cell: _format_cell(cell, False))
+        # As wide as its first cells, and what is longer below them is broken here.
+        width = int(cells[stacks[0][0]].str.len().max())
+        cells[list(stacks[0])] = cells[list(stacks[0])].map(lambda cell: textwrap.fill(cell, width))
+        stacked = {"\n".join(one): cells[list(one)].agg("\n".join, axis=1) for one in stacks}
+        drawn = _draw_table(cells.assign(**stacked)[list(stacked)], (), None)
+        drawn.columns[0].no_wrap = drawn.show_lines = True
     if len(table) == 1 and not _fits(drawn):
         drawn = Table(show_header=False)
         for name, cell in table.iloc[0].items():

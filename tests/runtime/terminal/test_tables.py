@@ -219,6 +219,17 @@ def test_several_rows_that_are_too_wide_for_the_terminal_lose_no_letter(read_lin
     assert letters.count("v") == 2 * 12
 
 
+def test_columns_that_are_too_wide_together_stand_below_each_other(read_lines, terminal):
+    names = list(WIDE)
+    print_table(pd.concat([WIDE, WIDE]), "wide", stacks=(names[:10], names[10:]))
+    _, _, *lines = read_lines()
+    cells = [[cell.strip() for cell in line.strip("│┃").split(line[0])] for line in lines if line[0] in "│┃"]
+    left, right = zip(*cells, strict=True)
+    values = list(WIDE.iloc[0])
+    assert list(left) == names[:10] + values[:10] * 2
+    assert [cell for cell in right if cell] == names[10:] + values[10:] * 2
+
+
 def test_a_table_in_a_log_is_as_wide_as_it_is(read_lines):
     print_table(pd.concat([WIDE, WIDE]), "wide")
     head, *rows = read_cells(read_lines()[1:])
