@@ -38,6 +38,7 @@ BEYOND = (
     "denoising_strong",
     "fast_99_search",
     "how_far_search",
+    "yardstick_batches",
     "yardstick_search",
 )
 # What the reports printed of each row, accuracies and losses by setting and then by replicate; none where a report has

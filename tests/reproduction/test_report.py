@@ -447,7 +447,9 @@ def test_the_page_of_a_search_says_how_it_went_and_what_its_choice_reaches(tmp_p
     trials = pd.DataFrame({"state": states, "seconds": [1000.0, 2000.0, 3000.0, 100.0, 200.5, float("nan")]})
     chosen = pd.DataFrame([{"mean": 0.98642, "std": 0.0007, "n": 10}])
     tables = {"study=compare yardstick": {"": chosen}, "study=search yardstick_search": {"trials": trials}}
-    write_report([build_page("yardstick", "Searched", "SEARCHED.md", tables=tables)], tmp_path)
+    runs = pd.DataFrame({"seed": [100, 101], "test_accuracy": [0.9859, 0.9869]})
+    write_report([build_page("yardstick", "Searched", "SEARCHED.md", tables=tables, runs=runs)], tmp_path)
+    assert "has a standard error of 0.05 points" in " ".join((tmp_path / "SEARCHED.md").read_text().split())
     for name, (cell, end) in {"SEARCHED.md": (r"\|", "|"), "report.html": ("</td><td.*?>", "</td>")}.items():
         text = " ".join((tmp_path / name).read_text().split())
         assert "6 trials: 3 complete, 2 pruned, 1 failed, 1:45:00 of computing" in text
@@ -472,9 +474,31 @@ def test_the_page_of_factors_has_each_change_beside_the_reference(tmp_path):
     assert "<td>-0.04 to +0.06</td>" in html
 
 
+def test_the_page_of_small_batches_has_what_held_out_images_choose_beside_what_came_next(tmp_path):
+    rows = [
+        ("yardstick_batches", 32, 0.125, 0, 0.9853, 0.985),
+        ("yardstick_batches", 64, 0.25, 0, 0.9852, 0.985),
+        *(("small_batches", 32, 0.125, seed, 0.5, accuracy) for seed, accuracy in ((100, 0.986), (101, 0.9866))),
+        *(("small_batches", 64, 0.25, seed, 0.5, accuracy) for seed, accuracy in ((100, 0.987), (101, 0.9872))),
+    ]
+    names = ["experiment", "batch_size", "optimizer.learning_rate", "seed", "val_accuracy", "test_accuracy"]
+    runs = pd.DataFrame(rows, columns=names).assign(fit_seconds=100.0)
+    write_report([build_page("small_batches", "Small", "SMALL.md", runs=runs)], tmp_path)
+    text = (tmp_path / "SMALL.md").read_text()
+    assert "| 32 | 0.125 | 98.53 % (1) |\n| 64 | 0.25 | 98.52 % (1) |\n" in text
+    assert "| ours, batches of 32 images: chosen | 98.63 ± 0.04 % (2) | 1.37 % |" in text
+    assert "| ours, batches of 64 images | 98.71 ± 0.01 % (2) | 1.29 % |" in text
+    # What held-out images did not choose does not count.
+    for name in ("SMALL.md", "report.html"):
+        assert "at least 98.65%: missed" in (tmp_path / name).read_text()
+    assert "| 101 | 98.66% | 134 | 100.0 |" in text
+
+
 @pytest.mark.parametrize(
     ("part", "mean", "verdict"),
     [
+        ("yardstick", 0.9864, "98.65%: missed"),
+        ("yardstick", 0.9866, "98.65%: met"),
         ("how_far", 0.9877, "99.00%: missed"),
         ("how_far", 0.9901, "99.00%: met"),
         ("augmented", 0.9939, "99.40%: missed"),
