@@ -185,7 +185,7 @@ def test_what_was_typed_counts_where_a_trial_of_a_search_has_logged_the_default_
     hydra = {"runtime": {"choices": choices}, "overrides": {"task": ["data=digits", "model='cnn_20_40'"]}}
     write_config([f"run_id={logged_run(config=LOGGED, hydra={'hydra': hydra})}"], str(tmp_path))
     defaults = yaml.safe_load((tmp_path / "rerun.yaml").read_text())["defaults"]
-    assert defaults == ["config", {"override model": "cnn_20_40"}, {"override data": "digits"}, "_self_"]
+    assert defaults == ["config", {"override data": "digits"}, {"override model": "cnn_20_40"}, "_self_"]
 
 
 def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path):
