@@ -123,8 +123,10 @@ def _describe_several_values(key: str, value: str, config_name: str, arguments: 
 def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """List the keys of a config with the options that were chosen; with the default ones where these don't compose."""
     options = dict(pairwise(arguments)) | dict(one.split("=", 1) for one in arguments if "=" in one)
-    folder = options.get("--config-dir") or options.get("-cd")
-    chosen = [write_override("hydra.searchpath", [f"file://{Path(folder).resolve()}"])] if folder else []
+    folders = [Path(options[name]).resolve() for name in ("--config-dir", "-cd") if name in options]
+    # That of a rerun is gone by now.
+    known = [f"file://{folder}" for folder in folders if folder.is_dir()]
+    chosen = [write_override("hydra.searchpath", known)] if known else []
     parser = OverridesParser.create()
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         try:
