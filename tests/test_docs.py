@@ -75,14 +75,14 @@ def list_commands(page: Path) -> list[tuple[str, list[str]]]:
 
 
 def list_jobs(overrides: list[str]) -> list[list[str]]:
-    """Few jobs of the sweep that have each choice of each key at least once, and of a range the first and the last."""
+    """Few jobs of the sweep that have each choice of each key at least once, and of numbers the first and the last."""
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
         values = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else None
         if override.is_sweep_override() and values is None:
             # An interval, of a search.
             values = [str(override.value().start)]
-        if values and override.is_range_sweep():
+        if values and all(re.fullmatch(r"[\d.e+-]+", value) for value in values):
             values = values[:: max(1, len(values) - 1)]
         choices.append([f"{override.key_or_group}={value}" for value in values] if values else [override.input_line])
     count = max(map(len, choices), default=1)
@@ -128,9 +128,10 @@ def test_the_readme_has_commands_to_compose():
     commands = list_commands(PROJECT_DIR / "README.md")
     assert ("train", ["-m", "reg=1e-6,1e-5,1e-4"]) in commands
     assert ("train", ["model=lenet5", "epochs=2", "reg=1e-5"]) in commands
-    assert list_jobs(["a=1,2", "b=range(3)", "c=[x,y]"]) == [
-        ["a=1", "b=0", "c=[x,y]"],
-        ["a=2", "b=2", "c=[x,y]"],
+    assert list_jobs(["a=1,5,1e-6", "b=range(3)", "c=[x,y]", "d=x,y,z"]) == [
+        ["a=1", "b=0", "c=[x,y]", "d=x"],
+        ["a=1e-6", "b=2", "c=[x,y]", "d=y"],
+        ["a=1", "b=0", "c=[x,y]", "d=z"],
     ]
 
 

@@ -138,6 +138,7 @@ def test_a_run_draws_six_pictures_or_none_and_makes_three_folders_of_artifacts(
     store, compose_config, monkeypatch, log_figures, n_drawn
 ):
     drawn, sent = [], []
+    monkeypatch.setattr(delivery, "HEARTBEAT_SECONDS", 3600)  # A slow machine would add some.
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: drawn.append(file.name))
     deliver = delivery.deliver
     monkeypatch.setattr(
