@@ -21,8 +21,7 @@ _FOLDER = Path(CONF_DIR, "experiment")
 class Preset:
     """One file of conf/experiment."""
 
-    name: str
-    experiment_name: str  # of MLflow, where its runs are
+    name: str  # also that of the MLflow experiment in which its runs are
     published: Published
     is_search: bool  # of a space, instead of a grid
 
@@ -54,7 +53,7 @@ def load_preset(name: str) -> Preset:
     content = OmegaConf.load(_FOLDER / f"{name}.yaml")
     published = OmegaConf.to_container(content.published)
     is_search = OmegaConf.select(content, "hydra.sweeper.n_trials") is not None
-    return Preset(name, content.tracking.experiment_name, Published.model_validate(published), is_search)
+    return Preset(name, Published.model_validate(published), is_search)
 
 
 def describe_preset(experiment_name: str) -> str:

@@ -66,7 +66,7 @@ class _State:
     def build_runs(self) -> pd.DataFrame:
         """One row a finished run, see `build_run_table`."""
         runs = [one.run for one in self.finished if one.run is not None]
-        return build_run_table(runs, {str(self.experiment_id): self.preset.experiment_name})
+        return build_run_table(runs, {str(self.experiment_id): self.preset.name})
 
 
 @way_on_told()
@@ -119,8 +119,7 @@ def run_reproduction(cfg: DictConfig) -> None:
     for name, state in states.items():
         if state.todo:
             failures += _run_command("train", *state.preset.arguments, *options[part_of[name]])
-    trained = {state.preset.experiment_name for state in states.values()}
-    failures += _evaluate([step for step in evaluations if step.experiment in trained], config.overrides)
+    failures += _evaluate([step for step in evaluations if step.experiment in states], config.overrides)
     pages = []
     for part, presets in chosen.items():
         # The page is whole whatever was chosen, unless the settings are others.
@@ -186,7 +185,7 @@ def _compose_sweep(*overrides: str) -> DictConfig:
 
 
 def _look_up(preset: Preset, jobs: Sequence[Job]) -> _State:
-    experiment_id = tracking.find_experiment(preset.experiment_name)
+    experiment_id = tracking.find_experiment(preset.name)
     planned = look_up(jobs, experiment_id) if experiment_id is not None else []
     return _State(preset, experiment_id, planned or [PlannedJob(job, "new", None) for job in jobs])
 
@@ -244,8 +243,7 @@ def _build_page(
         if not state.todo:
             # Half a study would choose among what happens to be there.
             selections.append(build_selection(runs, min_settings=1).assign(study=state.preset.published.setting))
-    experiments = {state.preset.experiment_name for state in states if state.finished}
-    results = _draw(studies, experiments | {load_preset(name).experiment_name for name in section.searches})
+    results = _draw(studies, {state.preset.name for state in states if state.finished}.union(section.searches))
     return Page(
         part=part,
         template=section.template or part,

@@ -118,7 +118,7 @@ def test_a_preset_composes_and_its_published_settings_are_in_its_grid(name):
         del cfg["hydra"]
     config = validate_config(cfg, TrainConfig)
     assert config.published == preset.published
-    assert config.tracking.experiment_name == preset.experiment_name == name
+    assert config.tracking.experiment_name == preset.name == name
     assert config.data.validation == ("holdout" if name.endswith("_holdout") or name in BEYOND else "test")
     for result in preset.published.results:
         for key, value in result.at.items() if result.metric != "shifted_accuracy" else ():

@@ -81,7 +81,7 @@ def preset():
         published({}, "test_loss", [0.1]),
         published({"direction": "right", "pixels": 3.0}, "shifted_accuracy", [0.571]),
     ]
-    return Preset("width", "width", Published(setting="784-n-10", results=results), is_search=False)
+    return Preset("width", Published(setting="784-n-10", results=results), is_search=False)
 
 
 def test_each_published_number_finds_the_runs_of_its_setting(preset):
@@ -121,7 +121,7 @@ def test_losses_sums_and_findings_are_judged_as_what_they_are():
         published("finding", []),
         published("test_accuracy", [0.098]),
     ]
-    preset = Preset("x", "x", Published(setting="784-n-10", results=results), is_search=False)
+    preset = Preset("x", Published(setting="784-n-10", results=results), is_search=False)
     runs = pd.DataFrame({"run_id": ["a", "b"], "test_accuracy": [0.978, 0.982], "test_loss": [0.1, 0.12]})
     loss, total, finding, accuracy = compare_with_published(preset, runs, pd.DataFrame())
     assert (loss.is_loss, total.is_loss, accuracy.is_loss) == (True, False, False)
