@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.mistakes import NO_OPTION, describe_mistake, describe_unreadable
-from mnist_flow.config.overrides import list_values
+from mnist_flow.config.overrides import check_values
 from mnist_flow.errors import Aborted, ConfigError, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
 from mnist_flow.runtime.interpreter import check_interpreter, describe_broken_library, settle_libraries
@@ -151,7 +151,7 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
 
 
 def _check_sweep(arguments: Sequence[str]) -> None:
-    """Refuse a sweep over nothing, such as range(3,1), which Hydra would take for done.
+    """Refuse a sweep over an empty range, which Hydra would take for done.
 
     Raises:
         ConfigError: an override has no values.
@@ -160,7 +160,7 @@ def _check_sweep(arguments: Sequence[str]) -> None:
         parser = OverridesParser.create()
         for argument in arguments:
             with suppress(HydraException):  # It is no sweep, or the command itself tells what is wrong with it.
-                list_values(parser.parse_override(argument))
+                check_values(parser.parse_override(argument))
 
 
 def _is_bad_input(error: BaseException | None) -> bool:

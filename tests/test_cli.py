@@ -228,7 +228,7 @@ def test_multirun_is_put_before_the_overrides(run_main, monkeypatch, given, seen
     assert found.arguments == seen
 
 
-def test_a_sweep_over_nothing_is_refused_whatever_the_command(run_main, monkeypatch, capsys):
+def test_a_sweep_over_an_empty_range_is_refused_whatever_the_command(run_main, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["analyze", "study=curves", "study.best=range(3,1)", "-m"])
     assert run_main(lambda: pytest.fail("the command has begun")) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -130,7 +130,7 @@ def test_the_readme_has_commands_to_compose():
     assert ("train", ["model=lenet5", "epochs=2", "reg=1e-5"]) in commands
     assert list_jobs(["a=1,5,1e-6", "b=range(3)", "c=[x,y]", "d=x,y,z"]) == [
         ["a=1", "b=0", "c=[x,y]", "d=x"],
-        ["a=1e-6", "b=2", "c=[x,y]", "d=y"],
+        ["a=1e-06", "b=2", "c=[x,y]", "d=y"],
         ["a=1", "b=0", "c=[x,y]", "d=z"],
     ]
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mnist_flow import cli
 from mnist_flow.api.composition import check_tracking_uri
 from mnist_flow.errors import RunError, TrackingError
@@ -92,9 +94,13 @@ class Run:
             TrackingError: the server does not answer.
             RunError: the run has no model, it can't be loaded, or it takes more than images.
         """
-        if images is not None and (images.dtype.kind in "iu" or (images > _MAX_PIXEL).any()):
-            told = f"{images.dtype}, up to {images.max():g}"
-            raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give images / 255")
+        if images is not None:
+            images = np.asarray(images)
+            highest = images.max(initial=0)
+            if images.dtype.kind != "f" or highest > _MAX_PIXEL:
+                remedy = "images / 255" if highest > 1 else "images.astype('float32')"
+                told = f"{images.dtype}, up to {highest:g}"
+                raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give {remedy}")
         from mnist_flow.evaluation.subject import LoadedModel
 
         model = self.load_model()

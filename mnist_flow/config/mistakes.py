@@ -92,7 +92,9 @@ def _describe_unknown_key(key: str, config_name: str, arguments: Sequence[str]) 
     group, _, name = key.rpartition(".")
     paths = sorted(Path(CONF_DIR, group).glob("*.yaml")) if group else []
     files: dict[str, Any] = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in paths}
-    having = {option: file for option, file in files.items() if name in {**file, **file.get(group, {})}}
+    # The keys of a preset are those of the whole config.
+    own = {option: file.get(group, {} if group == "experiment" else file) for option, file in files.items()}
+    having = {option: files[option] for option, keys in own.items() if name in keys}
     # An option that inherits from another one of its group has the same keys.
     inherits = {
         option: {str(one).partition("@")[0] for one in file.get("defaults", ())} for option, file in having.items()
@@ -111,11 +113,12 @@ def _describe_several_values(key: str, value: str, config_name: str, arguments: 
     """Tell how several values may be meant, as far as the key takes them so."""
     file: Any = OmegaConf.to_container(OmegaConf.load(Path(CONF_DIR, f"{config_name}.yaml")))
     groups = {name: option for one in file["defaults"] if isinstance(one, dict) for name, option in one.items()}
-    default = groups[key] if key in groups else _list_keys(config_name, arguments).get(key)
+    is_group = key.lstrip("+") in groups
+    default = groups[key.lstrip("+")] if is_group else _list_keys(config_name, arguments).get(key)
     meant = [f"as a sweep: {remedy}"]
-    if isinstance(default, list) or (default is None and key not in groups):
+    if isinstance(default, list) or (default is None and not is_group):
         meant.append(f"as a list: '{key}=[{value}]'")
-    if isinstance(default, str | None) and key not in groups:
+    if isinstance(default, str | None) and not is_group:
         meant.append(f"as text: {type_override(key, value)}")
     return f"{key}={value}: has several values; {', '.join(meant)}"
 
@@ -150,8 +153,9 @@ def describe_unreadable(error: BaseException) -> str | None:
     """
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
         context = error.context or ""
-        # Where something has no end, the parser finds that in a later line.
-        mark = error.context_mark if error.context_mark and re.search("flow|scanning", context) else mark
+        # What has no end begins there; the parser finds that in a later line.
+        if context and error.context_mark and error.context_mark.line != mark.line:
+            context += f" that begins in line {error.context_mark.line + 1}"
         said = f"{context}, {error.problem}" if context and error.problem else error.problem or context
         return f"{mark.name}, line {mark.line + 1}: is no YAML: {said}; correct the file"
     if isinstance(error, UnicodeDecodeError) and (files := list(_list_read_files(error))):

@@ -38,12 +38,21 @@ def list_values(override: Override) -> list[str]:
     Raises:
         ConfigError: there are none, so that a sweep would do nothing.
     """
-    if values := [str(value) for value in override.sweep_string_iterator()]:
-        return values
-    raise ConfigError(
-        f"{override.input_line}: has no values, and nothing would be done; range(a,b) needs a below b, and glob(a*) an "
-        "option of such a name"
-    )
+    check_values(override)
+    return [str(value) for value in override.sweep_string_iterator()]
+
+
+def check_values(override: Override) -> None:
+    """Refuse a sweep over nothing without listing its values, of which a range may have millions.
+
+    Raises:
+        ConfigError: there are none, so that a sweep would do nothing.
+    """
+    if next(override.sweep_string_iterator(), None) is None:
+        raise ConfigError(
+            f"{override.input_line}: has no values, and nothing would be done; range(a,b) needs a below b, or a "
+            "negative step, and glob(a*) an option of such a name"
+        )
 
 
 def quote_argument(argument: str) -> str:

@@ -82,11 +82,13 @@ def _describe(detail: Any, plain: Any, schema: type[Section]) -> tuple[str, str]
                 "keys of a preset are those of the whole config; its first line must be '# @package _global_'",
             )
         section = path.rpartition(".")[0]
-        known = [*getattr(_find_type(schema, section) if section else schema, "model_fields", ())]
-        return f"{path}: ", f"unknown key{did_you_mean(path, [f'{section}.{key}'.lstrip('.') for key in known])}"
+        fields = getattr(_find_type(schema, section) if section else schema, "model_fields", ())
+        known = [*(f"{section}.{key}".lstrip(".") for key in fields), *flatten(plain)]
+        return f"{path}: ", f"unknown key{did_you_mean(path, known)}"
     if detail["type"] == "missing":
         group = path.partition(".")[0]
-        return f"{path}: ", "missing" if group == path else f"missing; the YAML file of the {group} must have this key"
+        is_own = isinstance(plain.get(group), dict) and plain[group].get("module") is not None
+        return f"{path}: ", f"missing; the YAML file of the {group} must have this key" if is_own else "missing"
     text = "null" if value is None else " ".join(str(value).split())
     message = reword(detail["msg"])
     if detail["type"] == "string_pattern_mismatch":

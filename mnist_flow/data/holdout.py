@@ -29,11 +29,11 @@ def choose_images(labels: IntArray, n: int, seed: int, class_names: Sequence[str
     highest = len(labels) - lowest
     if 1 in counts:
         raise ValueError(
-            f"class {class_names[counts.tolist().index(1)]} has a single training image, and both parts need one; add "
+            f"class {class_names[counts.tolist().index(1)]} has a single image, and both parts need one; add "
             "images, or leave the class out"
         )
     if not lowest <= n <= highest:
-        raise ValueError(f"must be from {lowest} to {highest} for the {len(labels)} training images")
+        raise ValueError(f"must be from {lowest} to {highest} for these {len(labels)} images")
     # Takes seconds to import, and a sweep's main process splits nothing.
     from sklearn.model_selection import train_test_split
 

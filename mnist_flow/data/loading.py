@@ -237,7 +237,12 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
     if np.ndim(raw.class_names) != 1:
         raise DataError(f"{raw.source}: class_names={raw.class_names}: must be a tuple with a name for each class")
     height, width, channels = raw.input_shape
-    arrays: dict[str, Any] = {key: np.asarray(getattr(raw, key)) for key in ("x_train", "y_train", "x_test", "y_test")}
+    arrays: dict[str, Any] = {}
+    for key in ("x_train", "y_train", "x_test", "y_test"):
+        try:
+            arrays[key] = np.asarray(getattr(raw, key))
+        except ValueError as error:
+            raise DataError(f"{raw.source}: {key} is no array: {error}") from error
     raw = replace(raw, input_shape=(height, width, channels), class_names=tuple(map(str, raw.class_names)), **arrays)
     train, test = _check_part(raw, "train", raw.x_train, raw.y_train), _check_part(raw, "test", raw.x_test, raw.y_test)
     _check_classes(raw, train.labels)

@@ -274,4 +274,4 @@ def _describe(run: Run) -> LoggedRun:
 
 
 def _describe_retraining(run_id: str) -> str:
-    return f"train it again: python -m mnist_flow.rerun run_id={run_id}, and name the new run's id in place of this one"
+    return f"train it again: python -m mnist_flow.rerun run_id={run_id}; the new run has an id of its own"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import mlflow
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from mnist_flow.config.runs import Status
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.directions import get_uri
@@ -23,6 +23,7 @@ from mnist_flow.tracking.server import clear_errors, is_missing
 _FEW = 5
 # Models in an answer.
 _PAGE = 1000
+_RESULTS = ("test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class StoredRun:
     # The network that was trained; empty where none was.
     model: str
     # killed: also where it is RUNNING by name, and its process is gone. pruned: a search ended it, KILLED by name.
-    status: Literal["running", "finished", "failed", "killed", "pruned"]
+    status: Status
     parent_run_id: str
     process: str
     # Unix times in milliseconds; the end of a run that has none is its start.
@@ -45,7 +46,7 @@ class StoredRun:
     end_time: int
     is_deleted: bool
     fingerprint: str
-    # Metrics of the test images, of a training that has finished: test_accuracy, test_loss and the like.
+    # test_accuracy and test_loss, as far as the run has them.
     results: Mapping[str, float]
     place: str
     # Place by id of the run's logged models.
@@ -173,7 +174,7 @@ def _find(run_id: str, experiment_ids: Sequence[str]) -> list[Run]:
 
 def _describe(run: Run, model_places: Mapping[str, str]) -> StoredRun:
     tags, info = run.data.tags, run.info
-    status: Literal["running", "finished", "failed", "killed", "pruned"] = "killed"
+    status: Status = "killed"
     if info.status in ("FINISHED", "FAILED"):
         status = "finished" if info.status == "FINISHED" else "failed"
     elif info.status == "KILLED" and names.PRUNED_TAG in tags:
@@ -193,7 +194,7 @@ def _describe(run: Run, model_places: Mapping[str, str]) -> StoredRun:
         end_time=info.end_time or info.start_time,
         is_deleted=info.lifecycle_stage == "deleted",
         fingerprint=tags.get(names.FINGERPRINT_TAG, ""),
-        results={name: value for name, value in run.data.metrics.items() if name.startswith("test_")},
+        results={name: run.data.metrics[name] for name in _RESULTS if name in run.data.metrics},
         place=info.artifact_uri,
         model_places=model_places,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import mlflow
 import numpy as np
 import pytest
@@ -44,9 +46,14 @@ def test_its_predictions_are_those_that_were_measured(trained):
     few = trained.predict(trained.load_data().test.images[:3])
     np.testing.assert_allclose(few, probabilities[:3], rtol=1e-5)
     trained.predict(trained.load_data().test.images[:3] * 1.1)
-    for images in (np.full((1, 28, 28, 1), 1, np.uint8), np.full((1, 28, 28, 1), 255, np.float32)):
-        told = f"{images.dtype}, up to {images.max():g}"
-        with pytest.raises(ValueError, match=rf"^images: .* from 0 to 1, but are {told}; give images / 255$"):
+    shape = (1, 28, 28, 1)
+    for images, remedy in (
+        (np.full(shape, 200, np.uint8), "images / 255"),
+        (np.full(shape, 255, np.float32), "images / 255"),
+        (np.full(shape, 1, np.uint8), "images.astype('float32')"),
+        (np.full(shape, 200).tolist(), "images / 255"),
+    ):
+        with pytest.raises(ValueError, match=rf"^images: pixels must be floats .*; give {re.escape(remedy)}$"):
             trained.predict(images)
 
 

@@ -28,6 +28,9 @@ def catch(*overrides: str) -> Exception:
         ),
         ("epoch=1", "epoch: unknown key; did you mean 'epochs'", "? --help lists the keys."),
         ("xyzzy=1", "xyzzy: unknown key. --help lists the keys.", "."),
+        # Presets have it, but at the top of the config.
+        ("experiment.epochs=3", "experiment.epochs: unknown key; did you mean 'epochs'", " the keys."),
+        ("+experiment=width,lenet5", "+experiment=width,lenet5: has several values; as a sweep: add -m", ": add -m"),
         ("optimizr.momentum=1", "optimizr.momentum: unknown key; did you mean 'optimizer.momentum'", " the keys."),
         (
             "optimizer.rho=0.5",
@@ -195,11 +198,28 @@ def test_anything_else_is_one_line_of_the_librarys_own():
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [
-        ("a: 1\nb: [1\nc: 2\n", 2, "while parsing a flow sequence, expected ',' or ']', but got ':'"),
-        ('a: 1\nb: "1\nc: 2\n', 2, "while scanning a quoted scalar, found unexpected end of stream"),
-        ("a: 1\nb\nc: 2\n", 2, "while scanning a simple key, could not find expected ':'"),
+        (
+            "a: 1\nb: [1\nc: 2\n",
+            3,
+            "while parsing a flow sequence BEGINS 2, expected ',' or ']', but got ':'",
+        ),
+        (
+            "a: [\n  [1],\n  [2]\n  [3]\n]\n",
+            4,
+            "while parsing a flow sequence BEGINS 1, expected ',' or ']', but got '['",
+        ),
+        (
+            'a: 1\nb: "1\nc: 2\n',
+            4,
+            "while scanning a quoted scalar BEGINS 2, found unexpected end of stream",
+        ),
+        ("a: 1\nb\nc: 2\n", 3, "while scanning a simple key BEGINS 2, could not find expected ':'"),
         ("a: 1\n  b: 2\nc: 2\n", 2, "mapping values are not allowed here"),
-        ("a: 1\n- b\nc: 2\n", 2, "while parsing a block mapping, expected <block end>, but found '-'"),
+        (
+            "a: 1\n- b\nc: 2\n",
+            2,
+            "while parsing a block mapping BEGINS 1, expected <block end>, but found '-'",
+        ),
         ("a: 1\n\tb: 2\n", 2, "while scanning for the next token, found character '\\t' that cannot start any token"),
     ],
 )
@@ -208,6 +228,7 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(text, line, told, tmp_path
     file.write_text(text)
     with pytest.raises(yaml.YAMLError) as raised, file.open() as stream:
         yaml.safe_load(stream)
+    told = told.replace("BEGINS", "that begins in line")
     assert describe_unreadable(raised.value) == f"{file}, line {line}: is no YAML: {told}; correct the file"
 
 

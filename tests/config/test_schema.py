@@ -198,6 +198,8 @@ def test_each_top_level_key_has_a_comment(key):
         ),
         (["+model.foo=1"], "model.foo: unknown key"),
         (["+model.droput=0.1"], "model.droput: unknown key; did you mean 'model.dropout'"),
+        (["+learning_rate=0.1"], "learning_rate: unknown key; did you mean 'optimizer.learning_rate'"),
+        (["+data.batch_size=1"], "data.batch_size: unknown key; did you mean 'batch_size'"),
         (["~epochs"], "epochs: missing"),
         (["epochs=???"], "epochs: Missing mandatory value"),
         (["epochs=${nope}"], "epochs: Interpolation key 'nope' not found"),

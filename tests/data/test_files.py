@@ -391,9 +391,9 @@ def test_a_class_too_small_to_hold_out_a_test_part_is_refused(tmp_path):
     write_pictures(tmp_path / "pictures", n=1)
     assert refusal(tmp_path / "pictures") == (
         f"{tmp_path / 'pictures'}: has no test part to measure on: data.test_fraction=0.25 (1 of 3 images): class cat "
-        "has a single training image, and both parts need one; add images, or leave the class out"
+        "has a single image, and both parts need one; add images, or leave the class out"
     )
     write_pictures(tmp_path / "more", n=2)
     assert refusal(tmp_path / "more").endswith(
-        "data.test_fraction=0.25 (2 of 6 images): must be from 3 to 3 for the 6 training images"
+        "data.test_fraction=0.25 (2 of 6 images): must be from 3 to 3 for these 6 images"
     )

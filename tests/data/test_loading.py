@@ -183,7 +183,7 @@ def test_the_origin_of_a_data_set_is_known_without_its_floats(numbered):
 
 @pytest.mark.parametrize("size", [1, 9, 51, 60])
 def test_holdout_size_out_of_range(numbered, size):
-    with pytest.raises(DataError, match=f"data.holdout_size={size}: must be from 10 to 50 for the 60 training images"):
+    with pytest.raises(DataError, match=f"data.holdout_size={size}: must be from 10 to 50 for these 60 images"):
         hold_out(numbered, size)
 
 
@@ -200,7 +200,7 @@ def test_holdout_of_a_digit_with_one_image(tmp_path, arrays):
     path = save(tmp_path / "mnist.npz", **{**arrays, "x_train": images, "y_train": labels})
     with pytest.raises(
         DataError,
-        match=r"^data=mnist data.holdout_size=20: class 9 has a single training image, and both parts need one; add im",
+        match=r"^data=mnist data.holdout_size=20: class 9 has a single image, and both parts need one; add im",
     ):
         hold_out(path)
 
@@ -329,7 +329,7 @@ def test_a_data_set_of_the_users_own_has_its_own_shape_and_classes(own):
     assert splits.train.images.shape == (9, 4, 5, 3)
     assert np.bincount(splits.validation.labels).tolist() == [1, 1, 1]
     assert splits.test.images[0, 0, 0].tolist() == [np.float32(value) / np.float32(255) for value in (0, 1, 2)]
-    with pytest.raises(DataError, match="must be from 3 to 9 for the 12 training images"):
+    with pytest.raises(DataError, match="must be from 3 to 9 for these 12 images"):
         load_splits("animals", None, "holdout", 2, 0, module=module)
 
 
@@ -382,6 +382,11 @@ def test_labels_and_class_names_may_be_lists_of_numbers(own):
         for changes in ([], [("('0', '1', '2')", "[0, 1, 2]"), ("np.arange(3))", "[0, 1, 2])")])
     )
     assert (lists.class_names, lists.digest) == (("0", "1", "2"), plain.digest)
+
+
+def test_lists_that_are_no_array_are_told(own):
+    with pytest.raises(DataError, match=r"^memory: y_test is no array: setting an array element with a sequence"):
+        load_info("animals", module=own(5, ("np.arange(3))", "[0, [1], 2])")))
 
 
 def test_the_class_names_of_the_digits(tmp_path, arrays):

@@ -136,7 +136,7 @@ def test_a_plan_names_states_and_time(store, make_jobs, add_run, capsys):
 def test_a_plan_takes_no_time_from_runs_on_other_data(store, make_jobs, add_run, capsys):
     add_run(make_jobs("seed=1")[0], "FINISHED", **{names.DATA_TAG: "other images"})
     show_plan(make_jobs(), n_workers=1)
-    assert capsys.readouterr().out.endswith("\ntime: unknown; no finished run of such a model yet\n")
+    assert capsys.readouterr().out.endswith("\ntime: unknown; no finished run of such a model on these images yet\n")
 
 
 def test_a_plan_that_does_not_resume_trains_all(store, make_jobs, add_run, capsys):

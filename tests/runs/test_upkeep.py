@@ -147,7 +147,7 @@ def test_models_are_deleted_and_their_runs_stay(look, ids, store):
     assert find_names(ids, look("action=delete_models", "model.name=mlp", "apply=true")) == {"done"}
     assert store.get_run(ids["done"]).info.status == "FINISHED"
     assert [model.source_run_id for model in store.search_logged_models(["1"])] == [ids["beside"]]
-    remedy = rf"mnist_flow.rerun run_id={ids['done']}, and name the new run's id in place of this one"
+    remedy = rf"mnist_flow.rerun run_id={ids['done']}; the new run has an id of its own"
     with pytest.raises(RunError, match=rf"run {ids['done']}: its model was not kept .* {remedy}"):
         tracking.fetch_logged_run(ids["done"])
 

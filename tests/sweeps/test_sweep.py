@@ -246,7 +246,7 @@ def test_a_plan_tells_what_is_done_and_how_long_the_rest_takes(again, run_comman
 def test_a_plan_on_an_empty_folder_leaves_it_empty(tmp_path, run_command):
     done = run_command(tmp_path, *SWEEP, *GRID, "plan=true")
     assert done.returncode == 0, done.stderr
-    assert "time: unknown; no finished run of such a model yet" in done.stdout
+    assert "time: unknown; no finished run of such a model on these images yet" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

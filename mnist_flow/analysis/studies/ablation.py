@@ -82,7 +82,8 @@ def describe_reference(table: pd.DataFrame) -> str:
     typed = {change.partition("=")[0] for change in changes}
     reference = table[table["changed"] == _REFERENCE].iloc[0]
     keys = [name for name in list_params(table) if _shorten(name) in typed | {"model"}]
-    return " ".join(f"{_shorten(key)}={describe_value(reference[key])}" for key in keys)
+    told = {_shorten(key): describe_value(reference[key]) for key in keys}
+    return " ".join(f"{key}={value}" for key, value in told.items() if value != "none")
 
 
 def _shorten(key: str) -> str:

@@ -276,8 +276,8 @@ def plot_curves(search: SearchTables, title: str) -> Figure:
             axes.plot(run["epoch"], run["value"], label=f"{label} ({n})" if number == 0 else None, **options)
             if label == "pruned":
                 axes.plot(run["epoch"].iloc[-1], run["value"].iloc[-1], **_PRUNED)
-    later = curves.loc[curves["epoch"] > 1, "value"]
     ends = curves.groupby("run_id", sort=False).tail(1)
+    later = pd.concat([curves.loc[curves["epoch"] > 1, "value"], ends.loc[ends["state"] == "pruned", "value"]])
     best = ends.loc[ends["trial"].isin(marked), "value"]
     _set_range(axes, later if len(later) else curves["value"], metric, best)
     _mark_below(axes, ends["epoch"], ends["value"])

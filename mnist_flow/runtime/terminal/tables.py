@@ -65,7 +65,7 @@ def print_time(seconds: float | None, told_by: str, n_left: int, n_workers: int 
         n_workers: number of runs at the same time; None if unknown.
     """
     if seconds is None:
-        print("time: unknown; no finished run of such a model yet")
+        print("time: unknown; no finished run of such a model on these images yet")
     elif n_workers is None:
         print(f"time: about {timedelta(seconds=round(seconds))} of computing, by {told_by}")
     else:
@@ -174,7 +174,7 @@ def print_table(
     print(title)
     drawn = _draw_table(table, percent, bars)
     if stacks and len(table) > 1 and not _fits(drawn):
-        cells = table.map(lambda cell: _format_cell(cell, False))
+        cells = table.apply(lambda column: [_format_cell(cell, column.name in percent) for cell in column])
         # As wide as its first cells, and what is longer below them is broken here.
         width = int(cells[stacks[0][0]].str.len().max())
         cells[list(stacks[0])] = cells[list(stacks[0])].map(lambda cell: textwrap.fill(cell, width))

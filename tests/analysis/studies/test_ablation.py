@@ -78,6 +78,9 @@ def test_the_reference_is_told_by_its_model_and_its_values_of_the_keys_that_are_
     table = make_table()
     reference = "model=mlp optimizer.momentum=0.9 schedule=cosine reg=0.0001"
     assert describe_reference(table.assign(changed=label_changes(table))) == reference
+    # What the reference does not have is left out: the final fraction of a constant schedule.
+    constant = make_table({(0.0, "constant", None, 0.0): 0.9, (0.0, "cosine", 0.5, 0.0): 0.95})
+    assert describe_reference(constant.assign(changed=label_changes(constant))) == "model=mlp schedule=constant"
 
 
 @pytest.mark.parametrize(("metric", "difference"), [(None, -0.01), ("test_loss", 0.1)])

@@ -164,7 +164,7 @@ def test_a_pareto_front_is_joined_from_the_smallest_network_to_the_best(search):
     assert axes.get_xlabel() == "number of parameters (minimised)"
     assert axes.get_ylabel() == "validation accuracy (maximised)"
     labels = [text.get_text() for text in study.plot_curves(two, "Curves").legends[0].get_texts()]
-    assert "on the Pareto front (2)" in labels
+    assert labels[2:] == ["on the Pareto front (2)", "below the axis"]
     assert [axes.get_ylabel() for axes in study.plot_history(two, "Best").axes[::2]] == [
         "validation accuracy",
         "number of parameters",

@@ -83,7 +83,7 @@ STATES = ["finished", "alive", "interrupted", "new"]
 @pytest.mark.parametrize(
     ("seconds", "n_workers", "last"),
     [
-        (None, 1, "time: unknown; no finished run of such a model yet"),
+        (None, 1, "time: unknown; no finished run of such a model on these images yet"),
         (100.0, None, "time: about 0:01:40 of computing, by the finished runs of these models"),
         (100.0, 1, "time: about 0:01:40 with 1 at a time, by the finished runs of these models"),
         # Two are left, which eight workers do no faster than two.
@@ -221,13 +221,13 @@ def test_several_rows_that_are_too_wide_for_the_terminal_lose_no_letter(read_lin
 
 def test_columns_that_are_too_wide_together_stand_below_each_other(read_lines, terminal):
     names = list(WIDE)
-    print_table(pd.concat([WIDE, WIDE]), "wide", stacks=(names[:10], names[10:]))
+    print_table(pd.concat([WIDE, WIDE]).assign(mean=0.5), "wide", ["mean"], stacks=(names[:10], [*names[10:], "mean"]))
     _, _, *lines = read_lines()
     cells = [[cell.strip() for cell in line.strip("│┃").split(line[0])] for line in lines if line[0] in "│┃"]
     left, right = zip(*cells, strict=True)
     values = list(WIDE.iloc[0])
     assert list(left) == names[:10] + values[:10] * 2
-    assert [cell for cell in right if cell] == names[10:] + values[10:] * 2
+    assert [cell for cell in right if cell] == [*names[10:], "mean", *[*values[10:], "50 %"] * 2]
 
 
 def test_a_table_in_a_log_is_as_wide_as_it_is(read_lines):
