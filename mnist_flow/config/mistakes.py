@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.overrides import type_override, write_override
+from mnist_flow.config.overrides import take_config_dirs, type_override, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -125,15 +125,14 @@ def _describe_several_values(key: str, value: str, config_name: str, arguments: 
 
 def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """List the keys of a config with the options that were chosen; with the default ones where these don't compose."""
-    options = dict(pairwise(arguments)) | dict(one.split("=", 1) for one in arguments if "=" in one)
-    folders = [Path(options[name]).resolve() for name in ("--config-dir", "-cd") if name in options]
-    # That of a rerun is gone by now.
+    overrides, folders = take_config_dirs(arguments)
+    # The folder of a rerun is gone by now.
     known = [f"file://{folder}" for folder in folders if folder.is_dir()]
     chosen = [write_override("hydra.searchpath", known)] if known else []
     parser = OverridesParser.create()
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         try:
-            for argument in arguments:
+            for argument in overrides:
                 key = argument.partition("=")[0].lstrip("+")
                 if key == "hydra.searchpath":
                     chosen.append(argument)

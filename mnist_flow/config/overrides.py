@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -53,6 +56,14 @@ def check_values(override: Override) -> None:
             f"{override.input_line}: has no values, and nothing would be done; range(a,b) needs a below b, or a "
             "negative step, and glob(a*) an option of such a name"
         )
+
+
+def take_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Take out Hydra's option --config-dir; returns the other arguments, and the folders that it names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", action="append", type=Path, default=[])
+    known, rest = parser.parse_known_args(list(arguments))
+    return rest, [path.resolve() for path in known.config_dir]
 
 
 def quote_argument(argument: str) -> str:

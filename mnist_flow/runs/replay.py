@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR, tracking
+from mnist_flow.config.overrides import take_config_dirs
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.runtime.environment import digest_code, list_packages
@@ -41,7 +41,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         ConfigError: no run_id.
         TrackingError: the server does not answer, or has no such run or not its config.
     """
-    arguments, own_folders = _take_config_dirs(arguments)
+    arguments, own_folders = take_config_dirs(arguments)
     values = dict(argument.partition("=")[::2] for argument in arguments if "=" in argument)
     run_id = values.get("run_id")
     if not run_id:
@@ -73,14 +73,6 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
     search = {"hydra": {"searchpath": [f"file://{path}" for path in own_folders]}} if own_folders else {}
     _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged, **search}, "# @package _global_\n")
     return [argument for argument in arguments if not argument.startswith("run_id=")]
-
-
-def _take_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Take out Hydra's option --config-dir, which a rerun uses itself; returns the rest, and the folders it names."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd", action="append", type=Path, default=[])
-    known, rest = parser.parse_known_args(list(arguments))
-    return rest, [path.resolve() for path in known.config_dir]
 
 
 def _dump(file: Path, content: dict[str, Any], header: str = "") -> None:
