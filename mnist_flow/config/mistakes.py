@@ -151,11 +151,10 @@ def describe_unreadable(error: BaseException) -> str | None:
     Hydra raises what the parser raises, or the decoder of a file that is not in UTF-8, which does not know its name.
     """
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
-        context = error.context or ""
+        said = error.problem or error.context
         # What has no end begins there; the parser finds that in a later line.
-        if context and error.context_mark and error.context_mark.line != mark.line:
-            context += f" that begins in line {error.context_mark.line + 1}"
-        said = f"{context}, {error.problem}" if context and error.problem else error.problem or context
+        if error.problem and error.context_mark and error.context_mark.line != mark.line:
+            said = f"{said} ({error.context} that begins in line {error.context_mark.line + 1})"
         return f"{mark.name}, line {mark.line + 1}: is no YAML: {said}; correct the file"
     if isinstance(error, UnicodeDecodeError) and (files := list(_list_read_files(error))):
         return f"{files[-1]}: is not in UTF-8 ({error.reason}); save the file in that encoding"

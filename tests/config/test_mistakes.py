@@ -198,29 +198,13 @@ def test_anything_else_is_one_line_of_the_librarys_own():
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [
-        (
-            "a: 1\nb: [1\nc: 2\n",
-            3,
-            "while parsing a flow sequence BEGINS 2, expected ',' or ']', but got ':'",
-        ),
-        (
-            "a: [\n  [1],\n  [2]\n  [3]\n]\n",
-            4,
-            "while parsing a flow sequence BEGINS 1, expected ',' or ']', but got '['",
-        ),
-        (
-            'a: 1\nb: "1\nc: 2\n',
-            4,
-            "while scanning a quoted scalar BEGINS 2, found unexpected end of stream",
-        ),
-        ("a: 1\nb\nc: 2\n", 3, "while scanning a simple key BEGINS 2, could not find expected ':'"),
+        ("a: 1\nb: [1\nc: 2\n", 3, "expected ',' or ']', but got ':' (while parsing a flow sequence BEGINS 2)"),
+        ("a: [\n  [1]\n  [2]\n]\n", 3, "expected ',' or ']', but got '[' (while parsing a flow sequence BEGINS 1)"),
+        ('a: 1\nb: "1\nc: 2\n', 4, "found unexpected end of stream (while scanning a quoted scalar BEGINS 2)"),
+        ("a: 1\nb\nc: 2\n", 3, "could not find expected ':' (while scanning a simple key BEGINS 2)"),
         ("a: 1\n  b: 2\nc: 2\n", 2, "mapping values are not allowed here"),
-        (
-            "a: 1\n- b\nc: 2\n",
-            2,
-            "while parsing a block mapping BEGINS 1, expected <block end>, but found '-'",
-        ),
-        ("a: 1\n\tb: 2\n", 2, "while scanning for the next token, found character '\\t' that cannot start any token"),
+        ("a: 1\n- b\nc: 2\n", 2, "expected <block end>, but found '-' (while parsing a block mapping BEGINS 1)"),
+        ("a: 1\n\tb: 2\n", 2, "found character '\\t' that cannot start any token"),
     ],
 )
 def test_a_file_that_is_no_yaml_is_told_with_its_line(text, line, told, tmp_path):

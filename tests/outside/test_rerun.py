@@ -131,16 +131,23 @@ def test_a_run_is_repeated_from_another_folder_by_the_address_of_its_store(tmp_p
 
 
 def test_an_option_that_was_renamed_since_is_repeated_as_it_was_logged(tmp_path, run_command, run_id):
-    """The artifact is changed instead of the project: the run chose an option that is not there any more."""
+    """The artifact is changed instead of the project: the run chose an option that is not there any more.
+
+    It is named twice there, as what was chosen and as what was typed.
+    """
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (file,) = (tmp_path / "mlruns").glob(f"*/{run_id}/artifacts/config/hydra.yaml")
     text = file.read_text()
-    assert text.count("      noise: gaussian\n") == 1
-    file.write_text(text.replace("      noise: gaussian\n", "      noise: normal_noise\n"))
+    assert (text.count("      noise: gaussian\n"), text.count("    - noise=gaussian\n")) == (1, 1)
+
+    def choose(option):
+        file.write_text(text.replace("noise: gaussian\n", f"noise: {option}\n").replace("=gaussian\n", f"={option}\n"))
+
+    choose("normal_noise")
     repeated = assert_repeated(run_command(tmp_path, *RERUN, f"run_id={run_id}"), tmp_path)
     assert client.get_run(repeated.info.run_id).data.params["noise.name"] == "gaussian"
     # A name that leads out of the folder writes nothing.
-    file.write_text(text.replace("      noise: gaussian\n", "      noise: ../../../../../planted\n"))
+    choose("../../../../../planted")
     refused = run_command(tmp_path, *RERUN, f"run_id={run_id}")
     assert (refused.returncode, refused.stderr) == (
         2,
