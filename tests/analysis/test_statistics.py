@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.statistics import compare_paired, compute_half_widths, count_replicates, summarise
+from mnist_flow.analysis.statistics import compare_paired, compute_half_widths, count_replicates, rank_evenly, summarise
 
 
 @pytest.fixture
@@ -122,3 +122,11 @@ def test_folds_are_compared_fold_by_fold(folded):
     (row,) = compare_paired(pd.concat([folded, other]), [], "reg", 1e-6, "test_accuracy").to_dict("records")
     assert (row["n"], row["replicates"]) == (2, "2 seeds × 2 folds")
     np.testing.assert_allclose([row["difference"], row["std"]], [0.15, 0.07071068])
+
+
+@pytest.mark.parametrize(
+    ("values", "ascending", "ranks"),
+    [([3, 1, 2], True, [1, 0, 0.5]), ([3, 1, 2], False, [0, 1, 0.5]), ([1, 1, 5], True, [0, 0, 1]), ([4], True, [1])],
+)
+def test_ranks_reach_from_the_first_to_the_last(values, ascending, ranks):
+    assert rank_evenly(pd.Series(values), ascending).tolist() == ranks

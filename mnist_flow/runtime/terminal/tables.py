@@ -174,13 +174,7 @@ def print_table(
     print(title)
     drawn = _draw_table(table, percent, bars)
     if stacks and len(table) > 1 and not _fits(drawn):
-        cells = table.apply(lambda column: [_format_cell(cell, column.name in percent) for cell in column])
-        # As wide as its first cells, and what is longer below them is broken here.
-        width = int(cells[stacks[0][0]].str.len().max())
-        cells[list(stacks[0])] = cells[list(stacks[0])].map(lambda cell: textwrap.fill(cell, width))
-        stacked = {"\n".join(one): cells[list(one)].agg("\n".join, axis=1) for one in stacks}
-        drawn = _draw_table(cells.assign(**stacked)[list(stacked)], (), None)
-        drawn.columns[0].no_wrap = drawn.show_lines = True
+        drawn = _draw_stacked(table, percent, stacks)
     if len(table) == 1 and not _fits(drawn):
         drawn = Table(show_header=False)
         for name, cell in table.iloc[0].items():
@@ -204,6 +198,18 @@ def _draw_table(table: pd.DataFrame, percent: Collection[str], bars: pd.Series |
         columns.append([Bar(highest - lowest, 0, length, width=_BAR_WIDTH) for length in lengths])
     for row in zip(*columns, strict=True):
         drawn.add_row(*row)
+    return drawn
+
+
+def _draw_stacked(table: pd.DataFrame, percent: Collection[str], stacks: Sequence[Sequence[str]]) -> Table:
+    """Draw a table whose columns are those of `stacks`, each with the cells of several below each other."""
+    cells = table.apply(lambda column: [_format_cell(cell, column.name in percent) for cell in column])
+    # The first column is as wide as its first cells; what is longer below them is broken here.
+    width = int(cells[stacks[0][0]].str.len().max())
+    cells[list(stacks[0])] = cells[list(stacks[0])].map(lambda cell: textwrap.fill(cell, width))
+    stacked = {"\n".join(one): cells[list(one)].agg("\n".join, axis=1) for one in stacks}
+    drawn = _draw_table(cells.assign(**stacked)[list(stacked)], (), None)
+    drawn.columns[0].no_wrap = drawn.show_lines = True
     return drawn
 
 
