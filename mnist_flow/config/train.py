@@ -44,7 +44,7 @@ INCIDENTAL = (
 )
 # Keys that came after runs had been logged. Where they are null they are no params, so that runs keep their identity.
 _LATER = (
-    *("training.class_weights", "training.warm_start"),
+    *("training.adversarial_radius", "training.class_weights", "training.warm_start"),
     *("data.folds", "data.fold", "loss", "model.kernel_initializer", "model.centering"),
     *("model.batch_normalization_after", "model.gaussian_noise", "model.block_dropout"),
 )
@@ -210,6 +210,7 @@ class TrainingConfig(Section):
     keep_best_epoch: bool
     ema_momentum: ProperFraction | None
     label_smoothing: ProperFraction
+    adversarial_radius: Positive | None = None
     class_weights: Literal["balanced"] | None = None
     warm_start: RunId | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]

@@ -79,6 +79,7 @@ def build_settings(config: TrainConfig) -> TrainingSettings:
         batch_size=config.batch_size,
         seed=config.seed,
         label_smoothing=training.label_smoothing,
+        adversarial_radius=training.adversarial_radius,
         class_weights=training.class_weights,
         monitor=training.monitor,
         early_stopping_patience=training.early_stopping_patience,

@@ -104,12 +104,11 @@ class Task(Objective):
         why = f"belongs to classifiers, and model={config.model.name} draws images"
         if config.reg > 0:
             raise ValueError(f"reg={config.reg}: {why}; leave it out")
-        if config.training.label_smoothing > 0:
-            raise ValueError(f"training.label_smoothing={config.training.label_smoothing}: {why}; leave it out")
+        for key in ("label_smoothing", "adversarial_radius", "class_weights"):
+            if value := getattr(config.training, key):
+                raise ValueError(f"training.{key}={value}: {why}; leave it out")
         if config.training.monitor == "val_accuracy":
             raise ValueError(f"training.monitor=val_accuracy: {why}; choose val_loss")
-        if config.training.class_weights is not None:
-            raise ValueError(f"training.class_weights={config.training.class_weights}: {why}; leave it out")
         for objective in config.objectives:
             if objective.endswith(("accuracy", "macro_f1")):
                 raise ValueError(f"evaluation.objective={objective}: {why}; choose val_loss or test_loss")

@@ -28,6 +28,8 @@ class TrainingSettings:
     loss: keras.losses.Loss | None = None
     # Fraction of a classifier's target that is spread over all classes.
     label_smoothing: float = 0.0
+    # Virtual adversarial training of a classifier: how far images are moved, see `adversarial`; None: there is none.
+    adversarial_radius: float | None = None
     # balanced: classes count alike in the loss of the training images; None: images do.
     class_weights: Literal["balanced"] | None = None
     # What the plateau, early stopping and the best epoch look at.

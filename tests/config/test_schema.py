@@ -105,6 +105,10 @@ def test_a_classifier_is_chosen_by_its_accuracy(compose_config):
             "training.label_smoothing=0.1: belongs to classifiers, and model=autoencoder draws images; leave it out",
         ),
         (
+            ["training.adversarial_radius=1"],
+            "training.adversarial_radius=1.0: belongs to classifiers, and model=autoencoder draws images; leave it out",
+        ),
+        (
             ["training.monitor=val_accuracy"],
             "training.monitor=val_accuracy: belongs to classifiers, and model=autoencoder draws images; choose "
             "val_loss",

@@ -214,6 +214,7 @@ TABLE = [
     # The training itself goes on with the weights that are not averaged.
     Row("cnn", "training.ema_momentum=0.9", {"validation", "weights", "test"}),
     Row("mlp", "training.label_smoothing=0.1", TRAINING),
+    Row("mlp", "training.adversarial_radius=1", TRAINING),
     Row("mlp", "training.class_weights=balanced", TRAINING),
     Row("mlp", "training.precision=mixed_bfloat16", TRAINING),
     Row("mlp", "training.threads=2", {"threads"}),

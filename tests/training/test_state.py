@@ -34,6 +34,7 @@ RESUMED = {
         {"early_stopping_patience": 1, "monitor": "val_accuracy"},
     ),
     "sgd-average": (("sgd", 0.1, "constant", 0.9, {}), {}),
+    "sgd-adversarial": (("sgd", 0.1, "constant", None, {}), {"adversarial_radius": 1.0}),
     "rmsprop-stopped": (
         ("rmsprop", 0.1, "constant", None, {}),
         {"early_stopping_patience": 1, "monitor": "val_accuracy"},
