@@ -109,9 +109,10 @@ def _describe_training(model: keras.Model, result: TrainingResult) -> dict[str, 
 
 def _plot_training(context: RunContext, model: keras.Model, result: TrainingResult) -> dict[str, Figure]:
     config = context.config
+    added = "" if config.training.adversarial_radius is None else "; training adds the virtual adversarial loss"
     curves = figures.plot_epoch_curves(
         result.history,
-        f"{config.model.name} on {config.data.name}",
+        f"{config.model.name} on {config.data.name}{added}",
         _VALIDATION_NAMES[config.data.validation],
         result.selected_epoch,
         context.task.loss_name if config.loss is None else f"loss ({config.loss.name}{_L2 if config.reg > 0 else ''})",
