@@ -1,4 +1,4 @@
-"""The sweepers of grids and of searches.
+"""The sweepers of grids and of searches, and that of commands which open no sweep.
 
 They stand here because Hydra looks for plugins in the namespace package hydra_plugins only.
 """
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -79,6 +81,24 @@ class ResumingSweeper(Sweeper):
             batch = overrides[start : start + size]
             returns += self.launcher.launch(batch, initial_job_idx=first_number + start)
         return returns
+
+
+class PlainSweeper(BasicSweeper):
+    """Launches every job of a grid, as Hydra's own sweeper does, but refuses a key without values."""
+
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        """List the jobs, in batches.
+
+        Raises:
+            ConfigError: a key has no values; Hydra would take a sweep without jobs for done.
+        """
+        from mnist_flow.config.overrides import check_values
+
+        for override in overrides:
+            if override.is_discrete_sweep():
+                check_values(override)
+        return BasicSweeper.split_arguments(overrides, max_batch_size)
 
 
 class SearchSweeper(ResumingSweeper):

@@ -14,7 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from importlib.metadata import packages_distributions
 from itertools import islice
@@ -24,7 +24,6 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -32,7 +31,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.mistakes import NO_OPTION, describe_mistake, describe_unreadable
-from mnist_flow.config.overrides import check_values
 from mnist_flow.errors import Aborted, ConfigError, RunError, Terminated, UserError
 from mnist_flow.runtime.garbage import collect_rarely
 from mnist_flow.runtime.interpreter import check_interpreter, describe_broken_library, settle_libraries
@@ -126,7 +124,6 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
     """
     try:
         check_interpreter()
-        _check_sweep(sys.argv[1:])
         with ending_signals_raise():
             main()
     except SystemExit as leaving:
@@ -148,19 +145,6 @@ def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tup
             _print_error(_describe(error, config_name, sys.argv[1:]) + (f" ({notes})" if notes else ""))
         return status, "FAILED"
     return 0, "FAILED"
-
-
-def _check_sweep(arguments: Sequence[str]) -> None:
-    """Refuse a sweep over an empty range, which Hydra would take for done.
-
-    Raises:
-        ConfigError: an override has no values.
-    """
-    if {"-m", "--multirun"} & set(arguments):
-        parser = OverridesParser.create()
-        for argument in arguments:
-            with suppress(HydraException):  # It is no sweep, or the command itself tells what is wrong with it.
-                check_values(parser.parse_override(argument))
 
 
 def _is_bad_input(error: BaseException | None) -> bool:

@@ -228,11 +228,20 @@ def test_multirun_is_put_before_the_overrides(run_main, monkeypatch, given, seen
     assert found.arguments == seen
 
 
-def test_a_sweep_over_an_empty_range_is_refused_whatever_the_command(run_main, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["analyze", "study=curves", "study.best=range(3,1)", "-m"])
-    assert run_main(lambda: pytest.fail("the command has begun")) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: study.best=range(3,1): has no values, and nothing would be done; ")
+@pytest.mark.parametrize(
+    ("command", "empty"),
+    [
+        *(("analyze", "study=glob(x*)"), ("evaluate", "batch_size=range(3,1)"), ("reproduce", "parts=glob(x*)")),
+        *(("runs", "older_than=range(0)"), ("sync", "tracking.patience=range(3,1)"), ("relocate", "apply=range(0)")),
+    ],
+)
+def test_a_sweep_over_nothing_is_refused_whatever_the_command(tmp_path, run_command, command, empty):
+    module = f"mnist_flow.{command}"
+    done = run_command(tmp_path, "-m", module, empty, "-m")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {empty}: has no values, and nothing would be done; ")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.commands
