@@ -14,7 +14,7 @@ import yaml
 from mnist_flow import tracking
 from mnist_flow.analysis.runs import label_panels
 from mnist_flow.config.analyze import AnalyzeConfig
-from mnist_flow.config.overrides import quote_argument, type_override
+from mnist_flow.config.overrides import begin_command, quote_argument, type_override, write_sweep_command
 from mnist_flow.config.presets import list_presets, load_preset
 from mnist_flow.errors import TrackingError
 from mnist_flow.jobs.tables import build_run_table
@@ -135,7 +135,7 @@ def describe_unmeasured(runs: StudyRuns, measure: str, hint: str = "") -> str:
     """Describe why a study of evaluations has nothing to draw, with the commands that make them; `hint` ends each."""
     names = list(runs.table["experiment"].unique())
     commands = [
-        f"python -m mnist_flow.evaluate measure={measure} {type_override('tracking.experiment_name', name)}{hint}"
+        f"{begin_command('evaluate')} measure={measure} {type_override('tracking.experiment_name', name)}{hint}"
         for name in names
     ]
     return f"study={measure}: no run of {' '.join(names)} is measured; measure them: {' && '.join(commands)}"
@@ -186,6 +186,5 @@ def _describe_sweep_command(sweep: tracking.PastSweep) -> str:
     """The command that resumes a sweep, quoted for a shell."""
     ((_, text),) = tracking.fetch_texts([sweep.run_id], "sweep/overrides.yaml")
     if isinstance(text, TrackingError):
-        return f"python -m mnist_flow.train -m {sweep.overrides}"
-    overrides = " ".join(map(quote_argument, yaml.safe_load(text)))
-    return f"python -m mnist_flow.train -m {overrides}"
+        return write_sweep_command(sweep.overrides)
+    return write_sweep_command(" ".join(map(quote_argument, yaml.safe_load(text))))

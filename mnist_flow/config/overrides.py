@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
@@ -64,6 +65,23 @@ def take_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
     parser.add_argument("--config-dir", "-cd", action="append", type=Path, default=[])
     known, rest = parser.parse_known_args(list(arguments))
     return rest, [path.resolve() for path in known.config_dir]
+
+
+def list_config_dirs(hydra: Any) -> list[str]:
+    """List Hydra's option --config-dir as it was typed; Hydra's own config does not have it among the overrides."""
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    return [word for folder in folders for word in ("--config-dir", folder)]
+
+
+def begin_command(name: str) -> str:
+    """The beginning of a command to be typed, with the folder of the user's own options that this command was given."""
+    given = list_config_dirs(HydraConfig.get()) if HydraConfig.initialized() else []
+    return " ".join([f"python -m mnist_flow.{name}", *map(quote_argument, given)])
+
+
+def write_sweep_command(typed: str) -> str:
+    """Write the command of a sweep; `typed` is quoted for a shell, and begins with run_id=ID if that is a rerun's."""
+    return f"python -m mnist_flow.{'rerun' if typed.startswith('run_id=') else 'train'} -m {typed}"
 
 
 def quote_argument(argument: str) -> str:

@@ -11,7 +11,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR, tracking
-from mnist_flow.config.overrides import take_config_dirs
+from mnist_flow.config.overrides import take_config_dirs, write_override
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.runtime.environment import digest_code, list_packages
@@ -35,7 +35,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         folder: for the files; Hydra's config directory.
 
     Returns:
-        The arguments without run_id and config directories, which the config names.
+        The arguments without run_id; config directories become overrides.
 
     Raises:
         ConfigError: no run_id.
@@ -70,9 +70,9 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
     for section, keys in _LOCAL.items():
         for key in keys:
             logged.get(section, {}).pop(key, None)
-    search = {"hydra": {"searchpath": [f"file://{path}" for path in own_folders]}} if own_folders else {}
-    _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged, **search}, "# @package _global_\n")
-    return [argument for argument in arguments if not argument.startswith("run_id=")]
+    _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged}, "# @package _global_\n")
+    search = [write_override("hydra.searchpath", [f"file://{path}" for path in own_folders])] if own_folders else []
+    return [*(argument for argument in arguments if not argument.startswith("run_id=")), *search]
 
 
 def _dump(file: Path, content: dict[str, Any], header: str = "") -> None:

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow import tracking
-from mnist_flow.config.overrides import quote_argument
+from mnist_flow.config.overrides import list_config_dirs, quote_argument, write_sweep_command
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import RunError
 from mnist_flow.jobs.grids import read_overrides
@@ -125,13 +125,15 @@ def _list_telling(typed: list[str]) -> list[str]:
 
 def describe_sweep_command(config: DictConfig) -> str:
     """The command of a sweep, as it is typed; `config` is Hydra's, before its jobs are told anything."""
-    return " ".join(["python -m mnist_flow.train -m", *map(quote_argument, _list_typed(config))])
+    return write_sweep_command(" ".join(map(quote_argument, _list_typed(config))))
 
 
 def _list_typed(config: DictConfig) -> list[str]:
-    """The overrides that were typed, Hydra's own, such as hydra/sweeper=optuna, at the end."""
+    """What was typed: the folder of own options, or the run of a rerun, then overrides, Hydra's own at the end."""
+    is_rerun = config.hydra.job.config_name == "rerun"  # Its folder is temporary.
+    first = [f"run_id={config.tracking.rerun_of}"] if is_rerun else list_config_dirs(config.hydra)
     of_hydra = [text for text in read_overrides(config.hydra.overrides.hydra) if not text.startswith("hydra.mode=")]
-    return [*read_overrides(config.hydra.overrides.task), *of_hydra]
+    return [*first, *read_overrides(config.hydra.overrides.task), *of_hydra]
 
 
 def prepare_experiment(base: TrainConfig) -> str:

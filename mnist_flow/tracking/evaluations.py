@@ -15,7 +15,7 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mnist_flow.config.overrides import type_override
+from mnist_flow.config.overrides import begin_command, type_override
 from mnist_flow.config.train import FOLD
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
@@ -194,10 +194,11 @@ def _warn_of_unmeasured(run_ids: Sequence[str], measure: str) -> None:
     if run_ids:
         log.warning(
             "runs that are not measured yet: %d (%s%s); measure them, experiment by experiment: "
-            "python -m mnist_flow.evaluate measure=%s tracking.experiment_name=NAME",
+            "%s measure=%s tracking.experiment_name=NAME",
             len(run_ids),
             ", ".join(run_ids[:_MAX_NAMED]),
             ", …" if len(run_ids) > _MAX_NAMED else "",
+            begin_command("evaluate"),
             measure,
         )
 
@@ -220,7 +221,7 @@ def _fetch_each_table(evaluations: Sequence[Run], measure: str) -> dict[str, pd.
             reason, measured = shorten(error.__cause__ or error), run.data.tags[names.MEASURED_RUN_TAG]
             troubles.append(
                 f"run {run_id}: its artifact {path} can't be had ({reason}); measure anew: "
-                f"python -m mnist_flow.evaluate measure={measure} {type_override('run_ids', [measured])} resume=false"
+                f"{begin_command('evaluate')} measure={measure} {type_override('run_ids', [measured])} resume=false"
             )
     if not tables:
         raise TrackingError(f"no table of {len(evaluations)} evaluations can be had: {troubles[0]}")

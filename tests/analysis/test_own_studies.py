@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mnist_flow import analyze
+from mnist_flow.errors import Aborted
 from synthetic import SyntheticSweep
 
 MODULE = """
@@ -32,9 +33,23 @@ def draw(runs, study):
     value = runs.table.groupby("reg")["test_accuracy"].quantile(study.quantile)
     return Drawing({"": figure}, {"": value.reset_index()})
 """
+OF_A_MEASURE = """
+from mnist_flow.analysis.query import fetch_measured
+from mnist_flow.config.analyze import StudySection
+
+
+class Config(StudySection):
+    "No keys of its own."
+
+
+def draw(runs, study):
+    return fetch_measured(runs, "contrast")
+"""
 FILES = {
     "lab/__init__.py": "",
     "lab/quantiles.py": MODULE,
+    "lab/contrast.py": OF_A_MEASURE,
+    "conf/study/contrast.yaml": "module: lab.contrast\nname: contrast\nexperiments: [mine]\n",
     "conf/study/quantiles.yaml": "module: lab.quantiles\nname: quantiles\nexperiments: [mine]\nquantile: 0.5\n",
     "conf/study/batches.yaml": (
         "defaults: [compare, _self_]\nname: batches\nexperiments: [mine]\nx: batch_size\nmetric: fit_seconds\n"
@@ -100,6 +115,17 @@ def test_a_module_and_a_file_of_ones_own_are_a_study(run, tmp_path):
     assert table["test_accuracy"].tolist() == pytest.approx([0.9005, 0.9105, 0.9205])
     run("study=quantiles", "study.quantile=1", "study.filter='params.reg = \"0.001\"'")
     assert pd.read_csv(tmp_path / "out/quantiles.csv")["test_accuracy"].tolist() == pytest.approx([0.921])
+
+
+def test_the_command_of_a_measure_of_ones_own_names_the_folder_of_its_option(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    conf = tmp_path / "conf"
+    with pytest.raises(Aborted) as raised:
+        run("study=contrast")
+    assert str(raised.value.__cause__) == (
+        "study=contrast: no run of mine is measured; measure them: "
+        f"python -m mnist_flow.evaluate --config-dir {conf} measure=contrast tracking.experiment_name=mine"
+    )
 
 
 def test_a_file_alone_is_a_study_of_a_metric_over_a_param(run, tmp_path):

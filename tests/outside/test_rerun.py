@@ -36,11 +36,11 @@ def add_noise(images, level, rng):
 """
 
 
-def fetch(folder: Path) -> list[mlflow.entities.Run]:
-    """All training runs, the newest first."""
+def fetch(folder: Path, kind: str = "train") -> list[mlflow.entities.Run]:
+    """All runs of a kind, the newest first."""
     client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     ids = [one.experiment_id for one in client.search_experiments()]
-    return list(client.search_runs(ids, "tags.`mnist_flow.kind` = 'train'", order_by=["attributes.start_time DESC"]))
+    return list(client.search_runs(ids, f"tags.`mnist_flow.kind` = '{kind}'", order_by=["attributes.start_time DESC"]))
 
 
 def make_option(folder: Path, group: str, name: str, text: str) -> Path:
@@ -82,8 +82,11 @@ def test_an_option_of_ones_own_is_repeated_without_its_folder_and_with_it(tmp_pa
 
 def test_another_option_of_the_folder_can_be_chosen(tmp_path, run_command, tiny):
     own = make_option(tmp_path, "model", "smaller", TINY.replace("[12]", "[6]").replace("tiny", "smaller"))
-    done = run_command(tmp_path, *RERUN, f"run_id={tiny}", "--config-dir", str(own), "model=smaller")
+    done = run_command(tmp_path, *RERUN, f"run_id={tiny}", "--config-dir", str(own), "model=smaller", "-m")
     assert done.returncode == 0, done.stderr
+    # The sweep of it tells the command that makes it again.
+    note = fetch(tmp_path, "sweep")[0].data.tags["mlflow.note.content"]
+    assert f"`python -m mnist_flow.rerun -m run_id={tiny} model=smaller 'hydra.searchpath=" in note
     assert fetch(tmp_path)[0].data.params["model.hidden_units"] == "[6]"
     assert fetch(tmp_path)[0].data.tags["mnist_flow.rerun_agrees"] == "differs"
 

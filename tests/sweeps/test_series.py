@@ -35,6 +35,8 @@ def test_each_preset_has_its_grid_below_a_parent_of_its_own(tmp_path, run_comman
         (parent,) = [run for run in runs if run.data.tags["mnist_flow.kind"] == "sweep"]
         assert (parent.info.status, parent.data.metrics["jobs"]) == (status, n_jobs)
         assert f"experiment={name}" in parent.info.run_name.split()
+        made = f"Made by: `python -m mnist_flow.train -m --config-dir {tmp_path / 'own'} data=digits "
+        assert made in parent.data.tags["mlflow.note.content"]
         children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
         assert len(children) == n_jobs
     # Alone it is the same sweep.
