@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -258,6 +259,9 @@ def _check(name: str, raw: RawData, names_vary: bool) -> Published:
 def _check_classes(raw: RawData, train: IntArray) -> None:
     if len(raw.class_names) < 2:
         raise DataError(f"{raw.source}: has the classes {list(raw.class_names)}, but there must be at least 2")
+    if repeated := [name for name, n in Counter(raw.class_names).items() if n > 1]:
+        told = f"class_names has {' '.join(repeated)} more than once"
+        raise DataError(f"{raw.source}: {told}, and tables would mix these classes; give each a name of its own")
     if len(unseen := np.setdiff1d(np.arange(len(raw.class_names)), train)):
         names = " ".join(raw.class_names[label] for label in unseen)
         raise DataError(f"{raw.source}: classes without a training image: {names}. {raw.remedies}".rstrip())

@@ -361,6 +361,10 @@ def test_a_data_set_that_is_not_what_it_says_is_told_without_the_remedies_of_mni
             ],
             "has the classes ['cat'], but there must be at least 2",
         ),
+        (
+            [('"frog"', '"dog"')],
+            "class_names has dog more than once, and tables would mix these classes; give each a name of its own",
+        ),
         ([('"memory", (4, 5, 3)', '"memory", (4, 5)')], "input_shape=(4, 5): must be (height, width, channels)"),
         ([('("cat", "dog", "frog")', "3")], "class_names=3: must be a tuple with a name for each class"),
         ([("np.arange(3))", "list('abc'))")], "y_test is <U1, but must hold integers 0 to 2."),
