@@ -9,6 +9,7 @@ from pathlib import Path
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import BusyError, TrackingError
+from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob
@@ -57,6 +58,27 @@ def find_earlier(context: RunContext, experiment_id: str) -> PlannedJob:
     return earlier
 
 
+def list_shorter(job: Job, experiment_id: str) -> list[PastRun]:
+    """List finished runs of the same config with fewer epochs that have kept their last state, the longest first.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    config = job.config
+    if not (config.training.keep_state and config.resume):
+        return []
+    known = {"training.keep_state": "True", "model.name": config.model.name, "seed": str(config.seed)}
+
+    def is_shorter(run: PastRun) -> bool:
+        epochs = int(run.params.get("epochs", 0))
+        shorter = config.model_copy(update={"epochs": epochs})
+        is_done = run.state == "finished" and 0 < epochs < config.epochs
+        return is_done and run.fingerprint == identify(shorter, job.data_digest).fingerprint
+
+    past = tracking.fetch_past_runs(experiment_id, params=known)
+    return sorted(filter(is_shorter, past), key=lambda run: int(run.params["epochs"]), reverse=True)
+
+
 def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, TrainingState] | None:
     """Find a finished run of the same config with fewer epochs whose last state this run can go on from.
 
@@ -67,20 +89,8 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
         TrackingError: the server does not answer.
     """
     config = context.config
-    if not (config.training.keep_state and config.resume):
-        return None
-    known = {"training.keep_state": "True", "model.name": config.model.name, "seed": str(config.seed)}
-    for run in sorted(
-        tracking.fetch_past_runs(experiment_id, params=known), key=lambda run: -int(run.params.get("epochs", 0))
-    ):
-        epochs = int(run.params.get("epochs", 0))
-        shorter = config.model_copy(update={"epochs": epochs})
-        if (
-            run.state != "finished"
-            or not 0 < epochs < config.epochs
-            or run.fingerprint != identify(shorter, context.info.digest).fingerprint
-        ):
-            continue
+    for run in list_shorter(context.job, experiment_id):
+        epochs = int(run.params["epochs"])
         if run.code != digest_code():
             reason = "was made by another version of the code"
         elif depends_on_epochs(config, len(context.splits.train), epochs):

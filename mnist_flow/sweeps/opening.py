@@ -25,6 +25,7 @@ from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_telling
 from mnist_flow.jobs.workers import count_workers
+from mnist_flow.runs.earlier import list_shorter
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import count, print_line
 from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
@@ -54,9 +55,10 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     jobs, base = request.jobs, request.base
     experiment_id = prepare_experiment(base)
     planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
-    for run_id in {one.job.config.training.warm_start for one in planned if one.state == "new"}:
-        if run_id is not None:
-            find_start(run_id)  # One that is not there is told before a run is open.
+    # What is not there is told before a run is open; who goes on from a kept state has its weights there.
+    starting = [one.job for one in planned if one.state == "new" and one.job.config.training.warm_start is not None]
+    for run_id in {job.config.training.warm_start for job in starting if not list_shorter(job, experiment_id)}:
+        find_start(str(run_id))
     _print_counts(planned)
     fingerprint = compute_fingerprint({"jobs": sorted({job.identity.fingerprint for job in jobs})}) if jobs else None
     finished = [one.run for one in planned if one.state == "finished" and one.run is not None]

@@ -16,7 +16,8 @@ from mlflow.entities import Metric, Param
 
 from commands import start_command
 from mnist_flow import tracking
-from mnist_flow.errors import BusyError, RunError, UserError
+from mnist_flow.errors import BusyError, ConfigError, RunError, UserError
+from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.sweeps import sweep as story
 from mnist_flow.sweeps.opening import open_sweep
@@ -306,6 +307,21 @@ def open_it(compose_sweep):
         return open_sweep(config, request)
 
     return call
+
+
+def test_jobs_that_go_on_from_kept_states_need_no_run_that_they_started_from(store, compose_config, request):
+    quick = (*QUICK, "tracking.experiment_name=x")
+    run_experiment(compose_config(*quick, "epochs=1"))
+    (source,) = store.search_runs([store.get_experiment_by_name("x").experiment_id])
+    warm = f"training.warm_start={source.info.run_id}"
+    run_experiment(compose_config(*quick, "epochs=1", "training.keep_state=true", warm))
+    store.set_tag(source.info.run_id, tracking.MODEL_DELETED_TAG, "action=delete_models")
+    open_it = request.getfixturevalue("open_it")  # Within it the other fixture composes no config.
+    longer = ("epochs=3", "training.keep_state=true", warm)
+    assert [one.state for one in open_it(*longer).before] == ["new"]
+    # With another seed there is no such state.
+    with pytest.raises(ConfigError, match=f"^{warm}: "):
+        open_it(*longer, "seed=0,1")
 
 
 @pytest.fixture
