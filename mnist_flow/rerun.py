@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 if not __package__:
@@ -20,18 +21,19 @@ id, and says whether the metrics agree. Overrides are those of python -m mnist_f
 """
 
 
-def main() -> None:
-    """Compose the logged config beside the project's own, and train it."""
+def main(folder: str) -> None:
+    """Compose the logged config, which is written into a folder, beside the project's own, and train it."""
     from mnist_flow.runs.replay import write_config
 
     if {"--help", "-h"} & set(sys.argv):
         sys.stdout.write(HELP)
         return
-    with tempfile.TemporaryDirectory(prefix="mnist_flow_") as folder:
-        rest = write_config(sys.argv[1:], folder)
-        sys.argv[1:] = ["--config-dir", folder, "--config-name", "rerun", *rest]
-        train()
+    rest = write_config(sys.argv[1:], folder)
+    sys.argv[1:] = ["--config-dir", folder, "--config-name", "rerun", *rest]
+    train()
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    # It is there until an error is told: what is known of a misspelt key is in it.
+    with tempfile.TemporaryDirectory(prefix="mnist_flow_") as config_dir:
+        cli.run(partial(main, config_dir))

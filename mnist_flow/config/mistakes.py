@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.overrides import take_config_dirs, type_override, write_override
+from mnist_flow.config.overrides import take_config_options, type_override, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.runtime.suggestions import did_you_mean
 
@@ -125,23 +125,25 @@ def _describe_several_values(key: str, value: str, config_name: str, arguments: 
 
 def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """List the keys of a config with the options that were chosen; with the default ones where these don't compose."""
-    overrides, folders = take_config_dirs(arguments)
-    # The folder of a rerun is gone by now.
-    known = [f"file://{folder}" for folder in folders if folder.is_dir()]
-    chosen = [write_override("hydra.searchpath", known)] if known else []
+    overrides, folders, typed_name = take_config_options(arguments)
+    # Hydra looks for the config that is named in the first of these alone.
+    first, *others = map(str, [*folders, CONF_DIR] if typed_name else [CONF_DIR, *folders])
+    searched, chosen = [f"file://{folder}" for folder in others], []
     parser = OverridesParser.create()
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        try:
-            for argument in overrides:
-                key = argument.partition("=")[0].lstrip("+")
-                if key == "hydra.searchpath":
-                    chosen.append(argument)
-                elif "/" not in key and Path(CONF_DIR, key).is_dir():
-                    override = parser.parse_override(argument)
-                    first = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
-                    chosen.append(argument if first is None else f"{key}={first}")
-            return flatten(compose(config_name, chosen))
-        except (HydraException, OmegaConfBaseException):
+    try:
+        for argument in overrides:
+            key = argument.partition("=")[0].lstrip("+")
+            if key == "hydra.searchpath":
+                typed: Any = parser.parse_override(argument).value()
+                searched += typed
+            elif "/" not in key and Path(CONF_DIR, key).is_dir():
+                override = parser.parse_override(argument)
+                value = next(override.sweep_string_iterator(), None) if override.is_sweep_override() else None
+                chosen.append(argument if value is None else f"{key}={value}")
+        with initialize_config_dir(first, version_base="1.3"):
+            return flatten(compose(typed_name or config_name, [*chosen, write_override("hydra.searchpath", searched)]))
+    except (HydraException, OmegaConfBaseException):
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
             return flatten(compose(config_name))
 
 

@@ -59,12 +59,13 @@ def check_values(override: Override) -> None:
         )
 
 
-def take_config_dirs(arguments: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Take out Hydra's option --config-dir; returns the other arguments, and the folders that it names."""
+def take_config_options(arguments: Sequence[str]) -> tuple[list[str], list[Path], str | None]:
+    """Take out Hydra's --config-dir and --config-name; returns the other arguments, the folders and the name."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd", action="append", type=Path, default=[])
+    parser.add_argument("--config-name", "-cn")
     known, rest = parser.parse_known_args(list(arguments))
-    return rest, [path.resolve() for path in known.config_dir]
+    return rest, [path.resolve() for path in known.config_dir], known.config_name
 
 
 def list_config_dirs(hydra: Any) -> list[str]:

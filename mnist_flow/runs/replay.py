@@ -11,7 +11,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR, tracking
-from mnist_flow.config.overrides import take_config_dirs, write_override
+from mnist_flow.config.overrides import take_config_options, write_override
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.runtime.environment import digest_code, list_packages
@@ -41,7 +41,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         ConfigError: no run_id.
         TrackingError: the server does not answer, or has no such run or not its config.
     """
-    arguments, own_folders = take_config_dirs(arguments)
+    arguments, own_folders, _ = take_config_options(arguments)
     values = dict(argument.partition("=")[::2] for argument in arguments if "=" in argument)
     run_id = values.get("run_id")
     if not run_id:

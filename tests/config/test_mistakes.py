@@ -123,6 +123,17 @@ def test_the_keys_of_an_option_of_ones_own_are_suggested(option, tmp_path):
     assert describe_mistake(catch("model.widht=3"), "config", typed) == told
 
 
+def test_the_keys_of_a_config_that_was_named_are_suggested(tmp_path):
+    """As `rerun` names that of its run, whose options may be a user's own."""
+    (tmp_path / "own/model").mkdir(parents=True)
+    (tmp_path / "own/model/mine.yaml").write_text("name: mine\nwidth: 3\n")
+    (tmp_path / "rerun.yaml").write_text("# @package _global_\ndefaults: [config, {override model: mine}, _self_]\n")
+    typed = ["--config-dir", str(tmp_path), "--config-name", "rerun", "model.widht=3"]
+    typed.append(f"hydra.searchpath=[file://{tmp_path / 'own'}]")
+    told = "model.widht: unknown key; did you mean 'model.width'? --help lists the keys."
+    assert describe_mistake(catch("model.widht=3"), "config", typed) == told
+
+
 @pytest.mark.parametrize(
     ("preset", "told"),
     [
