@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,15 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.overrides import take_config_options, type_override, write_override
 from mnist_flow.config.section import flatten
+from mnist_flow.config.validation import validate_config
+from mnist_flow.errors import UserError
 from mnist_flow.runtime.suggestions import did_you_mean
 
 # Library that launches jobs → option of hydra/launcher, and extra of this project that installs it.
@@ -113,18 +117,42 @@ def _describe_several_values(key: str, value: str, config_name: str, arguments: 
     """Tell how several values may be meant, as far as the key takes them so."""
     file: Any = OmegaConf.to_container(OmegaConf.load(Path(CONF_DIR, f"{config_name}.yaml")))
     groups = {name: option for one in file["defaults"] if isinstance(one, dict) for name, option in one.items()}
-    is_group = key.lstrip("+") in groups
-    default = groups[key.lstrip("+")] if is_group else _list_keys(config_name, arguments).get(key)
+    if (name := key.lstrip("+")) in groups:
+        takes_list, takes_text = isinstance(groups[name], list), False
+    else:
+        cfg = _compose(config_name, arguments)
+        forms = f"{key}=[{value}]", write_override(key, value)
+        takes_list, takes_text = (_takes(config_name, cfg, form) for form in forms)
     meant = [f"as a sweep: {remedy}"]
-    if isinstance(default, list) or (default is None and not is_group):
+    if takes_list:
         meant.append(f"as a list: '{key}=[{value}]'")
-    if isinstance(default, str | None) and not is_group:
+    if takes_text:
         meant.append(f"as text: {type_override(key, value)}")
     return f"{key}={value}: has several values; {', '.join(meant)}"
 
 
+def _takes(config_name: str, cfg: DictConfig, text: str) -> bool:
+    """Whether a command's schema takes an override in this config."""
+    name = {"config": "train"}.get(config_name, config_name)
+    schema = getattr(import_module(f"mnist_flow.config.{name}"), f"{name.title()}Config")
+    try:
+        override = OverridesParser.create().parse_override(text)
+        OmegaConf.update(changed := copy.deepcopy(cfg), key := override.key_or_group, override.value())
+        validate_config(changed, schema)
+    except (HydraException, OmegaConfBaseException):
+        return False
+    except UserError as error:
+        # What is wrong with another key is no matter here.
+        return not re.search(rf"(^|; ){re.escape(key)}[=\[]", str(error))
+    return True
+
+
 def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """List the keys of a config with the options that were chosen; with the default ones where these don't compose."""
+    return flatten(_compose(config_name, arguments))
+
+
+def _compose(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """Compose a config with the options that were chosen; with the default ones where these don't compose."""
     overrides, folders, typed_name = take_config_options(arguments)
     # Hydra looks for the config that is named in the first of these alone.
     first, *others = map(str, [*folders, CONF_DIR] if typed_name else [CONF_DIR, *folders])
@@ -141,10 +169,10 @@ def _list_keys(config_name: str, arguments: Sequence[str]) -> dict[str, Any]:
                 value = next(override.sweep_string_iterator(), None) if override.is_sweep_override() else None
                 chosen.append(argument if value is None else f"{key}={value}")
         with initialize_config_dir(first, version_base="1.3"):
-            return flatten(compose(typed_name or config_name, [*chosen, write_override("hydra.searchpath", searched)]))
+            return compose(typed_name or config_name, [*chosen, write_override("hydra.searchpath", searched)])
     except (HydraException, OmegaConfBaseException):
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            return flatten(compose(config_name))
+            return compose(config_name)
 
 
 def describe_unreadable(error: BaseException) -> str | None:

@@ -61,7 +61,16 @@ def catch(*overrides: str) -> Exception:
             "tracking.experiment_name=a,b: has several values; as a sweep: add -m, as text: ",
             "-m, as text: \"tracking.experiment_name='a,b'\"",
         ),
-        ("data.folds=2,3", "data.folds=2,3: has ", "list: 'data.folds=[2,3]', as text: \"data.folds='2,3'\""),
+        # Their default is null.
+        ("data.folds=2,3", "data.folds=2,3: has several values; as a sweep: add -m", ": add -m"),
+        ("zip=reg,epochs", "zip=reg,epochs: has several values; as a sweep: add -m, as a list: ", "'zip=[reg,epochs]'"),
+        ("data.path=a,b", "data.path=a,b: has several values; as a sweep: add -m, as text: ", "\"data.path='a,b'\""),
+        # Its default is text, of which not every one will do.
+        (
+            "model.activation=relu,tanh",
+            "model.activation=relu,tanh: has several values; as a sweep: add -m",
+            ": add -m",
+        ),
         ("epochs", "epochs: has no value; write epochs=VALUE", "=VALUE"),
         ("model.latent_units=3", "model.latent_units: no such key with the chosen model; it b", "=autoencoder or cvae"),
         (
