@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.bar import Bar
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -161,7 +162,7 @@ def print_table(
     """Print a table under a title: numbers with at most six significant digits, NaN as an empty cell.
 
     In a terminal that is too narrow a table of one row is printed as a list of its columns, others with their columns
-    in `stacks`; what is still too wide has its words broken.
+    in `stacks`, or as such lists where even these would break words; other tables have their words broken.
 
     Args:
         table: what to print; its index is not shown.
@@ -173,12 +174,12 @@ def print_table(
     """
     print(title)
     drawn = _draw_table(table, percent, bars)
-    if stacks and len(table) > 1 and not _fits(drawn):
-        drawn = _draw_stacked(table, percent, stacks)
-    if len(table) == 1 and not _fits(drawn):
-        drawn = Table(show_header=False)
-        for name, cell in table.iloc[0].items():
-            drawn.add_row(Text(str(name)), Text(_format_cell(cell, name in percent), overflow="fold"))
+    if not _fits(_measure(drawn).maximum):
+        stacked = _draw_stacked(table, percent, stacks) if stacks and len(table) > 1 else None
+        if stacked is not None and _fits(_measure(stacked).minimum):
+            drawn = stacked
+        elif stacked is not None or len(table) == 1:
+            drawn = _draw_lists(table, percent)
     _print_wide(drawn)
 
 
@@ -213,20 +214,32 @@ def _draw_stacked(table: pd.DataFrame, percent: Collection[str], stacks: Sequenc
     return drawn
 
 
-def _fits(table: Table) -> bool:
+def _draw_lists(table: pd.DataFrame, percent: Collection[str]) -> Table:
+    """Draw each row as a list of its columns."""
+    drawn = Table(show_header=False)
+    for row in table.to_dict("records"):
+        for name, cell in row.items():
+            drawn.add_row(Text(str(name)), Text(_format_cell(cell, name in percent), overflow="fold"))
+        drawn.add_section()
+    return drawn
+
+
+def _fits(width: int) -> bool:
     console = Console()
-    return not console.is_terminal or _measure_width(table, console) <= console.width
+    return not console.is_terminal or width <= console.width
 
 
-def _measure_width(table: Table, console: Console) -> int:
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
+def _measure(table: Table) -> Measurement:
+    """How wide a table is without a line break (maximum), and without a broken word (minimum)."""
+    console = Console()
+    return console.measure(table, options=console.options.update(max_width=10_000))
 
 
 def _print_wide(table: Table) -> None:
     """Print a table; where there is no terminal, as wide as it is, instead of in the 80 columns that rich assumes."""
     console = Console()
     if not console.is_terminal:
-        console.width = _measure_width(table, console)
+        console.width = _measure(table).maximum
     console.print(table)
 
 

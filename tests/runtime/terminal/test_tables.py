@@ -230,6 +230,19 @@ def test_columns_that_are_too_wide_together_stand_below_each_other(read_lines, t
     assert [cell for cell in right if cell] == [*names[10:], "mean", *[*values[10:], "50 %"] * 2]
 
 
+@pytest.mark.parametrize("width", [45, 20])
+def test_where_columns_below_each_other_would_break_words_each_row_is_a_list(read_lines, terminal, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = pd.DataFrame({"run": ["4f1c" * 8, "9d2e" * 8], "name": "digits", "status": "killed", "MB": [12.25, 0.5]})
+    print_table(table, "runs", stacks=(("run", "name"), ("status",), ("MB",)))
+    lines = read_lines()
+    assert max(map(len, lines)) <= width
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    assert [name for name, _ in cells if name] == ["run", "name", "status", "MB"] * 2
+    assert {value for _, value in cells} >= {"digits", "killed", "12.25", "0.5"}
+    assert "".join(value for _, value in cells).startswith("4f1c" * 8)
+
+
 def test_a_table_in_a_log_is_as_wide_as_it_is(read_lines):
     print_table(pd.concat([WIDE, WIDE]), "wide")
     head, *rows = read_cells(read_lines()[1:])
