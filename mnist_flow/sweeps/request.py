@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mnist_flow.config.train import TrainConfig
@@ -54,6 +56,8 @@ def read_requests(config: DictConfig) -> list[SweepRequest]:
     if requests[0].base.plan and not is_grid and not is_search(config):
         raise ConfigError("plan=true: this sweeper chooses its jobs as it goes")
     if not requests[0].base.plan:
+        for request in requests:
+            _check_subfolder(config, request.jobs)
         _make_folder(config)
     if config.hydra.launcher._target_.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
@@ -77,6 +81,25 @@ def _make_folder(config: DictConfig) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"hydra.sweep.dir={folder}: is no folder, and can't be made one; choose another") from error
+
+
+def _check_subfolder(config: DictConfig, jobs: Sequence[Job]) -> None:
+    """Refuse folders of the jobs' own whose names are too long, before a run is open; the longest job tells."""
+    written = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index, call-overload]
+    if written == "." or not jobs:
+        return
+    longest = max(jobs, key=lambda job: len(" ".join(job.overrides)))
+    cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, [*longest.overrides, "replicates=1"])
+    with open_dict(cfg):
+        cfg.hydra.job.id = cfg.hydra.job.num = len(jobs)
+    try:
+        Path(max(Path(str(cfg.hydra.sweep.subdir)).parts, key=len, default=".")).stat()
+    except OmegaConfBaseException:
+        return  # What it holds is known within a job.
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = "write a shorter one, 'hydra.sweep.subdir=${hydra.job.num}'"
+            raise ConfigError(f"hydra.sweep.subdir={written}: makes names that are too long; {remedy}") from error
 
 
 def _read_request(config: DictConfig, jobs: list[Job], preset: str | None) -> SweepRequest:

@@ -160,4 +160,6 @@ def test_a_folder_of_a_job_whose_name_is_too_long_is_one_line(tmp_path, run_comm
     subdir = "hydra.sweep.subdir=${hydra.job.override_dirname}"
     long = f"tracking.experiment_name={'n' * 240}"
     told = fail(run_command, tmp_path, *TRAIN, long, "-m", "seed=0,1", "hydra.sweep.dir=multirun", subdir)
-    assert told == f"error: {subdir}: is no folder, and can't be made one; choose another\n"
+    remedy = "write a shorter one, 'hydra.sweep.subdir=${hydra.job.num}'"
+    assert told == f"error: {subdir}: makes names that are too long; {remedy}\n"
+    assert not list(tmp_path.iterdir())

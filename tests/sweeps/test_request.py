@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -64,3 +66,18 @@ def test_a_pool_forks_as_many_processes_as_it_has(read, launcher, n_workers, n_p
 def test_what_holds_for_the_whole_sweep_is_not_swept_over(read, overrides, message):
     with pytest.raises(ConfigError, match=message):
         read(*overrides)
+
+
+def test_folders_of_jobs_whose_names_are_too_long_are_refused(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    long = f"tracking.run_name={'n' * 240}"
+    for subdir in (
+        "${hydra.job.override_dirname}",
+        "s" * 256,
+        "${hydra.job.num}/${tracking.run_name}-and-its-whole-model",
+    ):
+        with pytest.raises(ConfigError, match=f"^hydra.sweep.subdir={re.escape(subdir)}: makes names that are too lo"):
+            read("seed=0,1", long, f"hydra.sweep.subdir={subdir}", "hydra.sweep.dir=jobs")
+    for subdir in ("${hydra.job.num}", "${tracking.run_name}", "${hydra:job.override_dirname}"):
+        assert len(read("seed=0,1", long, f"hydra.sweep.subdir={subdir}").jobs) == 2
+    assert not list(tmp_path.iterdir())
