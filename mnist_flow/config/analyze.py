@@ -25,5 +25,5 @@ class AnalyzeConfig(Section):
     """One comparison of runs, as `conf/analyze.yaml` and its groups describe it."""
 
     output_dir: Annotated[str, Field(min_length=1)]
-    study: Annotated[StudySection, Option("mnist_flow.analysis.studies", needs=("draw",))]
+    study: Annotated[StudySection, Option("mnist_flow.analysis.studies")]
     tracking: AnalyzeTrackingConfig

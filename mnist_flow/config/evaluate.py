@@ -79,7 +79,7 @@ class EvaluateConfig(Section):
     batch_size: Count
     threads: Count | None
     data: MeasuredDataConfig
-    measure: Annotated[MeasureConfig, Option(_MEASURES, needs=("TASKS", "measure"), several=True)]
+    measure: Annotated[MeasureConfig, Option(_MEASURES, several=True)]
     tracking: EvaluateTrackingConfig
 
     @model_validator(mode="after")

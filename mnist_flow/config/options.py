@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from types import ModuleType
 from typing import Any, get_args
 
@@ -24,18 +25,21 @@ from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.own_code import import_quietly, locate_mistake, locate_name, note_named, shorten_path
 from mnist_flow.runtime.suggestions import did_you_mean
 
-# What the functions of an option are called with; `load` with the option's own keys, too.
-_ARGUMENTS = {
-    "load": ("path",),
-    "build": ("config", "info"),
-    "build_loss": ("config",),
-    "add_noise": ("images", "level", "rng"),
-    "draw_transforms": ("config", "n", "size", "rng"),
-    "augment_images": ("config", "images", "rng"),
-    "build_schedule": ("config", "learning_rate", "steps_per_epoch", "epochs"),
-    "build_plateau": ("config",),
-    "measure": ("name", "config", "subject"),
-    "draw": ("runs", "study"),
+# What a module of the user's own must hold beside its `Config`, by the package of this project's options: one of each
+# line's names, with what it is called with if it is a function. `load` is called with the option's own keys, too.
+_NEEDS: dict[str, tuple[dict[str, tuple[str, ...] | None], ...]] = {
+    "mnist_flow.data.sets": ({"load": ("path",)},),
+    "mnist_flow.models": ({"build": ("config", "info")},),
+    "mnist_flow.training.schedules": (
+        {"build_schedule": ("config", "learning_rate", "steps_per_epoch", "epochs"), "build_plateau": ("config",)},
+    ),
+    "mnist_flow.training.losses": ({"build_loss": ("config",)},),
+    "mnist_flow.data.noise": ({"add_noise": ("images", "level", "rng")},),
+    "mnist_flow.data.augmentation": (
+        {"draw_transforms": ("config", "n", "size", "rng"), "augment_images": ("config", "images", "rng")},
+    ),
+    "mnist_flow.evaluation.measures": ({"TASKS": None}, {"measure": ("name", "config", "subject")}),
+    "mnist_flow.analysis.studies": ({"draw": ("runs", "study")},),
 }
 
 
@@ -46,30 +50,27 @@ class Option:
     Args:
         package: holds the options of this project, a module each.
         key: the key of the option's file that names its module.
-        needs: what a module of the user's own must hold beside its `Config`; "a or b": either.
         several: the field is a mapping from the names of options to what each says.
     """
 
     package: str
     key: str = "name"
-    needs: tuple[str, ...] = ()
     several: bool = False
 
 
-def find_option(package: str, name: str, module: str | None = None, needs: Sequence[str] = ()) -> ModuleType:
+def find_option(package: str, name: str, module: str | None = None) -> ModuleType:
     """Import the module of an option.
 
     Args:
         package: of this project's own options.
         name: of the option.
         module: a full name of a module instead.
-        needs: what such a module must hold beside its `Config`, see `Option`.
 
     Raises:
-        ConfigError: there is no such module, it can't be imported, or it lacks what it needs.
+        ConfigError: there is no such module, it can't be imported, or it lacks what its package's options have.
     """
     if module is not None:
-        return _import_own(str(module), needs)
+        return _import_own(package, str(module))
     path = f"{package}.{name}"
     if name.isidentifier() and find_spec(path) is not None:
         option = import_module(path)
@@ -79,7 +80,7 @@ def find_option(package: str, name: str, module: str | None = None, needs: Seque
     raise ConfigError(f"{name}: must be one of {' '.join(known)}{did_you_mean(name, known)}")
 
 
-def _import_own(name: str, needs: Sequence[str]) -> ModuleType:
+def _import_own(package: str, name: str) -> ModuleType:
     """Import a module that a config names, and tell what is wrong with it, with its file and line."""
     note_named(name)
     absent = f"module={name}: no such module; it must be importable from here, say with PYTHONPATH=."
@@ -94,17 +95,21 @@ def _import_own(name: str, needs: Sequence[str]) -> ModuleType:
         raise ConfigError(f"module={name}: can't be imported: {told}") from error
     if not _holds_config(option):
         raise ConfigError(f"module={name}: holds no class Config, a mnist_flow.config.OptionSection")
-    for need in needs:
-        if not any(hasattr(option, choice) for choice in need.split(" or ")):
+    for need in _NEEDS.get(package, ()):
+        if not any(hasattr(option, choice) for choice in need):
             file = shorten_path(str(option.__file__))
-            raise ConfigError(f"module={name}: {file} holds no {need}; see CONTRIBUTING.md, How to add a …")
+            raise ConfigError(
+                f"module={name}: {file} holds no {' or '.join(need)}; see CONTRIBUTING.md, How to add a …"
+            )
     return option
 
 
-def _check_functions(option: ModuleType, needs: Sequence[str], keys: Sequence[str]) -> None:
+def _check_functions(package: str, option: ModuleType, keys: Sequence[str]) -> None:
     """Refuse a module of the user's own with a function that can't be called as it will be; `keys` are its own keys."""
-    for name in [name for need in needs for name in need.split(" or ") if name in _ARGUMENTS and hasattr(option, name)]:
-        arguments, options = _ARGUMENTS[name], keys if name == "load" else []
+    for name, arguments in chain.from_iterable(need.items() for need in _NEEDS.get(package, ())):
+        if arguments is None or not hasattr(option, name):
+            continue
+        options = keys if name == "load" else []
         try:
             inspect.signature(getattr(option, name)).bind(*arguments, **dict.fromkeys(options))
         except TypeError as error:
@@ -172,13 +177,13 @@ def _find_config(prefix: str, option: Option, wanted: type[Section], name: str, 
     """The schema of a chosen option, whose keys begin with `prefix`; a user's own must be a subclass of `wanted`."""
     module = chosen.get("module") if isinstance(chosen, dict) else None
     try:
-        config: type[OptionSection] = find_option(option.package, name, module, option.needs).Config
+        config: type[OptionSection] = find_option(option.package, name, module).Config
         if not issubclass(config, wanted):
             base = f"{wanted.__module__}.{wanted.__name__}"
             raise ConfigError(f"module={module}: its class Config must inherit {base}")
         if module is not None:
             keys = config.model_fields.keys() - wanted.model_fields.keys()
-            _check_functions(import_module(config.__module__), option.needs, sorted(keys))
+            _check_functions(option.package, import_module(config.__module__), sorted(keys))
     except ConfigError as error:
         key = prefix.removesuffix(".") if option.several else f"{prefix}{option.key}"
         raise ConfigError(f"{key}={error}" if module is None else f"{prefix}{error}") from error

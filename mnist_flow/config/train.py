@@ -278,17 +278,13 @@ class TrainConfig(Section):
     zip: list[str] | list[list[str]] | None = None
     jobs: FilePath = None
     published: Published | None
-    data: Annotated[DataSection, Option("mnist_flow.data.sets", needs=("load",))]
-    model: Annotated[ModelSection, Option("mnist_flow.models", key="family", needs=("build",))]
+    data: Annotated[DataSection, Option("mnist_flow.data.sets")]
+    model: Annotated[ModelSection, Option("mnist_flow.models", key="family")]
     optimizer: OptimizerConfig
-    schedule: Annotated[
-        ScheduleSection, Option("mnist_flow.training.schedules", needs=("build_schedule or build_plateau",))
-    ]
-    loss: Annotated[LossSection | None, Option("mnist_flow.training.losses", needs=("build_loss",))] = None
-    noise: Annotated[NoiseSection, Option("mnist_flow.data.noise", needs=("add_noise",))]
-    augmentation: Annotated[
-        AugmentationSection, Option("mnist_flow.data.augmentation", needs=("draw_transforms or augment_images",))
-    ]
+    schedule: Annotated[ScheduleSection, Option("mnist_flow.training.schedules")]
+    loss: Annotated[LossSection | None, Option("mnist_flow.training.losses")] = None
+    noise: Annotated[NoiseSection, Option("mnist_flow.data.noise")]
+    augmentation: Annotated[AugmentationSection, Option("mnist_flow.data.augmentation")]
     training: TrainingConfig
     evaluation: EvaluationConfig
     tracking: TrackingConfig

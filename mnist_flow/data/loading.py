@@ -188,7 +188,7 @@ def _scale(part: Part, factor: float = 1.0) -> Images:
 
 def _load(name: str, path: str | None, module: str | None, options: Mapping[str, Any]) -> tuple[Hashable, Published]:
     """The key of a data set in `DATA_SETS`, and the data set."""
-    option = find_option("mnist_flow.data.sets", name, module, ("load",))
+    option = find_option("mnist_flow.data.sets", name, module)
     code = digest_own_code(module)
     load, names_vary = option.load, option.Config.names_vary or code is not None
     key = name, module, code, identify_file(path), tuple(sorted(options.items()))

@@ -151,7 +151,7 @@ def _find_source(run: LoggedRun, data: MeasuredDataConfig) -> _Source:
 def _load_data(source: _Source) -> DataSet | UserError:
     """Load a data set, or say why it can't be had: one attempt for all its runs."""
     try:
-        fields = find_option("mnist_flow.data.sets", source.name, source.module, ("load",)).Config.model_fields
+        fields = find_option("mnist_flow.data.sets", source.name, source.module).Config.model_fields
         options = {
             key: TypeAdapter(fields[key].annotation).validate_strings(text)
             for key, text in source.options
