@@ -39,7 +39,7 @@ def print_study(runs: StudyRuns, drawing: Drawing, files: list[Path]) -> None:
         title = file.stem if metric is None or shortened is first else f"{file.stem}: {metric}"
         print_table(shortened, title, percent, bars)
         if len(table) > _MAX_ROWS:
-            print(f"{len(table) - _MAX_ROWS} more rows in {file}")
+            print(f"{count(len(table) - _MAX_ROWS, 'more row')} in {file}")
     print("written: " + " ".join(str(file) for file in files))
 
 

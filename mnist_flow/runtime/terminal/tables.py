@@ -87,7 +87,7 @@ def print_missing(presets: pd.DataFrame) -> None:
     open_ones = presets[presets["to train"] > 0]
     known = open_ones[open_ones["seconds"].notna()]
     unknown = len(open_ones) - len(known)
-    print(f"{presets['to train'].sum()} runs to train")
+    print(f"{count(int(presets['to train'].sum()), 'run')} to train")
     if len(known):
         seconds = (known["seconds"] / known["workers"].fillna(1)).sum()
         counts = sorted(known["workers"].dropna().unique())

@@ -247,7 +247,7 @@ class Search:
         if self.is_multiple:
             aims = ", ".join(f"{one} {'minimised' if is_minimised(one) else 'maximised'}" for one in objectives)
             of_all = f"the first {len(best)} of " if len(self.best) > len(best) else ""
-            title = f"Pareto front, {aims}: {of_all}{len(self.best)} trials"
+            title = f"Pareto front, {aims}: {of_all}{count(len(self.best), 'trial')}"
         shown = {title: self._build_trials(best)[columns].map(_shorten)}
         if len(confirmed):
             shown["the best again, with fresh seeds"] = confirmed.drop(columns="run_ids").map(_shorten)

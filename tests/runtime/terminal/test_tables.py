@@ -59,6 +59,11 @@ def test_what_is_missing_takes_as_long_as_its_launchers_need(read_lines, workers
     assert read_lines()[-2:] == ["12 runs to train", told]
 
 
+def test_a_single_run_to_train_is_one(read_lines):
+    print_missing(pd.DataFrame({"experiment": ["width"], "to train": [1], "seconds": [9.0], "workers": [1]}))
+    assert read_lines()[-2] == "1 run to train"
+
+
 def test_the_time_of_what_is_done_is_not_told_and_one_not_known_is_said(read_lines):
     counts = {"experiment": ["width", "fast_99"], "jobs": [4, 10], "done": [4, 0], "running": [0, 0]}
     print_missing(pd.DataFrame({**counts, "to train": [0, 10], "seconds": [100.0, math.nan], "workers": [2, 1]}))
