@@ -76,7 +76,7 @@ class Classification(Task):
         validated = measures
         if (validation := trained.splits.validation) is not test:
             seen = predict(trained.model, validation.images, trained.evaluation.batch_size)
-            validated = evaluate_predictions(seen, validation.labels, l2_penalty)
+            validated = evaluate_predictions(seen, validation.labels)
         names = trained.info.class_names
         test_loss = measures.loss
         if trained.loss is not None:

@@ -48,8 +48,6 @@ Operation: TypeAlias = dict[str, Any]
 HEARTBEAT_SECONDS = 30.0
 _RECORD = "record.json"
 _KEYS = ("run_id", "experiment_id", "tracking_uri", "process", "reason", "operations")
-# MLflow's limits for one request.
-_MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 1000, 100, 100
 
 
 class Delivery:
@@ -314,14 +312,8 @@ def _deliver_batch(client: mlflow.MlflowClient, run_id: str, operation: Mapping[
     metrics = [Metric(*point, model_id=operation.get("model_id")) for point in operation.get("metrics", [])]
     params = [Param(key, value) for key, value in operation.get("params", {}).items()]
     tags = [RunTag(key, value) for key, value in operation.get("tags", {}).items()]
-    n_requests = max(-(-len(metrics) // _MAX_METRICS), -(-len(params) // _MAX_PARAMS), -(-len(tags) // _MAX_TAGS))
-    for n in range(n_requests):
-        client.log_batch(
-            run_id,
-            metrics[n * _MAX_METRICS : (n + 1) * _MAX_METRICS],
-            params[n * _MAX_PARAMS : (n + 1) * _MAX_PARAMS],
-            tags[n * _MAX_TAGS : (n + 1) * _MAX_TAGS],
-        )
+    # MLflow's client splits what is more than one request takes.
+    client.log_batch(run_id, metrics, params, tags)
 
 
 def _deliver_model(

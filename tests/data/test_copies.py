@@ -51,6 +51,7 @@ def test_what_does_not_fit_is_named_and_left_out(tmp_path):
     write(tmp_path / "fine")
     write(tmp_path / "few", PIXELS[:2], LABELS[:2])
     write(tmp_path / "large", np.zeros((3, 4, 4), np.uint8))
+    write(tmp_path / "coloured", np.repeat(PIXELS, 3, axis=3))
     write(tmp_path / "more", labels=LABELS[:2])
     write(tmp_path / "other", labels=np.array([0, 1, 2]))
     write(tmp_path / "named", labels=np.array(["a", "b", "c"]))
@@ -65,6 +66,7 @@ def test_what_does_not_fit_is_named_and_left_out(tmp_path):
         "alone": "alone_labels.npy: no such file",
         "few": "has 1 images of class b, but the test set of letters has 2",
         "large": "its images are (4, 4, 1), but those of letters are (2, 3, 1)",
+        "coloured": "its images are (2, 3, 3), but those of letters are (2, 3, 1)",
         "more": "has 3 images, but 2 labels",
         "other": "its label 2 is no class of letters",
         "named": "its label c is no class of letters",

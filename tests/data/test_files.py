@@ -387,6 +387,13 @@ def test_a_class_of_the_test_part_that_has_no_training_pictures_is_refused(tmp_p
     assert "classes of the test part that training never saw: yak; move" in refusal(tmp_path)
 
 
+def test_of_many_classes_that_training_never_saw_five_are_named(tmp_path):
+    write_pictures(tmp_path / "train")
+    write_pictures(tmp_path / "test")
+    write_pictures(tmp_path / "test", names=tuple("abcdef"))
+    assert "that training never saw: a, b, c, d, e and 1 more; move" in refusal(tmp_path)
+
+
 def test_a_class_too_small_to_hold_out_a_test_part_is_refused(tmp_path):
     write_pictures(tmp_path / "pictures", n=1)
     assert refusal(tmp_path / "pictures") == (

@@ -162,6 +162,7 @@ def test_an_entry_of_a_preset_that_is_wrong_is_told_with_its_number(compose_swee
     ("text", "message"),
     [
         ("reg: 1", "must hold a list of jobs, each a list of overrides: - [reg=1e-5, epochs=20]"),
+        ("[]", "must hold a list of jobs, each a list of overrides"),
         ("- [reg=1", "can't be read (no YAML: "),
         ("- [reg=1]\n- reg=1", "entry 2: reg=1: must be a list of overrides"),
         ("- [reg=1e-5,1e-4]", "entry 1: 1e-4: is no override, KEY=VALUE"),

@@ -34,12 +34,19 @@ def test_a_pool_has_a_process_a_core_or_a_few_more(monkeypatch, n_jobs, cores, g
 
 
 @pytest.mark.parametrize(
-    ("variable", "gpus", "workers"),
-    [("0,1,2", ["0", "1", "2"], 3), ("1, GPU-8932f937,-1,3", ["1", "GPU-8932f937"], 2), ("1", [], 8), ("", [], 8)],
+    ("variable", "gigabytes", "gpus", "workers"),
+    [
+        ("0,1,2", 20, ["0", "1", "2"], 3),
+        ("0,1,2", 4, ["0", "1", "2"], 2),
+        ("0,1,2", 1, ["0", "1", "2"], 1),
+        ("1, GPU-8932f937,-1,3", 20, ["1", "GPU-8932f937"], 2),
+        ("1", 20, [], 8),
+        ("", 20, [], 8),
+    ],
 )
-def test_a_pool_has_a_process_a_gpu_where_there_are_several(monkeypatch, variable, gpus, workers):
+def test_a_pool_has_a_process_a_gpu_where_there_are_several(monkeypatch, variable, gigabytes, gpus, workers):
     monkeypatch.setattr("mnist_flow.jobs.workers.count_cores", lambda: 8)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert (list_gpus(), choose_workers(24)) == (gpus, workers)
 

@@ -76,6 +76,32 @@ def test_what_is_put_while_the_server_is_away_arrives_in_order(server, client, e
     assert not (tmp_path / "undelivered").exists()
 
 
+def test_the_pauses_between_attempts_double_up_to_five_seconds(store, monkeypatch, tmp_path):
+    pauses = []
+
+    class SixAttempts:
+        """In place of the event that ends the waiting; no time passes."""
+
+        def is_set(self):
+            return len(pauses) == 6
+
+        def wait(self, pause):
+            pauses.append(pause)
+
+        def set(self):
+            pass
+
+    def stay_away(*arguments):
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(delivery, "deliver", stay_away)
+    sender = Delivery("a", "0", tmp_path / "undelivered")
+    monkeypatch.setattr(sender, "_give_up", SixAttempts())
+    sender.put({"kind": "batch"})
+    sender.close(patience=60)
+    assert pauses == [0.5, 1, 2, 4, 5, 5]
+
+
 def test_a_run_goes_on_and_is_kept_where_the_server_stays_away(server, client, experiment_id, tmp_path):
     def log_a_little(run):
         server.kill()

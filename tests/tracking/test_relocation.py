@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import mlflow
 import pytest
 
 from mnist_flow import tracking
 from mnist_flow.errors import UserError
+from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.relocation import move_place
 
 
@@ -41,6 +45,16 @@ def test_an_address_and_a_folder_move_to_another(elsewhere, tmp_path):
     moved = read_places(elsewhere)
     assert not any(f"{tmp_path}/old" in place for place in moved)
     assert f"{new.as_uri()}/m" in moved
+
+
+def test_a_registered_model_of_an_older_mlflow_has_one_place_and_that_moves(elsewhere):
+    elsewhere.create_registered_model("best")
+    elsewhere.create_model_version("best", "s3://bucket/x/model")
+    with closing(sqlite3.connect(find_sqlite_file(mlflow.get_tracking_uri()))) as database, database:
+        database.execute("UPDATE model_versions SET storage_location = NULL")
+    moves = tracking.relocate("s3://bucket", "gs://new", apply=True)
+    assert [one.count for one in moves if one.what == "registered models"] == [1]
+    assert elsewhere.get_model_version("best", "1").source == "gs://new/x/model"
 
 
 def test_nothing_changes_where_one_place_can_not(elsewhere, monkeypatch):

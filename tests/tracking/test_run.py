@@ -23,7 +23,7 @@ from sqlalchemy import Engine, event
 from mnist_flow import tracking
 from mnist_flow.data.dataset import Images
 from mnist_flow.data.loading import load_data_set
-from mnist_flow.errors import BusyError, RunError, TrackingError
+from mnist_flow.errors import BusyError, PrunedError, RunError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE, wait_until
@@ -71,6 +71,17 @@ def test_an_interrupted_run_is_killed(store, experiment_id, error):
         log_and_raise(run, error)
     assert store.get_run(run.run_id).info.status == "KILLED"
     assert steps(store, run, "loss") == [(1, 0.5)]
+
+
+def test_a_pruned_run_is_killed_and_keeps_after_which_epoch_and_why(store, experiment_id):
+    with pytest.raises(PrunedError), tracking.start_run(experiment_id, "name", {}) as run:
+        raise PrunedError(3, "behind that of other trials")
+    ended = store.get_run(run.run_id)
+    assert ended.info.status == "KILLED"
+    assert (ended.data.tags[names.PRUNED_TAG], ended.data.tags[names.PRUNED_BECAUSE_TAG]) == (
+        "3",
+        "behind that of other trials",
+    )
 
 
 def test_a_failed_run_keeps_its_traceback_without_credentials(store, experiment_id, tmp_path):

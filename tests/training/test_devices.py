@@ -63,6 +63,13 @@ def test_a_process_keeps_the_threads_of_its_first_job():
     assert describe_devices()["intra_op_threads"] == 1
 
 
+def test_a_process_does_not_give_up_threads_that_it_has(monkeypatch):
+    tf.constant(1) + 1  # TensorFlow has begun
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 4)
+    with pytest.raises(RunError, match=r"training\.threads=2: this process already runs TensorFlow with 4"):
+        configure_tensorflow(2)
+
+
 def test_settings_that_a_notebook_has_made_do_not_outlast_the_start_of_a_run():
     config = keras.config
     functions = (config.floatx, config.epsilon, config.image_data_format, config.max_epochs, config.max_steps_per_epoch)

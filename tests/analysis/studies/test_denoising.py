@@ -110,6 +110,12 @@ def test_a_crossing_that_only_some_seeds_reach_is_not_marked(chains):
     assert not [line for line in near.lines if line.get_linestyle() == ":"]
 
 
+def test_curves_of_which_none_comes_near_the_top_are_drawn_whole(chains):
+    low = chains.assign(macro_recall=chains["macro_recall"] / 2)
+    whole, _ = plot_recall(low, find_crossings(low), "title", "level").axes
+    np.testing.assert_allclose(list_means(whole)["cnn: noisy images"], (np.array(NOISY) + 0.0025 - 0.0005) / 2)
+
+
 def test_each_digit_has_a_panel_with_its_own_recall(chains):
     panels = plot_classes(chains, "title", "level").axes
     assert [axes.get_title() for axes in panels] == [f"digit {digit}" for digit in range(10)]

@@ -105,6 +105,7 @@ def test_contours_are_of_the_two_most_important_numbers_that_all_complete_trials
     axes = study.plot_contour(search, "val_accuracy", pair, "Contours").axes[0]
     assert find_line(axes, "best") == [[0.9], [-1.0]]
     assert find_line(axes, "pruned") == [[0.5], [-2.0]]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("reg", RATE)
 
 
 def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not_have(search):

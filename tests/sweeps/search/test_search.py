@@ -418,7 +418,8 @@ def test_the_best_are_confirmed_with_fresh_seeds_and_chosen_by_these(open_it, st
 
 def test_of_several_objectives_each_trial_of_the_front_has_its_preset(open_it, store, capsys):
     search = open_it(*HERE, TWO, "hydra.sweeper.n_trials=3")
-    search.run(FakeTrials(store, search, [[[0.9, 300.0]], [[0.8, 100.0]], [[0.7, 200.0]]]))
+    launch = FakeTrials(store, search, [[[0.9, 300.0]], [[0.8, 100.0]], [[0.7, 200.0]]])
+    search.run(launch)
     search.end("FINISHED")
     run = store.get_run(search.parent.run_id)
     assert run.data.metrics["trials_pareto"] == 2
@@ -426,6 +427,9 @@ def test_of_several_objectives_each_trial_of_the_front_has_its_preset(open_it, s
     assert load_here(store, search, "pareto")["trial"].tolist() == [0, 1]
     files = {file.path for file in store.list_artifacts(run.info.run_id, "sweep/pareto")}
     assert files == {"sweep/pareto/trial_0.yaml", "sweep/pareto/trial_1.yaml"}
+    for assigned in launch.assigned[:2]:
+        preset = tracking.fetch_text(run.info.run_id, f"sweep/pareto/trial_{assigned.trial}.yaml")
+        assert yaml.safe_load(preset)["reg"] == json.loads(assigned.tags["mnist_flow.choices"])["reg"]
     assert not any(file.path == "sweep/best.yaml" for file in store.list_artifacts(run.info.run_id, "sweep"))
     printed = capsys.readouterr().out
     assert "Pareto front, val_accuracy maximised, n_parameters minimised: 2 trials" in printed
@@ -461,6 +465,15 @@ def test_a_search_of_which_all_trials_fail_is_an_error(open_it, store):
     with pytest.raises(RunError, match=message):
         more.run(FakeTrials(store, more, [f"no ({number})" for number in range(50)]))
     more.end("FAILED")
+
+
+def test_a_trial_whose_config_is_wrong_fails_before_any_process_has_it(open_it, store):
+    search = open_it("augmentation=shift", "augmentation.max_pixels=choice(2,40)", "hydra.sweeper.n_trials=6")
+    launch = FakeTrials(store, search, 6 * [[[0.5]]])
+    search.run(launch)
+    reasons = {one.reason for one in search.coordinator.records if one.state == "failed"}
+    assert reasons == {"augmentation.max_pixels=40: must be at most 27, or nothing is left"}
+    assert {one.config["augmentation"]["max_pixels"] for one in launch.assigned} == {2}
 
 
 def test_no_trial_is_begun_after_the_time_that_a_search_has(open_it, store):
