@@ -88,4 +88,4 @@ def build_optimizer(
     try:
         return optimizer(learning_rate=learning_rate, **averaging, **options)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer={name}: {error}") from error
+        raise ConfigError(f"optimizer={name}: {error}; optimizer.KEY=null leaves a key out") from error

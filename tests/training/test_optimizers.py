@@ -1,5 +1,3 @@
-import re
-
 import keras
 import pytest
 
@@ -118,11 +116,12 @@ def test_a_plateau_lowers_the_learning_rate(train, validation, precision, minimu
     ("name", "options", "message"),
     [
         ("momentum", {}, "optimizer.name=momentum: Keras has no such optimizer"),
-        ("sgd", {"beta_1": 0.9}, "optimizer=sgd: "),
+        # As a preset for another optimizer may leave it.
+        ("sgd", {"beta_1": 0.9}, "optimizer=sgd: .*beta_1.*; optimizer.KEY=null leaves a key out"),
     ],
 )
 def test_an_optimizer_that_keras_has_not_is_told(name, options, message):
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(ConfigError, match=message):
         build_optimizer(name, 0.1, **options)
 
 
