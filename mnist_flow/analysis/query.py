@@ -74,11 +74,8 @@ def choose_experiments(config: AnalyzeConfig) -> list[str]:
     """Names of the MLflow experiments to compare.
 
     Those of the study, unless `tracking.experiment_name` names one; MLFLOW_EXPERIMENT_ID or MLFLOW_EXPERIMENT_NAME win.
-    Under `mlflow run` these say where the analysis itself is logged, and what was typed wins.
     """
     typed = config.tracking.experiment_name
-    if typed is not None and tracking.is_project_run():
-        return [typed]
     return tracking.list_chosen_experiments([typed] if typed is not None else config.study.experiments)
 
 

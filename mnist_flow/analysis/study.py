@@ -21,6 +21,7 @@ from mnist_flow.config.options import find_module
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.own_code import refuse_result
+from mnist_flow.runtime.project import prefer_typed_experiment
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,8 @@ def draw_study(cfg: DictConfig) -> tuple[StudyRuns, Drawing]:
 
 def _connect(config: AnalyzeConfig) -> str | None:
     """Choose the tracking server; returns the run that `mlflow run` created for the analysis, if any."""
-    # Under `mlflow run` what was typed wins, see `choose_experiments`.
-    typed = None if tracking.is_project_run() else config.tracking.experiment_name
-    tracking.configure(config.tracking.uri, typed)
+    prefer_typed_experiment(config.tracking.experiment_name is not None)
+    tracking.configure(config.tracking.uri, config.tracking.experiment_name)
     tracking.close_dead_runs()
     return tracking.adopt_project_run("analysis")
 

@@ -74,6 +74,12 @@ def list_config_dirs(hydra: Any) -> list[str]:
     return [word for folder in folders for word in ("--config-dir", folder)]
 
 
+def is_typed(key: str) -> bool:
+    """Whether a key of the config was typed after this command; False where no command was."""
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    return any(override.lstrip("+").startswith(f"{key}=") for override in typed)
+
+
 def begin_command(name: str) -> str:
     """The beginning of a command to be typed, with the folder of the user's own options that this command was given."""
     given = list_config_dirs(HydraConfig.get()) if HydraConfig.initialized() else []

@@ -11,12 +11,14 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config.evaluate import EvaluateConfig
+from mnist_flow.config.overrides import is_typed
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import RunError
 from mnist_flow.evaluation.measurement import Context, measure_all
 from mnist_flow.evaluation.plan import plan_evaluations
 from mnist_flow.evaluation.selection import choose_runs
 from mnist_flow.runtime.influences import settle_variables
+from mnist_flow.runtime.project import prefer_typed_experiment
 from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.runtime.terminal import count, print_evaluations, print_line
 
@@ -43,6 +45,7 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     # MLflow takes seconds to import, so bad input is told before.
     from mnist_flow import tracking
 
+    prefer_typed_experiment(is_typed("tracking.experiment_name"))
     tracking.configure(config.tracking.uri, None if config.run_ids else config.tracking.experiment_name)
     adopted = tracking.adopt_project_run("evaluation")
     tracking.deliver_kept_records(Path(config.tracking.undelivered_dir))

@@ -4,10 +4,24 @@
 (`-P reg=1e-5`) as `--reg 1e-5`. Hydra wants `key=value` arguments.
 """
 
+import os
 import runpy
 import shlex
 import sys
 from collections.abc import Sequence
+
+# MLflow's variables for the experiment of the run that `mlflow run` created.
+_EXPERIMENT_VARIABLES = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+
+
+def prefer_typed_experiment(is_typed: bool) -> None:
+    """Under `mlflow run`, let a typed tracking.experiment_name win over the variables that otherwise win over it.
+
+    There they say where the run that `mlflow run` created is kept, and not whose runs are measured or drawn.
+    """
+    if is_typed and os.environ.get("MLFLOW_RUN_ID"):
+        for name in _EXPERIMENT_VARIABLES:
+            os.environ.pop(name, None)
 
 
 def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:

@@ -136,6 +136,22 @@ def test_an_evaluation_leaves_its_summary_in_the_fresh_run_of_mlflow_and_measure
     client.delete_run(adopted)
 
 
+@pytest.mark.parametrize("command", [("evaluate", *MEASURE), ("analyze", "study=curves", "output_dir=out")])
+def test_a_typed_experiment_is_asked_for_its_runs_wherever_mlflow_has_created_its_own(
+    client, folder, run_command, command
+):
+    adopted = client.create_run("0", tags=OF_PROJECT).info.run_id
+    variables = {"MLFLOW_RUN_ID": adopted, "MLFLOW_EXPERIMENT_ID": "0"}
+    begun = ("-m", f"mnist_flow.{command[0]}", *command[1:])
+    done = run_command(folder, *begun, "tracking.experiment_name=mnist_flow", **variables)
+    assert done.returncode == 0, done.stderr
+    assert "wins over" not in done.stderr
+    adopted = client.create_run("0", tags=OF_PROJECT).info.run_id
+    other = run_command(folder, *begun, **variables | {"MLFLOW_RUN_ID": adopted})
+    assert other.returncode == 2
+    assert "no finished runs" in other.stderr
+
+
 def test_a_fresh_run_of_mlflow_is_filled_once(client, folder, run_command):
     adopted = make_leftover(client, "fresh")
     before = len(describe(client))
