@@ -10,6 +10,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.suggestions import did_you_mean
+
 # MLflow's variables for the experiment of the run that `mlflow run` created.
 _EXPERIMENT_VARIABLES = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
@@ -29,14 +32,25 @@ def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:
 
     >>> to_hydra_arguments(["model=lenet5 reg=1e-5", "--seed", "3"])
     ['model=lenet5', 'reg=1e-5', 'seed=3']
+
+    Args:
+        arguments: perhaps --multirun, then all overrides as one text, then name and value of each undeclared parameter.
+
+    Raises:
+        ConfigError: a quote is not closed, or a parameter is `overrides` misspelt.
     """
-    converted: list[str] = []
-    waiting = iter(arguments)
-    for argument in waiting:
-        if argument == "--multirun" or not argument.startswith("--"):
-            converted += shlex.split(argument)
-        else:
-            converted.append(f"{argument.removeprefix('--')}={next(waiting, '')}")
+    n_options = 1 if arguments[:1] == ["--multirun"] else 0
+    overrides, undeclared = "".join(arguments[n_options : n_options + 1]), arguments[n_options + 1 :]
+    try:
+        converted = [*arguments[:n_options], *shlex.split(overrides)]
+    except ValueError as error:
+        raise ConfigError(f"overrides={overrides}: {error}; close the quote") from error
+    for option, value in zip(undeclared[::2], undeclared[1::2], strict=False):
+        name = option.removeprefix("--")
+        if (meant := did_you_mean(name, ["overrides"])) != ".":
+            remedy = f"type -P {shlex.quote(f'overrides={value}')}"
+            raise ConfigError(f"{name}={value}: MLproject has no such parameter{meant} If so, {remedy}")
+        converted.append(f"{name}={value}")
     return converted
 
 
@@ -44,7 +58,7 @@ if __name__ == "__main__":
     command, *rest = sys.argv[1:]
     try:
         sys.argv[1:] = to_hydra_arguments(rest)
-    except ValueError as error:
-        print(f"error: overrides={rest[-1]}: {error}; close the quote", file=sys.stderr)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     runpy.run_module(f"mnist_flow.{command}", run_name="__main__", alter_sys=True)

@@ -7,6 +7,7 @@ import shutil
 import mlflow
 import pytest
 
+from mnist_flow.errors import ConfigError
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runtime.project import to_hydra_arguments
 from support import PROJECT_DIR, QUICK
@@ -20,10 +21,33 @@ from support import PROJECT_DIR, QUICK
         (["--multirun", "reg=1e-6,1e-5"], ["--multirun", "reg=1e-6,1e-5"]),
         (["model=mlp 'model.hidden_units=[200, 100]'"], ["model=mlp", "model.hidden_units=[200, 100]"]),
         (["", "--reg", "1e-5", "--seed", "3"], ["reg=1e-5", "seed=3"]),
+        (["--help"], ["--help"]),
+        (["--cfg job", "--seed", "3"], ["--cfg", "job", "seed=3"]),
+        (
+            ["--multirun", "--config-dir 'my options' model=mine"],
+            ["--multirun", "--config-dir", "my options", "model=mine"],
+        ),
     ],
 )
 def test_arguments_become_overrides(given, expected):
     assert to_hydra_arguments(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["", "--override", "data=digits seed=1"],
+            "override=data=digits seed=1: MLproject has no such parameter; did you mean 'overrides'? If so, type -P "
+            "'overrides=data=digits seed=1'",
+        ),
+        (["--multirun", "model='mlp", "--seed", "3"], "overrides=model='mlp: No closing quotation; close the quote"),
+    ],
+)
+def test_what_no_command_can_take_is_told_with_its_remedy(given, message):
+    with pytest.raises(ConfigError) as raised:
+        to_hydra_arguments(given)
+    assert str(raised.value) == message
 
 
 @pytest.fixture
