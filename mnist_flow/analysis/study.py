@@ -52,7 +52,9 @@ def run_study(cfg: DictConfig) -> StudyResult:
     own_run = _connect(config)
     runs, drawing = _draw(config)
     name = _choose_name(config, runs)
-    files = save_drawing(drawing, Path(config.output_dir), name)
+    # Who calls `mlflow run` may be in another folder than the project's, where the command runs.
+    folder = Path(config.output_dir).absolute() if own_run else Path(config.output_dir)
+    files = save_drawing(drawing, folder, name)
     parents = runs.table["parent_run_id"].dropna() if drawing.parent_run_id is None else [drawing.parent_run_id]
     _log(files, {*parents, own_run} - {None}, name)
     print_study(runs, drawing, files)

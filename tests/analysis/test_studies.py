@@ -224,6 +224,14 @@ def test_the_variables_of_mlflow_win(draw, monkeypatch):
     assert drawing.tables[""]["optimizer.learning_rate"].tolist() == [0.01, 0.1, 0.5]
 
 
+def test_under_mlflow_run_the_files_are_told_by_their_whole_paths(draw, tmp_path, filled, monkeypatch, capsys):
+    client = mlflow.MlflowClient(f"sqlite:///{filled / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("0", tags={"mlflow.project.backend": "local"}).info.run_id)
+    monkeypatch.chdir(tmp_path)
+    draw("study=learning_rate", "output_dir=figures")
+    assert f"written: {tmp_path / 'figures' / 'learning_rate.png'} " in capsys.readouterr().out
+
+
 def test_learning_rate(draw):
     drawing, _ = draw("study=learning_rate")
     upper, lower = drawing.figures[""].axes
