@@ -123,13 +123,21 @@ def _plot_training(context: RunContext, model: keras.Model, result: TrainingResu
 
 
 def list_layer_rows(model: keras.Model) -> list[figures.LayerRow]:
-    """List the layers that a model's diagram shows, from input to output, but for those that only move pixels about."""
+    """List the layers that a model's diagram shows, from input to output.
+
+    Those that only move pixels about have no row: the row before them has the shape after them. An input has both.
+    """
     inputs = [figures.LayerRow(one.name, "Input", _describe_shape(one.shape), 0) for one in model.inputs]
-    return inputs + [
-        figures.LayerRow(layer.name, _describe_kind(layer), _describe_shape(layer.output.shape), layer.count_params())
-        for layer in list_layers(model)
-        if not moves_pixels(layer)
-    ]
+    rows = list(inputs)
+    for layer in list_layers(model):
+        shape = _describe_shape(layer.output.shape)
+        if not moves_pixels(layer):
+            rows.append(figures.LayerRow(layer.name, _describe_kind(layer), shape, layer.count_params()))
+        elif len(rows) == len(inputs):
+            rows[-1] = inputs[-1]._replace(output_shape=f"{inputs[-1].output_shape} → {shape}")
+        else:
+            rows[-1] = rows[-1]._replace(output_shape=shape)
+    return rows
 
 
 def _describe_kind(layer: keras.Layer) -> str:
