@@ -112,29 +112,35 @@ def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def plot_recall(chains: pd.DataFrame, crossings: pd.DataFrame, title: str, column: str) -> Figure:
-    """Macro recall over the noise: all of it, and the range near the top, where the crossing points are marked."""
-    figure = style.make_figure(11, 5.6 + 0.22 * chains["curve"].nunique(), title)
-    whole, near = figure.subplots(1, 2)
-    for axes in (whole, near):
-        _plot_curves(axes, chains, "macro_recall", column, "macro recall (mean true-positive rate)")
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    """Macro recall over the noise: all of it, and the range near the top, if a curve reaches it.
+
+    Crossing points are marked near the top; those beyond that range, in the whole.
+    """
     # Where some curve is still near the top.
     last = chains.loc[chains["macro_recall"] > _ZOOM_FROM, "strength"].max()
-    if pd.notna(last):
-        near.set(xlim=(-0.02, last + 0.03), ylim=(_ZOOM_FROM, 1.0))
-    near.set_title(f"above {100 * _ZOOM_FROM:g} %", fontsize=10)
-    whole.set_ylim(0, 1.02)
+    figure = style.make_figure(11, 5.6 + 0.22 * chains["curve"].nunique(), title)
+    whole, *zoomed = figure.subplots(1, 1 if pd.isna(last) else 2, squeeze=False).flat
+    for axes in (whole, *zoomed):
+        _plot_curves(axes, chains, "macro_recall", column, "macro recall (mean true-positive rate)")
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    for axes in zoomed:
+        axes.set(xlim=(-0.02, last + 0.03), ylim=(_ZOOM_FROM, 1.0))
+        axes.set_title(f"above {100 * _ZOOM_FROM:g} %", fontsize=10)
+    whole.set(xlim=whole.get_xlim(), ylim=(0, 1.02))
     curves = list(dict.fromkeys(chains["curve"]))
     # A mean of some seeds is no crossing of all.
-    for _, row in crossings[crossings["crossed"] == crossings["n"]].iterrows():
+    marked = crossings[crossings["crossed"] == crossings["n"]]
+    for _, row in marked.iterrows():
         curve = f"{row['classifier']}: denoised by {row['denoiser']}"
         color = style.choose_line_style(curves.index(curve))["color"]
-        near.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
+        axes = zoomed[0] if row["crossing"] <= last + 0.03 else whole
+        axes.axvline(row["crossing"], color=color, linestyle=":", linewidth=1.2)
         if pd.notna(row["ci_low"]):
-            near.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
-    n = style.describe_n(count_replicates(chains, ["curve"]))
-    key = f"points: a run ({n})   bars: ± sample standard deviation   dotted: denoising helps from here (95 % interval)"
-    style.add_legend(figure, [whole], key)
+            axes.axvspan(row["ci_low"], row["ci_high"], color=color, alpha=0.12, linewidth=0)
+    counts = count_replicates(chains, ["curve"])
+    interval = " (95 % interval)" if marked["ci_low"].notna().any() else ""
+    dotted = f"   dotted: denoising helps from here{interval}" if len(marked) else ""
+    style.add_legend(figure, [whole], f"points: a run ({style.describe_n(counts)}){_describe_spread(chains)}{dotted}")
     return figure
 
 
@@ -157,7 +163,7 @@ def plot_classes(chains: pd.DataFrame, title: str, column: str) -> Figure:
         is_lowest, is_first = number >= len(classes) - columns, number % columns == 0
         axes.set(xlabel=f"noise {column}" if is_lowest else "", ylabel="recall" if is_first else "", ylim=(0, 1.02))
     over = "folds" if style.has_folds(chains) else "seeds"
-    style.add_legend(figure, all_axes, f"means over the {over}    bands: ± sample standard deviation")
+    style.add_legend(figure, all_axes, f"means over the {over}{_describe_spread(chains, 'bands')}")
     return figure
 
 
@@ -173,8 +179,15 @@ def plot_quality(chains: pd.DataFrame, title: str, column: str) -> Figure:
     left, right = figure.subplots(1, 2)
     _plot_curves(left, made, "psnr", column, "PSNR (dB)")
     _plot_curves(right, made, "ssim", column, "SSIM (1 = equal)")
-    style.add_legend(figure, [left, right], "points: a run    bars: ± sample standard deviation")
+    is_infinite = bool((made["psnr"].isna() & (made["strength"] == 0)).any())
+    infinite = "   without noise: infinite PSNR, no point" if is_infinite else ""
+    style.add_legend(figure, [left, right], f"points: a run{_describe_spread(made)}{infinite}")
     return figure
+
+
+def _describe_spread(chains: pd.DataFrame, marks: str = "bars") -> str:
+    """What the marks around means are, for a legend's title; nothing where no curve has several replicates."""
+    return f"   {marks}: ± sample standard deviation" if count_replicates(chains, ["curve"])["n"].max() > 1 else ""
 
 
 def _describe_images(chains: pd.DataFrame) -> pd.Series:

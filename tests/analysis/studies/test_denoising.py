@@ -110,10 +110,33 @@ def test_a_crossing_that_only_some_seeds_reach_is_not_marked(chains):
     assert not [line for line in near.lines if line.get_linestyle() == ":"]
 
 
-def test_curves_of_which_none_comes_near_the_top_are_drawn_whole(chains):
-    low = chains.assign(macro_recall=chains["macro_recall"] / 2)
-    whole, _ = plot_recall(low, find_crossings(low), "title", "level").axes
-    np.testing.assert_allclose(list_means(whole)["cnn: noisy images"], (np.array(NOISY) + 0.0025 - 0.0005) / 2)
+def read_key(figure) -> str:
+    (legend,) = figure.legends
+    return legend.get_title().get_text()
+
+
+def test_the_key_names_only_what_is_drawn(chains):
+    crossings = find_crossings(chains)
+    dotted = "   dotted: denoising helps from here"
+    bars = "   bars: ± sample standard deviation"
+    whole_key = read_key(plot_recall(chains, crossings, "title", "level"))
+    assert whole_key == f"points: a run (n = 2){bars}{dotted} (95 % interval)"
+    assert read_key(plot_classes(chains, "title", "level")).endswith("bands: ± sample standard deviation")
+    one = chains[chains["seed"] == 0]
+    assert read_key(plot_recall(one, find_crossings(one), "title", "level")) == f"points: a run (n = 1){dotted}"
+    assert read_key(plot_recall(one, crossings[:0], "title", "level")) == "points: a run (n = 1)"
+    assert read_key(plot_classes(one, "title", "level")) == "means over the seeds"
+    infinite = "   without noise: infinite PSNR, no point"
+    assert read_key(plot_quality(chains, "title", "level")) == f"points: a run{bars}{infinite}"
+    noisy = one[one["strength"] > 0]
+    assert read_key(plot_quality(noisy, "title", "level")) == "points: a run"
+
+
+def test_where_no_curve_is_near_the_top_there_is_no_such_panel_and_crossings_are_marked_in_the_whole(chains):
+    low = chains.assign(macro_recall=chains["macro_recall"] * 0.5)
+    (whole,) = plot_recall(low, find_crossings(low), "title", "level").axes
+    assert len([line for line in whole.lines if line.get_linestyle() == ":"]) == 1
+    assert (whole.get_title(), whole.get_ylim()) == ("", (0, 1.02))
 
 
 def test_each_digit_has_a_panel_with_its_own_recall(chains):
