@@ -49,20 +49,23 @@ def check_name(key: str, name: str, known: Sequence[str]) -> None:
 def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Series:
     """What tells the runs' settings apart, one text a run: `lenet5, epochs=20`; the model's name always stands first.
 
+    Of an option that is chosen by name, such as a noise, further keys are told where its own runs differ in them.
+
     Args:
         table: from `jobs.tables.build_run_table`.
         apart_from: params that do not count, such as the one on the horizontal axis and the seed.
     """
-    varying = list_varying(table, ("model.name", *apart_from))
-    extra = table[varying].apply(
-        lambda row: "".join(f", {key}={describe_value(row[key])}" for key in varying if pd.notna(row[key])), axis=1
-    )
-    return table["model.name"] + (extra if varying else "")
+    labels = table["model.name"].copy()
+    # An option stands before its keys, which can begin with any letter.
+    for key in sorted(list_varying(table, ("model.name", *apart_from)), key=_get_group_and_key):
+        told = _vary(table, key) & table[key].notna() & (table[key] != "None")
+        labels[told] += f", {key}=" + table.loc[told, key].map(describe_value)
+    return labels
 
 
 def list_varying(table: pd.DataFrame, apart_from: tuple[str, ...]) -> list[str]:
-    """Params of which the runs have several values; those of a model only if they vary among runs of that model."""
-    return [name for name in list_params(table) if name not in apart_from and _varies(table, name)]
+    """Params of which the runs have several values; those of an option, such as a model, only among runs of it."""
+    return [name for name in list_params(table) if name not in apart_from and _vary(table, name).any()]
 
 
 def label_panels(table: pd.DataFrame) -> pd.Series:
@@ -99,11 +102,18 @@ def is_same_value(cell: object, value: object) -> bool:
     return str(cell) == str(value)
 
 
-def _varies(table: pd.DataFrame, name: str) -> bool:
-    # Models of different names differ in most of their params; only within one name do these tell the settings apart.
-    if name.startswith("model."):
-        return bool((table.groupby("model.name")[name].nunique(dropna=False) > 1).any())
-    return table[name].nunique(dropna=False) > 1
+def _vary(table: pd.DataFrame, name: str) -> pd.Series:
+    """Whether each run differs from others in a param; in one of an option, from others with the same option."""
+    option = f"{name.partition('.')[0]}.name"
+    # Options of different names differ in most of their params; within one name these tell the settings apart.
+    is_of_option = name != option and option in table
+    same = table[option].fillna("none") if is_of_option else pd.Series("", index=table.index)
+    return table[name].groupby(same).transform(lambda values: values.nunique(dropna=False) > 1).astype(bool)
+
+
+def _get_group_and_key(name: str) -> tuple[str, bool, str]:
+    group, _, key = name.partition(".")
+    return group, key != "name", key
 
 
 def _is_metric(name: str) -> bool:

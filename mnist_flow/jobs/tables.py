@@ -94,18 +94,18 @@ def find_varying(jobs: Sequence[Job]) -> list[str]:
 
 
 def find_telling(jobs: Sequence[Job]) -> list[str]:
-    """List the config paths that tell jobs apart: those of `find_varying` that do not follow from the model's name.
+    """List the config paths that tell jobs apart: those of `find_varying` that do not follow from an option's name.
 
-    A name says what `model.hidden_units` is, unless models with one name differ in it.
+    A model's name says what `model.hidden_units` is, unless models with one name differ in it; so do other options'.
     """
     varying = find_varying(jobs)
 
     def follows(key: str) -> bool:
-        pairs = {(job.params["model.name"], str(job.params.get(key))) for job in jobs}
-        return len(pairs) == len({name for name, _ in pairs})
+        option = f"{key.partition('.')[0]}.name"
+        pairs = {(job.params.get(option), str(job.params.get(key))) for job in jobs}
+        return option in varying and key != option and len(pairs) == len({name for name, _ in pairs})
 
-    told = [key for key in varying if not key.startswith("model.") or key == "model.name" or not follows(key)]
-    return told if "model.name" in varying else varying
+    return [key for key in varying if not follows(key)]
 
 
 def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:

@@ -34,6 +34,20 @@ def make_table(**columns: list) -> pd.DataFrame:
         # Runs with folds beside runs without, which the table holds as 5.0 and NaN.
         ({"data.folds": [5.0, np.nan]}, ["mlp, data.folds=5", "mlp"]),
         ({"noise.name": ["none", "gaussian"]}, ["mlp, noise.name=none", "mlp, noise.name=gaussian"]),
+        # What an option determines is in its name; what its runs don't have, or have as null, is not told.
+        (
+            {
+                "noise.level": [np.nan, "0.4"],
+                "noise.min_level": [np.nan, "None"],
+                "noise.name": ["none", "salt_and_pepper"],
+                "noise.redraw": [np.nan, "True"],
+            },
+            ["mlp, noise.name=none", "mlp, noise.name=salt_and_pepper"],
+        ),
+        (
+            {"noise.level": [0.2, 0.4], "noise.min_level": ["None", "0.1"], "noise.name": ["salt_and_pepper"] * 2},
+            ["mlp, noise.level=0.2", "mlp, noise.level=0.4, noise.min_level=0.1"],
+        ),
         # What the preset of the model determines is in its name.
         ({"model.name": ["a", "b"], "model.pooling": ["max", "average"]}, ["a", "b"]),
     ],
@@ -59,6 +73,23 @@ def test_labels_leave_out_what_the_caller_names():
     table = make_table()
     assert label_settings(table, apart_from=("seed",)).tolist() == ["mlp, reg=0", "mlp, reg=0.1"]
     assert label_settings(table, apart_from=("reg",)).tolist() == ["mlp, seed=0", "mlp, seed=1"]
+
+
+def test_an_option_stands_before_the_keys_in_which_its_own_runs_differ():
+    table = pd.DataFrame(
+        {
+            "model.name": "mlp",
+            "noise.level": [0.2, 0.4, np.nan, np.nan],
+            "noise.name": ["salt_and_pepper", "salt_and_pepper", "gaussian", "none"],
+            "noise.redraw": ["True", "True", "False", np.nan],
+        }
+    )
+    assert label_settings(table, apart_from=()).tolist() == [
+        "mlp, noise.name=salt_and_pepper, noise.level=0.2",
+        "mlp, noise.name=salt_and_pepper, noise.level=0.4",
+        "mlp, noise.name=gaussian",
+        "mlp, noise.name=none",
+    ]
 
 
 # analysis takes them for replicates.

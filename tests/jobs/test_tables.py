@@ -192,6 +192,14 @@ def test_what_follows_from_the_name_of_a_model_does_not_tell_jobs_apart(make_job
     assert find_telling(wider) == ["model.name", "model.hidden_units"]
 
 
+def test_what_follows_from_the_name_of_another_option_does_not_tell_jobs_apart_either(make_jobs):
+    jobs = make_jobs(["noise=none"], ["noise=salt_and_pepper"], ["noise=gaussian"])
+    assert "noise.level" in find_varying(jobs)
+    assert find_telling(jobs) == ["noise.name"]
+    wider = make_jobs(["noise=none"], ["noise=salt_and_pepper"], ["noise=salt_and_pepper", "noise.level=0.2"])
+    assert find_telling(wider) == ["noise.name", "noise.level"]
+
+
 def test_jobs_are_labelled_by_what_varies(make_jobs):
     jobs = make_jobs(["reg=0"], ["reg=1e-5"], ["reg=1e-5", "seed=4"])
     assert [label_jobs(jobs)[job.identity.fingerprint] for job in jobs] == [
@@ -207,12 +215,12 @@ def test_a_job_alone_is_labelled_by_its_model(make_jobs):
 
 
 def test_a_label_leaves_out_what_the_job_does_not_have(make_jobs):
-    sgd, adam = make_jobs(["optimizer=sgd"], ["optimizer=adam"])
-    labels = label_jobs([sgd, adam])
-    assert labels[sgd.identity.fingerprint] == (
-        "optimizer.name=sgd optimizer.learning_rate=0.1 optimizer.momentum=0.0 optimizer.nesterov=False"
-    )
-    assert "nesterov" not in labels[adam.identity.fingerprint]
+    jobs = make_jobs(["optimizer=sgd"], ["optimizer=sgd", "optimizer.momentum=0.9"], ["optimizer=adam"])
+    assert [label_jobs(jobs)[job.identity.fingerprint] for job in jobs] == [
+        "optimizer.name=sgd optimizer.momentum=0.0",
+        "optimizer.name=sgd optimizer.momentum=0.9",
+        "optimizer.name=adam",
+    ]
 
 
 def test_the_grid_has_a_row_a_job(make_jobs):
