@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def find_start(run_id: str) -> LoggedRun:
-    """Find the finished run that another is to start from.
+    """Find the finished run that another is to start from, of an imported one also by the id that it had before.
 
     Raises:
         ConfigError: there is no such run, or it has no logged model.
         TrackingError: the server does not answer.
     """
     try:
-        return tracking.fetch_logged_run(run_id)
+        return tracking.fetch_logged_run(tracking.find_imported(run_id) or run_id)
     except RunError as error:
         raise _refuse(run_id, str(error).removeprefix(f"run {run_id}: ")) from error
 

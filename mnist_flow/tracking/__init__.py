@@ -28,6 +28,7 @@ from mnist_flow.tracking.experiments import list_experiments as list_experiments
 from mnist_flow.tracking.exporting import export_runs as export_runs
 from mnist_flow.tracking.exporting import list_with_parents as list_with_parents
 from mnist_flow.tracking.histories import fetch_histories as fetch_histories
+from mnist_flow.tracking.importing import find_imported as find_imported
 from mnist_flow.tracking.importing import import_runs as import_runs
 from mnist_flow.tracking.lifecycle import adopt_project_run as adopt_project_run
 from mnist_flow.tracking.lifecycle import is_project_run as is_project_run

@@ -30,7 +30,8 @@ from mnist_flow.tracking.stock import fetch_stored_run
 
 log = logging.getLogger(__name__)
 
-_RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
+# Params and fingerprints keep the run that a training started from as it was typed, and so does what repeats them.
+_RUN_ID = re.compile(r"(?<!training\.warm_start=)\b[0-9a-f]{32}\b")
 # Seconds between two looks at the import of another process.
 _POLL_SECONDS = 1.0
 
@@ -126,7 +127,7 @@ def _import_run(
                 with signals_held():
                     created = client.create_run(experiment_id, record["start_time"], begun, record["name"])
                     run_id = created.info.run_id
-                if _find_other_import(origin, run_id) or _find_imported(origin):
+                if _find_other_import(origin, run_id) or find_imported(origin):
                     client.delete_run(run_id)
                     run_id = ""
                     if there := _wait_for_other_import(origin):
@@ -139,9 +140,11 @@ def _import_run(
                         shutil.copytree(source / "model", Path(copies, "model"))
                         source = Path(copies)
                     deliver(client, run_id, experiment_id, _map_models(operation, new_ids), source)
+            known_ids = {**new_ids, record["run_id"]: run_id}
             tags = {
-                key: _RUN_ID.sub(lambda found: new_ids.get(found[0], found[0]), text)
+                key: _RUN_ID.sub(lambda found: known_ids.get(found[0], found[0]), text)
                 for key, text in record["tags"].items()
+                if key != names.ORIGIN_TAG
             }
             deliver(client, run_id, experiment_id, {"kind": "batch", "tags": tags}, folder)
             client.set_terminated(run_id, record["status"], record["end_time"])
@@ -163,9 +166,16 @@ def _find_other_import(origin: str, own_run_id: str = "") -> str | None:
     return others[0].data.tags[names.PROCESS_TAG] if others else None
 
 
-def _find_imported(origin: str) -> str | None:
-    """The run that was imported; to be asked after `_find_other_import`, whose tag goes when this one is there."""
-    found = search(list(list_experiments().values()), f"tags.`{names.ORIGIN_TAG}` = '{origin}'", at_most=1)
+def find_imported(origin: str) -> str | None:
+    """Find the run of this store that was imported, by its id in the store where it was made.
+
+    An import asks after `_find_other_import`, whose tag goes when this one is there.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    experiments = list(list_experiments().values())
+    found = search(experiments, f"tags.`{names.ORIGIN_TAG}` = '{origin}'", at_most=1) if experiments else []
     return str(found[0].info.run_id) if found else None
 
 
@@ -179,7 +189,7 @@ def _wait_for_other_import(origin: str) -> str | None:
         time.sleep(_POLL_SECONDS)
     # Two that withdrew from each other: chance decides.
     time.sleep(random.uniform(0, _POLL_SECONDS))  # noqa: S311 - no secret
-    return _find_imported(origin)
+    return find_imported(origin)
 
 
 def _map_models(operation: Operation, new_ids: Mapping[str, str]) -> Operation:

@@ -44,6 +44,14 @@ def test_a_run_starts_from_the_weights_of_another_and_says_so(store, search, com
     assert "training.warm_start" not in first.data.params
 
 
+def test_a_run_that_was_imported_is_started_from_by_the_id_that_it_had_before(store, search, compose_config):
+    run_experiment(compose_config(*QUICK, "epochs=1"))
+    (first,) = search()
+    store.set_tag(first.info.run_id, "mnist_flow.origin", "ab" * 16)
+    run_experiment(compose_config(*QUICK, "epochs=1", f"training.warm_start={'ab' * 16}"))
+    assert search()[1].data.params["training.warm_start"] == "ab" * 16
+
+
 def test_what_can_not_be_started_from_is_told_before_a_run_begins(store, search, compose_config):
     run_experiment(compose_config(*QUICK, "epochs=1"))
     run_experiment(compose_config(*QUICK, "epochs=1", "seed=1", "tracking.log_model=false"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import mlflow
@@ -41,7 +42,10 @@ def ids(store, tmp_path):
     for kind in ("sweep", "train", "evaluation"):
         tags = {"mnist_flow.kind": kind, "mnist_flow.fingerprint": f"f {kind}", "mnist_flow.process": PROCESS_ELSEWHERE}
         tags |= {"mlflow.parentRunId": parent, "mnist_flow.measured_run": parent} if parent else {}
-        run_id = store.create_run(experiment_id, 1_000_000, tags, f"a {kind}").info.run_id
+        # What the params keep as it was typed, the name keeps as well.
+        name = f"training.warm_start={parent}" if parent else "a sweep"
+        run_id = store.create_run(experiment_id, 1_000_000, tags, name).info.run_id
+        store.set_tag(run_id, "mlflow.note.content", f"Repeat it: `python -m mnist_flow.rerun run_id={run_id}`")
         made[kind] = parent = run_id
         run = tracking.TrackedRun(run_id, experiment_id, tracking.DeliveryOptions(0, tmp_path / "undelivered"))
         run.log_params({"model.name": "mlp", "seed": 3})
@@ -66,7 +70,11 @@ def describe(client, run_id, ids):
     """All that a run consists of, with names in place of ids."""
     names = {run_id: name for name, run_id in ids.items()}
     run = client.get_run(run_id)
-    tags = {key: names.get(text, text) for key, text in run.data.tags.items() if key not in ADDED}
+    tags = {
+        key: re.sub(r"[0-9a-f]{32}", lambda found: names.get(found[0], found[0]), text)
+        for key, text in run.data.tags.items()
+        if key not in (*ADDED, "mlflow.runName")
+    }
     points = [
         (point.key, str(point.value), point.timestamp, point.step)
         for name in run.data.metrics
