@@ -58,8 +58,13 @@ def find_earlier(context: RunContext, experiment_id: str) -> PlannedJob:
     return earlier
 
 
+def keeps_state(run: PastRun) -> bool:
+    """Whether a run has kept its last state, from which a longer one can go on."""
+    return run.params.get("training.keep_state") == "True"
+
+
 def list_shorter(job: Job, experiment_id: str) -> list[PastRun]:
-    """List finished runs of the same config with fewer epochs that have kept their last state, the longest first.
+    """List finished runs of the same config with fewer epochs, the longest first; none unless states are to be kept.
 
     Raises:
         TrackingError: the server does not answer.
@@ -67,7 +72,7 @@ def list_shorter(job: Job, experiment_id: str) -> list[PastRun]:
     config = job.config
     if not (config.training.keep_state and config.resume):
         return []
-    known = {"training.keep_state": "True", "model.name": config.model.name, "seed": str(config.seed)}
+    known = {"model.name": config.model.name, "seed": str(config.seed)}
 
     def is_shorter(run: PastRun) -> bool:
         epochs = int(run.params.get("epochs", 0))
@@ -89,7 +94,8 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
         TrackingError: the server does not answer.
     """
     config = context.config
-    for run in list_shorter(context.job, experiment_id):
+    shorter = list_shorter(context.job, experiment_id)
+    for run in filter(keeps_state, shorter):
         epochs = int(run.params["epochs"])
         if run.code != digest_code():
             reason = "was made by another version of the code"
@@ -106,6 +112,13 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
             except (TrackingError, KeyError, TypeError, ValueError) as error:
                 reason = f"has no state that can be read ({error})"
         log.warning("run %s (epochs=%d) %s; trained from the first epoch", run.run_id, epochs, reason)
+    if shorter and not any(map(keeps_state, shorter)):
+        longest = shorter[0]
+        log.warning(
+            "run %s (epochs=%s) has kept no state, since training.keep_state was false; trained from the first epoch",
+            longest.run_id,
+            longest.params["epochs"],
+        )
     return None
 
 

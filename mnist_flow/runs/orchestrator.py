@@ -219,6 +219,8 @@ def _train_and_measure(
 
 def _report_finished(context: RunContext, run: PastRun) -> list[float]:
     """Tell the result of a run that is there already; returns its objectives."""
+    from mnist_flow.runs.earlier import keeps_state
+
     config = context.config
     if config.training.checkpoint_dir is not None:
         # It stays behind where the run's record was delivered later.
@@ -228,7 +230,10 @@ def _report_finished(context: RunContext, run: PastRun) -> list[float]:
         if objective not in results:
             raise RunError(f"run {run.run_id} is finished but has no {objective}; resume=false trains it anew")
     if not context.in_sweep:
-        print_line(f"run {run.run_id} has the same config and data and is finished; resume=false trains it anew")
+        lacks_state = config.training.keep_state and not keeps_state(run)
+        state = ("; its state was not kept", ", with its state") if lacks_state else ("", "")
+        done = f"run {run.run_id} has the same config and data and is finished{state[0]}"
+        print_line(f"{done}; resume=false trains it anew{state[1]}")
         _print_result(context, run.metrics, f"{run.metrics['fit_seconds']:.1f} s", run.experiment_id, run.run_id)
     return [results[name] for name in config.objectives]
 

@@ -49,6 +49,22 @@ def test_more_epochs_go_on_from_a_kept_state_as_if_never_interrupted(store, sear
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_run_without_a_state_is_named_where_one_is_asked_for(store, search, compose_config, caplog, capsys):
+    run_experiment(compose_config(*QUICK, "epochs=1"))
+    (first,) = search()
+    capsys.readouterr()
+    run_experiment(compose_config(*QUICK, "epochs=1", KEPT))
+    assert capsys.readouterr().out.startswith(
+        f"run {first.info.run_id} has the same config and data and is finished; its state was not kept; "
+        "resume=false trains it anew, with its state\n"
+    )
+    run_experiment(compose_config(*QUICK, "epochs=2", KEPT))
+    said = f"run {first.info.run_id} (epochs=1) has kept no state, since training.keep_state was false; trained"
+    assert caplog.text.count(said) == 1
+    run_experiment(compose_config(*QUICK, "epochs=3", KEPT))
+    assert caplog.text.count("has kept no state") == 1
+
+
 def test_a_run_that_would_be_another_is_trained_from_the_first_epoch_and_says_why(
     store, search, compose_config, caplog
 ):
