@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from mnist_flow.errors import ConfigError, RunError
@@ -29,6 +29,8 @@ def configure_tensorflow(threads: int) -> None:
     """
     with native_stderr_hidden():
         import tensorflow  # noqa: F401
+    # TensorFlow counts the tracings of all networks of a process, and advises against many; each run has its own.
+    logging.getLogger("tensorflow").addFilter(_is_no_advice_on_tracing)
     _pin_settings()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -38,17 +40,27 @@ def configure_tensorflow(threads: int) -> None:
     except RuntimeError as error:
         in_force = tf.config.threading.get_intra_op_parallelism_threads()
         if in_force == 0:
-            log.warning(
-                "training.threads=%d: TensorFlow has worked in this process before, and keeps a thread for each core; "
-                "results may differ in their last bits from those of a process of its own",
-                threads,
-            )
+            _warn_of_all_cores(threads)
         elif in_force != threads:
             raise RunError(
                 f"training.threads={threads}: this process already runs TensorFlow with {in_force}, and keeps them; "
                 f"start another process, or say training.threads={in_force}"
             ) from error
     tf.config.experimental.enable_op_determinism()
+
+
+@cache
+def _warn_of_all_cores(threads: int) -> None:
+    """Warn once a process, not with each of its runs."""
+    log.warning(
+        "training.threads=%d: TensorFlow has worked in this process before, and keeps a thread for each core; "
+        "results may differ in their last bits from those of a process of its own",
+        threads,
+    )
+
+
+def _is_no_advice_on_tracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _pin_settings() -> None:

@@ -1,4 +1,5 @@
 import gc
+import logging
 
 import keras
 import numpy as np
@@ -68,6 +69,27 @@ def test_a_process_does_not_give_up_threads_that_it_has(monkeypatch):
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 4)
     with pytest.raises(RunError, match=r"training\.threads=2: this process already runs TensorFlow with 4"):
         configure_tensorflow(2)
+
+
+def test_that_all_cores_are_kept_is_said_once_a_process(monkeypatch, caplog):
+    def refuse(threads):
+        raise RuntimeError("Intra op parallelism cannot be modified after initialization.")
+
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", refuse)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    for _ in range(2):
+        configure_tensorflow(3)
+    assert caplog.text.count("training.threads=3: TensorFlow has worked in this process before") == 1
+
+
+def test_many_networks_of_a_process_bring_no_advice_on_tracing(monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "propagate", True)
+    configure_tensorflow(1)
+    step = tf.function(lambda number: number, autograph=False)
+    for number in range(8):
+        step(number)
+    tf.get_logger().warning("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
 
 
 def test_settings_that_a_notebook_has_made_do_not_outlast_the_start_of_a_run():
