@@ -11,10 +11,17 @@ from omegaconf import OmegaConf
 from mnist_flow import CONF_DIR
 from mnist_flow.config.overrides import type_override
 from mnist_flow.config.published import Published
+from mnist_flow.config.train import Task
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.suggestions import did_you_mean
 
 _FOLDER = Path(CONF_DIR, "experiment")
+# What chooses a network for a task.
+_MODELS: dict[Task, tuple[str, ...]] = {
+    "classification": (),
+    "reconstruction": ("model=autoencoder", "noise=salt_and_pepper"),
+    "generation": ("model=cvae",),
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,9 @@ def describe_preset(experiment_name: str) -> str:
     return " ".join(line.removeprefix("# ") for line in takewhile(lambda line: line.startswith("# "), lines[2:]))
 
 
-def describe_remedy(experiment_name: str) -> str:
-    """The command that makes runs of an experiment of MLflow."""
+def describe_remedy(experiment_name: str, task: Task) -> str:
+    """The command that makes runs of an experiment of MLflow: those of its preset, or else networks for a task."""
     if experiment_name in list_presets():
         return load_preset(experiment_name).command
-    return f"python -m mnist_flow.train -m 'seed=range(3)' {type_override('tracking.experiment_name', experiment_name)}"
+    options = [*_MODELS[task], "'seed=range(3)'", type_override("tracking.experiment_name", experiment_name)]
+    return f"python -m mnist_flow.train -m {' '.join(options)}"

@@ -91,7 +91,7 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
     data_sets = {source: _load_data(source) for source in set(sources.values())}
     _check_measures(measures, data_sets.values())
     past = _fetch_past(config, {run.experiment_id for run in runs}) if config.resume else {}
-    partners = {name: find_partners(measure) for name, measure in measures.items()}
+    partners = {name: find_partners(name, measure) for name, measure in measures.items()}
     evaluations: list[Evaluation] = []
     troubles: list[str] = []
     for run in runs:

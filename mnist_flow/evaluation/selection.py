@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mnist_flow.config.evaluate import EvaluateConfig, OptionalPartnerConfig, PartnerConfig
+from mnist_flow.config.options import find_module
 from mnist_flow.config.presets import describe_remedy
 from mnist_flow.config.section import OptionSection
-from mnist_flow.config.train import FOLD
+from mnist_flow.config.train import FOLD, Task
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.jobs.tables import read_results
 
@@ -38,6 +39,7 @@ def choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
         return runs, troubles
     name = tracking.choose_experiment_name(config.tracking.experiment_name)
     experiment_id = tracking.find_experiment(name)
+    task = find_module(next(iter(dict(config.measure).values()))).TASKS[0]
     runs, troubles = [], []
     if experiment_id is not None:
         runs, troubles = tracking.fetch_logged_runs(experiment_id, config.filter)
@@ -46,18 +48,20 @@ def choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
     if not runs:
         raise TrackingError(
             f"tracking.experiment_name={name}: no finished runs at {tracking.get_uri()}"
-            f"{_describe_filter(config.filter)}; make some: {describe_remedy(name)}"
+            f"{_describe_filter(config.filter)}; make some: {describe_remedy(name, task)}"
         )
     return (runs if config.choose == "all" else [min(runs, key=rank_run)]), troubles
 
 
-def find_partners(measure: OptionSection) -> Mapping[str, ChoosePartner]:
-    """Find the other models that take part in a measure, by the key of its config that names them.
+def find_partners(name: str, measure: OptionSection) -> Mapping[str, ChoosePartner]:
+    """Find the other models that take part in a measure of this name, by the key of its config that names them.
 
     Raises:
         TrackingError: the server does not answer, or there is none; the message names the command that makes one.
     """
-    return {key: _find_partner(key, value) for key, value in measure if _is_partner(value)}
+    tasks = getattr(find_module(measure), "PARTNER_TASKS", {})
+    partners = {key: value for key, value in measure if _is_partner(value)}
+    return {key: _find_partner(f"measure.{name}.{key}", value, tasks[key]) for key, value in partners.items()}
 
 
 def rank_run(run: LoggedRun) -> float:
@@ -86,7 +90,7 @@ def _is_partner(value: Any) -> bool:
     return isinstance(value, PartnerConfig)
 
 
-def _find_partner(key: str, config: Any) -> ChoosePartner:
+def _find_partner(key: str, config: Any, task: Task) -> ChoosePartner:
     from mnist_flow import tracking
 
     if config.run_id is not None:
@@ -100,7 +104,7 @@ def _find_partner(key: str, config: Any) -> ChoosePartner:
     if not found:
         raise TrackingError(
             f"{key}.experiment_name={config.experiment_name}: no finished runs with a model at {tracking.get_uri()}"
-            f"{_describe_filter(config.filter)}; make some: {describe_remedy(config.experiment_name)}"
+            f"{_describe_filter(config.filter)}; make some: {describe_remedy(config.experiment_name, task)}"
         )
     if config.choose == "best":
         best = min(found, key=rank_run)

@@ -9,6 +9,8 @@ from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.evaluation.selection import find_partners, rank_run
 from mnist_flow.tracking import LoggedRun
 
+PARTNER_TASKS = {"denoiser": "reconstruction", "sharpener": "reconstruction"}
+
 
 class Config(OptionSection):
     level: float = 0.5
@@ -70,7 +72,7 @@ def experiments(monkeypatch):
 def choose(config, key, seed=0, **params):
     measured = make_run("measured", seed)
     measured.params.update(params)
-    return find_partners(config)[key](measured).name
+    return find_partners("own", config)[key](measured).name
 
 
 def test_the_best_partner_and_the_best_of_the_same_seed(experiments):
@@ -79,7 +81,9 @@ def test_the_best_partner_and_the_best_of_the_same_seed(experiments):
     same_seed = Config(denoiser=partner(PartnerConfig, choose="same_seed"))
     assert choose(same_seed, "denoiser", seed=2) == "by_test"
     assert choose(same_seed, "denoiser", seed=10) == "first"
-    with pytest.raises(RunError, match=r"experiment 'them' has no run of seed 3, but of 2 9 10; denoiser\.choose=best"):
+    with pytest.raises(
+        RunError, match=r"experiment 'them' has no run of seed 3, but of 2 9 10; measure\.own\.denoiser\.choose=best"
+    ):
         choose(same_seed, "denoiser", seed=3)
 
 
@@ -96,17 +100,23 @@ def test_of_several_partners_of_the_same_seed_the_one_of_the_same_fold_is_taken(
 
 
 def test_an_optional_partner_takes_part_only_if_it_is_named(experiments):
-    assert find_partners(Config(sharpener=partner(OptionalPartnerConfig, experiment_name=None))) == {}
+    assert find_partners("own", Config(sharpener=partner(OptionalPartnerConfig, experiment_name=None))) == {}
     config = Config(sharpener=partner(OptionalPartnerConfig))
-    assert list(find_partners(config)) == ["sharpener"]
+    assert list(find_partners("own", config)) == ["sharpener"]
     assert choose(config, "sharpener") == "by_loss"
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"experiment_name": "empty"}, r"denoiser.experiment_name=empty: no finished runs with a model at store; make"),
-        ({"experiment_name": "none"}, r"denoiser.experiment_name=none: no finished runs with a model at store; make"),
+        (
+            {"experiment_name": "empty"},
+            r"^measure.own.denoiser.experiment_name=empty: no finished runs with a model at store; make",
+        ),
+        (
+            {"experiment_name": "none"},
+            r"model=autoencoder noise=salt_and_pepper 'seed=range\(3\)' tracking.experiment_name=none$",
+        ),
         (
             {"filter": "x"},
             r"denoiser.experiment_name=them: no finished runs .* at store that match filter=x; make some",
@@ -115,4 +125,4 @@ def test_an_optional_partner_takes_part_only_if_it_is_named(experiments):
 )
 def test_an_experiment_without_runs_is_told_with_the_remedy(experiments, keys, message):
     with pytest.raises(TrackingError, match=message):
-        find_partners(Config(denoiser=partner(PartnerConfig, **keys)))
+        find_partners("own", Config(denoiser=partner(PartnerConfig, **keys)))
