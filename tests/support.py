@@ -268,6 +268,14 @@ class MlflowServer:
                     raise RuntimeError((self.folder / "server.log").read_text()[-3000:]) from None
                 time.sleep(0.2)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it take connections and answer nothing."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        yield
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """End it as an operator would; nothing when it does not run."""
         self._end(signal.SIGTERM)

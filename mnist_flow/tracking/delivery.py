@@ -48,6 +48,8 @@ Operation: TypeAlias = dict[str, Any]
 HEARTBEAT_SECONDS = 30.0
 _RECORD = "record.json"
 _KEYS = ("run_id", "experiment_id", "tracking_uri", "process", "reason", "operations")
+# Seconds that a server may take for what is no upload before it counts as away.
+_SLOW_SECONDS = 10.0
 
 
 class Delivery:
@@ -72,6 +74,7 @@ class Delivery:
         self._complete = False
         self._refused: Exception | None = None
         self._last_error: Exception | None = None
+        self._answered_at = time.monotonic()
         self._give_up = threading.Event()
         # Path of an artifact that grows while the run goes on, and what tells its text.
         self._live: tuple[str, Callable[[], str]] | None = None
@@ -106,10 +109,9 @@ class Delivery:
             LostRecordError: there is such a record, and it can't be written either.
         """
         self._waiting.put(None)
-        deadline = time.monotonic() + patience
+        begun = time.monotonic()
         try:
-            # A server that answers may take as long as it wants.
-            while self._thread.is_alive() and (self._last_error is None or time.monotonic() < deadline):
+            while self._thread.is_alive() and not self._is_away(begun, patience):
                 self._thread.join(0.1)
             self._give_up.set()
             return None if self._complete else self._keep()
@@ -122,6 +124,12 @@ class Delivery:
             raise
         finally:
             shutil.rmtree(self._files, ignore_errors=True)
+
+    def _is_away(self, since: float, patience: float) -> bool:
+        """Whether the server has done nothing for so long, except that an upload may take as long as it wants."""
+        uploads = self._last_error is None and "folder" in (self._current or {})
+        longest = max(patience, _SLOW_SECONDS) if self._last_error is None else patience
+        return not uploads and time.monotonic() - max(since, self._answered_at) >= longest
 
     def describe_trouble(self) -> str:
         """Why the last attempt failed, as one line."""
@@ -158,6 +166,7 @@ class Delivery:
                 if self._last_error is not None:
                     log.warning("run %s: tracking server %s answers again", self._run_id, get_uri())
                 self._last_error = None
+                self._answered_at = time.monotonic()
                 return True
             except Exception as error:
                 if not may_pass(error):
@@ -312,8 +321,7 @@ def _deliver_batch(client: mlflow.MlflowClient, run_id: str, operation: Mapping[
     metrics = [Metric(*point, model_id=operation.get("model_id")) for point in operation.get("metrics", [])]
     params = [Param(key, value) for key, value in operation.get("params", {}).items()]
     tags = [RunTag(key, value) for key, value in operation.get("tags", {}).items()]
-    # MLflow's client splits what is more than one request takes.
-    client.log_batch(run_id, metrics, params, tags)
+    client.log_batch(run_id, metrics, params, tags)  # MLflow splits what is more than one request takes.
 
 
 def _deliver_model(

@@ -136,6 +136,21 @@ def test_a_run_goes_on_and_is_kept_where_the_server_stays_away(server, client, e
     assert not record.exists()
 
 
+def test_a_server_that_takes_a_question_and_does_not_answer_is_waited_for_no_longer_than_patience(
+    server, client, experiment_id, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "40")
+    monkeypatch.setattr(delivery, "_SLOW_SECONDS", 1.0, raising=False)
+    sender = Delivery(client.create_run(experiment_id).info.run_id, experiment_id, tmp_path / "undelivered")
+    with server.paused():
+        sender.put({"kind": "batch", "tags": {"state": "after"}})
+        begun = time.monotonic()
+        kept = sender.close(patience=2)
+        waited = time.monotonic() - begun
+    assert 2 <= waited < 20
+    assert load_record(kept)["reason"] == "does not answer"
+
+
 @pytest.fixture(scope="module")
 def network():
     import keras

@@ -14,6 +14,7 @@ import mlflow
 import pytest
 import requests
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.rest_store import RestStore
 
@@ -79,6 +80,14 @@ def test_the_variables_of_mlflow_win_over_the_config(store, monkeypatch):
     assert tracking.choose_experiment_name("from_config") == "from_variable"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
     assert tracking.get_or_create_experiment("from_config") == "77"
+
+
+def test_a_request_has_a_minute_unless_a_variable_says_otherwise(use_uri, tmp_path, monkeypatch):
+    use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 60
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "90")
+    use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 90
 
 
 def test_the_uri_of_the_variable_wins_over_the_config(tmp_path, monkeypatch, use_uri):
