@@ -9,16 +9,17 @@ import numpy as np
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import quote_argument
 from mnist_flow.jobs.composition import Composer, Job
 from mnist_flow.jobs.lookup import fetch_examples
 from mnist_flow.jobs.plan import estimate_seconds
 from mnist_flow.jobs.workers import count_workers
-from mnist_flow.runtime.terminal import count, print_line, print_table, print_time
+from mnist_flow.runtime.terminal import count, print_line, print_time
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.memory import Terms, fetch_trials, recall_trials
-from mnist_flow.sweeps.search.outcome import build_space_table, measure_seconds
+from mnist_flow.sweeps.search.outcome import measure_seconds
 from mnist_flow.sweeps.search.settings import SearchSettings
-from mnist_flow.sweeps.search.space import Space
+from mnist_flow.sweeps.search.space import Space, write_distribution
 from mnist_flow.sweeps.search.study import TrialRecord
 
 
@@ -53,7 +54,9 @@ def show_plan(
         known = tracking.fetch_sweep(experiment_id, fingerprint, base.tracking.stale_after)
         if known is not None:
             records = fetch_trials(experiment_id, known[0].info.run_id, terms, with_curves=False)
-    print_table(build_space_table(space), "the space")
+    print_line("the space:")
+    for key, distribution in space.dimensions.items():
+        print_line(f"  {quote_argument(f'{key}={write_distribution(distribution)}')}")
     if settings.include_finished:
         found = {} if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)
         print_included(records, len(found))

@@ -174,6 +174,21 @@ def read_distribution(override: Override) -> BaseDistribution:
     return FloatDistribution(float(low), float(high), log=log, step=None if step is None else float(step))
 
 
+def write_distribution(distribution: BaseDistribution) -> str:
+    """Write a distribution as it stands in an override; `read_distribution` reads it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({','.join(map(write_choice, distribution.choices))})"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step not in (None, 1) or (step == 1 and isinstance(distribution, FloatDistribution)):
+        # The end is no value of a range.
+        return f"range({low},{high + step},{step})"
+    text = f"interval({low},{high})"
+    if isinstance(distribution, IntDistribution):
+        text = f"int({text})"
+    return f"tag(log,{text})" if distribution.log else text
+
+
 def has_key(cfg: DictConfig, key: str) -> bool:
     """Whether a config has a key, or is to get it by `+key=…`."""
     if key.startswith("+"):

@@ -164,7 +164,7 @@ def test_several_objectives_leave_a_pareto_front_and_a_plan_tells_what_is_left(t
     search = (*SEARCH, "model.hidden_units=[4],[8]", TWO, "epochs=1", "hydra.sweeper.sampler=random")
     planned = run_command(tmp_path, *search, "plan=true", "hydra.sweeper.n_trials=3")
     assert planned.returncode == 0, planned.stderr
-    assert "CategoricalDistribution(choices=('[4]', '[8]'))" in planned.stdout
+    assert "the space:\n  'model.hidden_units=choice([4],[8])'\n" in planned.stdout
     assert "3 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 3 new\ntime: unknown" in planned.stdout
     done = run_command(tmp_path, *search, "hydra.sweeper.n_trials=3")
     assert done.returncode == 0, done.stderr
@@ -508,7 +508,7 @@ def test_a_plan_tells_the_space_and_what_is_left(open_it, store, capsys):
     capsys.readouterr()
     assert open_it(*planned) is None
     printed = capsys.readouterr().out
-    assert "CategoricalDistribution(choices=('sgd', 'adam'))" in printed
+    assert "  'optimizer=choice(sgd,adam)'\n" in printed
     assert "3 trials: 2 complete, 0 pruned, 0 failed, 0 resumed, 1 new\ntime: about 0:" in printed
     assert "by the trials that have ended" in printed
 

@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FixedTrial
 
 from mnist_flow.errors import ConfigError
-from mnist_flow.sweeps.search.space import read_distribution, read_space
+from mnist_flow.sweeps.search.space import read_distribution, read_space, write_distribution
 
 CONFIGS = {
     "sgd": {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.0}, "reg": 0.0},
@@ -45,7 +45,9 @@ def read(*overrides):
     ],
 )
 def test_hydras_sweeps_are_optunas_distributions(override, expected):
-    assert read_distribution(OverridesParser.create().parse_override(override)) == expected
+    parser = OverridesParser.create()
+    assert read_distribution(parser.parse_override(override)) == expected
+    assert read_distribution(parser.parse_override(f"key={write_distribution(expected)}")) == expected
 
 
 @pytest.mark.parametrize(
