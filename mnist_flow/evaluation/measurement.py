@@ -41,6 +41,7 @@ class Context:
     composed: str  # the config as Hydra composed it, YAML
     looked_at: float  # Unix time in seconds, before the look for earlier evaluations
     patience: float  # seconds to wait for a server that is away
+    tells_failures: bool  # at once, each in a line of the log
 
 
 def measure_all(context: Context, planned: Sequence[Evaluation]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -61,7 +62,8 @@ def measure_all(context: Context, planned: Sequence[Evaluation]) -> tuple[list[d
     def note(run_id: str, error: Exception) -> None:
         nonlocal context
         troubles.append(name_run(run_id, error))
-        log.error("%s", troubles[-1])
+        if context.tells_failures:
+            log.error("%s", troubles[-1])
         if isinstance(error, TrackingError):
             # Wait only once for a server that is away, not again with every run.
             context = replace(context, patience=0.0)
@@ -165,6 +167,12 @@ def _build_subject(evaluation: Evaluation, measured: LoadedModel, batch_size: in
     """
     module, measure, data_set = find_module(evaluation.config), evaluation.measure, evaluation.data_set
     _check_model(measured, module.TASKS, data_set, f"measure={measure}")
+    for half in getattr(module, "HALVES", ()):
+        if half not in {layer.name for layer in measured.model.layers}:
+            raise RunError(
+                f"run {measured.run_id}: its model has no {half}, and measure={measure} wants one; "
+                "choose runs of an autoencoder, such as model=autoencoder"
+            )
     partners = {key: _load_model(partner, batch_size) for key, partner in evaluation.partners.items()}
     for key, partner in partners.items():
         _check_model(partner, [module.PARTNER_TASKS[key]], data_set, f"measure.{measure}.{key}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -51,11 +50,15 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     tracking.deliver_kept_records(Path(config.tracking.undelivered_dir))
     tracking.close_dead_runs()
     runs, not_chosen = choose_runs(config)
-    _log_errors(not_chosen)
-    context = Context(config, OmegaConf.to_yaml(cfg, resolve=True), time.time(), config.tracking.patience)
+    looked_at = time.time()
     evaluations, refused = plan_evaluations(config, runs)
-    _log_errors(refused)
     todo = [one for one in evaluations if one.earlier is None]
+    # A failure that is the only one is the error with which the command ends.
+    is_lone = len(not_chosen) + len(refused) + len(todo) == 1
+    for line in [] if is_lone else [*not_chosen, *refused]:
+        log.error("%s", line)
+    composed = OmegaConf.to_yaml(cfg, resolve=True)
+    context = Context(config, composed, looked_at, config.tracking.patience, tells_failures=not is_lone)
     print_line(
         f"{count(len(evaluations), 'evaluation')}: {len(evaluations) - len(todo)} done before, {len(todo)} to measure"
     )
@@ -71,11 +74,6 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
             tracking.log_summary(adopted, summary)
         print_line(f"tracked at {tracking.get_uri()}, below the runs measured; look: {tracking.describe_ui_command()}")
     if troubles := [*not_chosen, *refused, *failed]:
-        more = f"; and {len(troubles) - 5} more" if len(troubles) > 5 else ""
-        raise RunError(f"not all is measured: {'; '.join(troubles[:5])}{more}")
+        n_asked = (len(not_chosen) + len(runs)) * len(dict(config.measure))
+        raise RunError(troubles[0] if is_lone else f"{n_asked - len(summary)} of {n_asked} not measured")
     return summary
-
-
-def _log_errors(lines: Sequence[str]) -> None:
-    for line in lines:
-        log.error("%s", line)
