@@ -44,7 +44,11 @@ def build_adversarial_learner(model: keras.Model, radius: float) -> keras.Model:
         def _answer(self, images: tf.Tensor) -> tf.Tensor:
             # Without side effects: batch normalisation must not take moved images into its statistics, and dropout and
             # noise are the same in each of these calls.
-            return self.stateless_call(self.trainable_variables, self.non_trainable_variables, images, training=True)[0]
+            given, _ = self.stateless_call(
+                self.trainable_variables, self.non_trainable_variables, images, training=True
+            )
+            # Where a layer computes in 16 bits, a divergence has more.
+            return tf.cast(given, tf.float32)
 
     return AdversarialLearner(model.inputs[0], model.outputs[0], name=model.name)
 

@@ -53,9 +53,9 @@ def test_the_divergence_is_from_the_answer_which_no_gradient_pulls(seed, diverge
     assert float(tape.gradient(measured, scale)) == pytest.approx(gradient, rel=1e-5, abs=1e-6)
 
 
-def fit_still(adversarial_radius):
+def fit_still(adversarial_radius, precision="float32"):
     """A network with batch normalisation, whose trained weights stay as they are."""
-    reset_keras(0)
+    reset_keras(0, precision)
     model = make_mlp([8], batch_normalization=True)
     still = build_optimizer("sgd", STILL)
     return fit(
@@ -71,3 +71,9 @@ def test_it_counts_in_the_loss_of_training_alone_and_leaves_layers_as_they_are()
         assert recorded(result, name) == recorded(without, name)
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_it_is_nearly_the_same_where_layers_compute_in_16_bits(precision):
+    (_, exact), (_, result) = fit_still(2.0), fit_still(2.0, precision)
+    assert recorded(result, "loss") == pytest.approx(recorded(exact, "loss"), rel=0.03)
