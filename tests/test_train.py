@@ -73,7 +73,7 @@ def test_one_run_prints_its_epochs_and_one_table(tmp_path, run_command):
             ["tracking.experiment_name=a#b"],
             "a#b: Hydra can't read the value without quotes; as text: \"tracking.experiment_name='a#b'\"\n",
         ),
-        (["tracking.run_name=a,b"], "as a list: 'tracking.run_name=[a,b]', as text: \"tracking.run_name='a,b'\"\n"),
+        (["tracking.run_name=a,b"], "as a sweep: add -m, as text: \"tracking.run_name='a,b'\"\n"),
         (["data=digits", "data.path=x.npz"], "data.path=x.npz: belongs to data=mnist"),
         (["schedule=cosine", "schedule.warmup_epochs=10"], "must be less than epochs=10"),
         (["optimizer.nesterov=true"], "needs momentum"),

@@ -16,6 +16,7 @@ from mnist_flow.metrics.classification import Evaluation, compute_per_class, eva
 from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
+from mnist_flow.training.adversarial import build_adversarial_learner
 from mnist_flow.training.objective import measure_loss
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Classification(Task):
 
     def build_loss(self, label_smoothing: float) -> keras.losses.Loss:
         return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+
+    def build_learner(self, model: keras.Model, adversarial_radius: float | None = None) -> keras.Model:
+        if adversarial_radius is None:
+            return super().build_learner(model)
+        return build_adversarial_learner(model, adversarial_radius)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.CategoricalAccuracy("accuracy")]

@@ -66,7 +66,7 @@ class Generation(Task):
     def build_validation(self, images: Images, n_classes: int, corrupt: Corrupt | None) -> tuple[Any, FloatArray]:
         return (images.images, images.one_hot(n_classes)), images.images
 
-    def build_learner(self, model: keras.Model) -> keras.Model:
+    def build_learner(self, model: keras.Model, adversarial_radius: float | None = None) -> keras.Model:
         return _build_learner_class()(model.inputs, [model.output, *read_code_distribution(model)], name=model.name)
 
     def plot_samples(self, trained: TrainedModel, epoch: int) -> Figure:

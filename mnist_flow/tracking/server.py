@@ -88,8 +88,8 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     _check_variables()
     # MLflow's own default waits several minutes for a server that isn't there.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    # And two minutes, three times, for one that takes a question and answers nothing. Of an upload, each block of a
-    # file and the answer to the whole file have this time.
+    # And two minutes, three times, for one that takes a question and answers nothing, which is halved. Of an upload,
+    # each block of a file and the answer to the whole file have this time.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     # MLflow's own ten seconds are longer than many a run here.
     os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")

@@ -40,7 +40,7 @@ def configure_tensorflow(threads: int) -> None:
     except RuntimeError as error:
         in_force = tf.config.threading.get_intra_op_parallelism_threads()
         if in_force == 0:
-            _warn_of_all_cores(threads)
+            warn_of_all_cores(threads)
         elif in_force != threads:
             raise RunError(
                 f"training.threads={threads}: this process already runs TensorFlow with {in_force}, and keeps them; "
@@ -50,8 +50,8 @@ def configure_tensorflow(threads: int) -> None:
 
 
 @cache
-def _warn_of_all_cores(threads: int) -> None:
-    """Warn once a process, not with each of its runs."""
+def warn_of_all_cores(threads: int) -> None:
+    """Warn once a process, and not with each of its runs, that it does not keep to so many threads."""
     log.warning(
         "training.threads=%d: TensorFlow has worked in this process before, and keeps a thread for each core; "
         "results may differ in their last bits from those of a process of its own",

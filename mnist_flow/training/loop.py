@@ -16,7 +16,6 @@ from mnist_flow.data.dataset import DatasetInfo, Images, Splits
 from mnist_flow.errors import DivergedError
 from mnist_flow.models.inspection import limit_batch_size
 from mnist_flow.runtime.lazy import keras, tf
-from mnist_flow.training.adversarial import build_adversarial_learner
 from mnist_flow.training.batches import ChangedImages, SameImages, build_batches, build_validation
 from mnist_flow.training.monitors import BestEpoch, EarlyStopping, Monitors
 from mnist_flow.training.objective import Objective, Pair, weigh_classes
@@ -118,8 +117,7 @@ def _compile(
     changes: ImageChanges,
 ) -> tuple[keras.Model, Callable[[], dict[str, float]]]:
     """What is trained in place of the model, whose layers it has, and the function that validates it."""
-    radius = settings.adversarial_radius
-    learner = objective.build_learner(model) if radius is None else build_adversarial_learner(model, radius)
+    learner = objective.build_learner(model, settings.adversarial_radius)
     learner.compile(
         optimization.optimizer,
         _build_loss(objective, settings),

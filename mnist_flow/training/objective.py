@@ -44,8 +44,13 @@ class Objective(ABC):
     def build_validation(self, images: Images, n_classes: int, corrupt: Corrupt | None) -> tuple[Any, FloatArray]:
         """Build what the network is given at the end of an epoch, and what it shall answer, float32 (n, …) each."""
 
-    def build_learner(self, model: keras.Model) -> keras.Model:
-        """Build what is compiled and trained: a model of the same layers whose output the loss takes."""
+    def build_learner(self, model: keras.Model, adversarial_radius: float | None = None) -> keras.Model:
+        """Build what is compiled and trained: a model of the same layers whose output the loss takes.
+
+        Args:
+            model: its layers are trained in place.
+            adversarial_radius: of the virtual adversarial training, which only classifiers have; None: there is none.
+        """
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 

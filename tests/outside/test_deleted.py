@@ -141,7 +141,7 @@ def test_artifacts_that_are_deleted_are_told_with_the_run_and_all_else_is_measur
     done = run_command(swept, "-m", "mnist_flow.evaluate", "measure=rotation", "measure.rotation.degrees=[0]")
     assert done.returncode == 1
     assert done.stderr.count(f"run {first.info.run_id}: its model can't be loaded (") == 1
-    assert done.stderr.splitlines()[-1] == f"error: 1 of {len(others) + 1} not measured"
+    assert done.stderr.splitlines()[-1] == f"error: 1 of {len(others) + 1} evaluations failed, each told above"
     assert f"{len(others) + 1} evaluations: 0 done before" in done.stdout
     assert len(fetch(swept, "evaluation")) == len(others)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from fitting import build_rate, fit, make_mlp, recorded
 from mnist_flow.errors import ConfigError, RunError
-from mnist_flow.training.devices import configure_tensorflow, describe_devices, reset_keras
+from mnist_flow.training.devices import configure_tensorflow, describe_devices, reset_keras, warn_of_all_cores
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
@@ -77,6 +77,7 @@ def test_that_all_cores_are_kept_is_said_once_a_process(monkeypatch, caplog):
 
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", refuse)
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    warn_of_all_cores.cache_clear()
     for _ in range(2):
         configure_tensorflow(3)
     assert caplog.text.count("training.threads=3: TensorFlow has worked in this process before") == 1
