@@ -19,7 +19,7 @@ from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.memory import Terms, fetch_trials, recall_trials
 from mnist_flow.sweeps.search.outcome import measure_seconds
 from mnist_flow.sweeps.search.settings import SearchSettings
-from mnist_flow.sweeps.search.space import Space, write_distribution
+from mnist_flow.sweeps.search.space import Space
 from mnist_flow.sweeps.search.study import TrialRecord
 
 
@@ -55,8 +55,8 @@ def show_plan(
         if known is not None:
             records = fetch_trials(experiment_id, known[0].info.run_id, terms, with_curves=False)
     print_line("the space:")
-    for key, distribution in space.dimensions.items():
-        print_line(f"  {quote_argument(f'{key}={write_distribution(distribution)}')}")
+    for override in space.typed:
+        print_line(f"  {quote_argument(override)}")
     if settings.include_finished:
         found = {} if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)
         print_included(records, len(found))

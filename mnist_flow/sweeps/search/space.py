@@ -42,6 +42,8 @@ class Space:
     dimensions: Mapping[str, BaseDistribution]
     # The keys that choose the options of config groups.
     groups: frozenset[str]
+    # The overrides of the dimensions as they were typed, in the same order.
+    typed: tuple[str, ...] = ()
 
     def suggest(self, trial: BaseTrial, compose: Compose) -> dict[str, Any]:
         """Choose a value for each key that the config of the trial has.
@@ -118,7 +120,8 @@ def read_space(overrides: Sequence[Override], chooses_option: Callable[[str], bo
         raise ConfigError("zip: pairs the values of a grid, and a search chooses each by itself; leave it out")
     ordered = {key: dimensions[key] for key in sorted(dimensions, key=lambda key: key not in groups)}
     options = tuple(text for text in fixed.values() if chooses_option(text))
-    return Space(tuple(fixed.values()), options, ordered, frozenset(groups))
+    typed = tuple(str(last[key].input_line) for key in ordered)
+    return Space(tuple(fixed.values()), options, ordered, frozenset(groups), typed)
 
 
 def _check_key(key: str) -> None:
@@ -172,21 +175,6 @@ def read_distribution(override: Override) -> BaseDistribution:
     if whole:
         return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
     return FloatDistribution(float(low), float(high), log=log, step=None if step is None else float(step))
-
-
-def write_distribution(distribution: BaseDistribution) -> str:
-    """Write a distribution as it stands in an override; `read_distribution` reads it."""
-    if isinstance(distribution, CategoricalDistribution):
-        return f"choice({','.join(map(write_choice, distribution.choices))})"
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if step not in (None, 1) or (step == 1 and isinstance(distribution, FloatDistribution)):
-        # The end is no value of a range.
-        return f"range({low},{high + step},{step})"
-    text = f"interval({low},{high})"
-    if isinstance(distribution, IntDistribution):
-        text = f"int({text})"
-    return f"tag(log,{text})" if distribution.log else text
 
 
 def has_key(cfg: DictConfig, key: str) -> bool:

@@ -164,7 +164,7 @@ def test_several_objectives_leave_a_pareto_front_and_a_plan_tells_what_is_left(t
     search = (*SEARCH, "model.hidden_units=[4],[8]", TWO, "epochs=1", "hydra.sweeper.sampler=random")
     planned = run_command(tmp_path, *search, "plan=true", "hydra.sweeper.n_trials=3")
     assert planned.returncode == 0, planned.stderr
-    assert "the space:\n  'model.hidden_units=choice([4],[8])'\n" in planned.stdout
+    assert "the space:\n  'model.hidden_units=[4],[8]'\n" in planned.stdout
     assert "3 trials: 0 complete, 0 pruned, 0 failed, 0 resumed, 3 new\ntime: unknown" in planned.stdout
     done = run_command(tmp_path, *search, "hydra.sweeper.n_trials=3")
     assert done.returncode == 0, done.stderr

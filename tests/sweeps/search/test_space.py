@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FixedTrial
 
 from mnist_flow.errors import ConfigError
-from mnist_flow.sweeps.search.space import read_distribution, read_space, write_distribution
+from mnist_flow.sweeps.search.space import read_distribution, read_space
 
 CONFIGS = {
     "sgd": {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.0}, "reg": 0.0},
@@ -45,9 +45,7 @@ def read(*overrides):
     ],
 )
 def test_hydras_sweeps_are_optunas_distributions(override, expected):
-    parser = OverridesParser.create()
-    assert read_distribution(parser.parse_override(override)) == expected
-    assert read_distribution(parser.parse_override(f"key={write_distribution(expected)}")) == expected
+    assert read_distribution(OverridesParser.create().parse_override(override)) == expected
 
 
 @pytest.mark.parametrize(
@@ -95,3 +93,8 @@ def test_the_last_of_two_overrides_counts():
     space = read("reg=interval(0,1)", "epochs=1,2", "reg=0.5")
     assert space.fixed == ("reg=0.5",)
     assert list(space.dimensions) == ["epochs"]
+
+
+def test_a_space_has_its_keys_as_they_were_typed():
+    space = read("reg=range(0.5,1.0,0.1)", "epochs=range(5,6)", "optimizer=sgd,adam", "batch_size=8")
+    assert space.typed == ("optimizer=sgd,adam", "reg=range(0.5,1.0,0.1)", "epochs=range(5,6)")
