@@ -63,6 +63,11 @@ def keeps_state(run: PastRun) -> bool:
     return run.params.get("training.keep_state") == "True"
 
 
+def can_go_on(run: PastRun) -> bool:
+    """Whether a longer run may go on from a run: it has kept its last state, and this version of the code made it."""
+    return keeps_state(run) and run.code == digest_code()
+
+
 def list_shorter(job: Job, experiment_id: str) -> list[PastRun]:
     """List finished runs of the same config with fewer epochs, the longest first; none unless states are to be kept.
 
@@ -97,7 +102,7 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
     shorter = list_shorter(context.job, experiment_id)
     for run in filter(keeps_state, shorter):
         epochs = int(run.params["epochs"])
-        if run.code != digest_code():
+        if not can_go_on(run):
             reason = "was made by another version of the code"
         elif depends_on_epochs(config, len(context.splits.train), epochs):
             reason = f"has other learning rates, since schedule={config.schedule.name} depends on the number of epochs"
@@ -115,7 +120,7 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
     if shorter and not any(map(keeps_state, shorter)):
         longest = shorter[0]
         log.warning(
-            "run %s (epochs=%s) has kept no state, since training.keep_state was false; trained from the first epoch",
+            "run %s (epochs=%s) has kept no state; trained from the first epoch",
             longest.run_id,
             longest.params["epochs"],
         )

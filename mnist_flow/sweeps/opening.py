@@ -25,7 +25,7 @@ from mnist_flow.jobs.lookup import look_up, match
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_telling
 from mnist_flow.jobs.workers import count_workers
-from mnist_flow.runs.earlier import keeps_state, list_shorter
+from mnist_flow.runs.earlier import can_go_on, list_shorter
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import count, print_line
 from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
@@ -57,7 +57,7 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
     planned = look_up(jobs, experiment_id) if base.resume else match([], jobs)
     # What is not there is told before a run is open; who goes on from a kept state has its weights there.
     starting = [one.job for one in planned if one.state == "new" and one.job.config.training.warm_start is not None]
-    from_weights = [job for job in starting if not any(map(keeps_state, list_shorter(job, experiment_id)))]
+    from_weights = [job for job in starting if not any(map(can_go_on, list_shorter(job, experiment_id)))]
     for run_id in {job.config.training.warm_start for job in from_weights}:
         find_start(str(run_id))
     _print_counts(planned)

@@ -50,7 +50,7 @@ def read_requests(config: DictConfig) -> list[SweepRequest]:
         DataError: the data can't be had.
         HydraException: Hydra refuses an override, or the launcher is not installed.
     """
-    is_grid = config.hydra.sweeper._target_.endswith(("ResumingSweeper", "BasicSweeper"))
+    is_grid = config.hydra.sweeper._target_.endswith(("ResumingSweeper", "BasicSweeper", "PlainSweeper"))
     sweeps = compose_sweeps(config) if is_grid else {None: []}
     requests = [_read_request(config, jobs, preset) for preset, jobs in sweeps.items()]
     if requests[0].base.plan and not is_grid and not is_search(config):

@@ -59,7 +59,7 @@ def test_a_run_without_a_state_is_named_where_one_is_asked_for(store, search, co
         "resume=false trains it anew, with its state\n"
     )
     run_experiment(compose_config(*QUICK, "epochs=2", KEPT))
-    said = f"run {first.info.run_id} (epochs=1) has kept no state, since training.keep_state was false; trained"
+    said = f"run {first.info.run_id} (epochs=1) has kept no state; trained"
     assert caplog.text.count(said) == 1
     run_experiment(compose_config(*QUICK, "epochs=3", KEPT))
     assert caplog.text.count("has kept no state") == 1

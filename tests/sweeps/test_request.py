@@ -30,8 +30,9 @@ def read():
         yield read_overrides
 
 
-def test_a_grid_asks_for_its_jobs(read):
-    request = read("reg=0,1e-5", "epochs=3")
+@pytest.mark.parametrize("sweeper", ["resuming", "basic", "plain"])
+def test_a_grid_asks_for_its_jobs(read, sweeper):
+    request = read("reg=0,1e-5", "epochs=3", f"hydra/sweeper={sweeper}")
     assert [job.config.reg for job in request.jobs] == [0.0, 1e-5]
     assert request.base == request.jobs[0].config
     assert (request.n_workers, request.n_pool_processes) == (1, 0)

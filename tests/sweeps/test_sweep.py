@@ -319,9 +319,13 @@ def test_jobs_that_go_on_from_kept_states_need_no_run_that_they_started_from(sto
     open_it = request.getfixturevalue("open_it")  # Within it the other fixture composes no config.
     longer = ("epochs=3", "training.keep_state=true", warm)
     assert [one.state for one in open_it(*longer).before] == ["new"]
-    # With another seed there is no such state.
+    # With another seed there is no such state, and no run goes on from one that other code made.
     with pytest.raises(ConfigError, match=f"^{warm}: "):
         open_it(*longer, "seed=0,1")
+    for run in store.search_runs([source.info.experiment_id]):
+        store.set_tag(run.info.run_id, "mnist_flow.code", "0123456789abcdef")
+    with pytest.raises(ConfigError, match=f"^{warm}: "):
+        open_it(*longer, "epochs=4")
 
 
 @pytest.fixture
