@@ -49,7 +49,7 @@ def check_name(key: str, name: str, known: Sequence[str]) -> None:
 def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Series:
     """What tells the runs' settings apart, one text a run: `lenet5, epochs=20`; the model's name always stands first.
 
-    Of an option that is chosen by name, such as a noise, further keys are told where its own runs differ in them.
+    Of an option that is chosen by name, such as a noise, a key is not told that it alone has, with one value.
 
     Args:
         table: from `jobs.tables.build_run_table`.
@@ -64,7 +64,7 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
 
 
 def list_varying(table: pd.DataFrame, apart_from: tuple[str, ...]) -> list[str]:
-    """Params of which the runs have several values; those of an option, such as a model, only among runs of it."""
+    """Params of which the runs have several values; those that follow from the name of an option are left out."""
     return [name for name in list_params(table) if name not in apart_from and _vary(table, name).any()]
 
 
@@ -103,11 +103,20 @@ def is_same_value(cell: object, value: object) -> bool:
 
 
 def _vary(table: pd.DataFrame, name: str) -> pd.Series:
-    """Whether each run differs from others in a param; in one of an option, from others with the same option."""
+    """Whether each run differs from others in a param that does not follow from an option's name; see `find_telling`.
+
+    A model's params tell apart the runs of one model alone: models of different names differ in most of them.
+    """
     option = f"{name.partition('.')[0]}.name"
-    # Options of different names differ in most of their params; within one name these tell the settings apart.
-    is_of_option = name != option and option in table
-    same = table[option].fillna("none") if is_of_option else pd.Series("", index=table.index)
+    same = pd.Series("", index=table.index)
+    if name != option and option in table:
+        names = table[option].fillna("none")
+        if option == "model.name":
+            same = names
+        else:
+            pairs = pd.DataFrame({"name": names, "value": table[name].where(table[name] != "None")}).drop_duplicates()
+            if pairs["name"].isin(pairs.loc[pairs["value"].notna(), "name"]).sum() == 1:
+                return pd.Series(False, index=table.index)
     return table[name].groupby(same).transform(lambda values: values.nunique(dropna=False) > 1).astype(bool)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
+from mnist_flow.jobs.grids import name_key
 from mnist_flow.jobs.replicates import REPLICATES, average_seeds, describe_replicates
 
 if TYPE_CHECKING:
@@ -96,14 +97,21 @@ def find_varying(jobs: Sequence[Job]) -> list[str]:
 def find_telling(jobs: Sequence[Job]) -> list[str]:
     """List the config paths that tell jobs apart: those of `find_varying` that do not follow from an option's name.
 
-    A model's name says what `model.hidden_units` is, unless models with one name differ in it; so do other options'.
+    What follows is a key that one option alone has, with one value, such as `noise.level`. A model's name is that of a
+    preset, and says what all its keys are, unless models with one name differ in a key, or the key was typed.
     """
     varying = find_varying(jobs)
+    typed = {name_key(override) for job in jobs for override in job.overrides}
 
     def follows(key: str) -> bool:
         option = f"{key.partition('.')[0]}.name"
+        if option not in varying or key == option:
+            return False
         pairs = {(job.params.get(option), str(job.params.get(key))) for job in jobs}
-        return option in varying and key != option and len(pairs) == len({name for name, _ in pairs})
+        if option == "model.name":
+            return key not in typed and len(pairs) == len({name for name, _ in pairs})
+        owners = {name for name, value in pairs if value != "None"}
+        return sum(name in owners for name, _ in pairs) == 1
 
     return [key for key in varying if not follows(key)]
 

@@ -48,6 +48,13 @@ def make_table(**columns: list) -> pd.DataFrame:
             {"noise.level": [0.2, 0.4], "noise.min_level": ["None", "0.1"], "noise.name": ["salt_and_pepper"] * 2},
             ["mlp, noise.level=0.2", "mlp, noise.level=0.4, noise.min_level=0.1"],
         ),
+        (
+            {"optimizer.learning_rate": [0.5, 0.01], "optimizer.name": ["sgd", "adam"]},
+            [
+                "mlp, optimizer.name=sgd, optimizer.learning_rate=0.5",
+                "mlp, optimizer.name=adam, optimizer.learning_rate=0.01",
+            ],
+        ),
         # What the preset of the model determines is in its name.
         ({"model.name": ["a", "b"], "model.pooling": ["max", "average"]}, ["a", "b"]),
     ],
@@ -85,9 +92,9 @@ def test_an_option_stands_before_the_keys_in_which_its_own_runs_differ():
         }
     )
     assert label_settings(table, apart_from=()).tolist() == [
-        "mlp, noise.name=salt_and_pepper, noise.level=0.2",
-        "mlp, noise.name=salt_and_pepper, noise.level=0.4",
-        "mlp, noise.name=gaussian",
+        "mlp, noise.name=salt_and_pepper, noise.level=0.2, noise.redraw=True",
+        "mlp, noise.name=salt_and_pepper, noise.level=0.4, noise.redraw=True",
+        "mlp, noise.name=gaussian, noise.redraw=False",
         "mlp, noise.name=none",
     ]
 

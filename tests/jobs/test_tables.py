@@ -190,14 +190,31 @@ def test_what_follows_from_the_name_of_a_model_does_not_tell_jobs_apart(make_job
     assert sorted(label_jobs(jobs).values()) == ["model.name=lenet5", "model.name=mlp_100"]
     wider = make_jobs(["model=mlp_100"], ["model=mlp_100", "model.hidden_units=[20]"], ["model=mlp_64_64"])
     assert find_telling(wider) == ["model.name", "model.hidden_units"]
+    # As it is with zip='[model,model.dropout]'.
+    typed = make_jobs(["model=mlp_100", "model.dropout=0.2"], ["model=mlp_64_64", "model.dropout=0.5"])
+    assert find_telling(typed) == ["model.name", "model.dropout"]
 
 
 def test_what_follows_from_the_name_of_another_option_does_not_tell_jobs_apart_either(make_jobs):
-    jobs = make_jobs(["noise=none"], ["noise=salt_and_pepper"], ["noise=gaussian"])
-    assert "noise.level" in find_varying(jobs)
+    jobs = make_jobs(["noise=none"], ["noise=salt_and_pepper"])
+    assert {"noise.level", "noise.redraw"} < set(find_varying(jobs))
     assert find_telling(jobs) == ["noise.name"]
     wider = make_jobs(["noise=none"], ["noise=salt_and_pepper"], ["noise=salt_and_pepper", "noise.level=0.2"])
     assert find_telling(wider) == ["noise.name", "noise.level"]
+
+
+def test_a_key_that_several_options_have_tells_jobs_apart_also_where_it_goes_with_their_names(make_jobs):
+    """As it does with zip='[optimizer,optimizer.learning_rate]'."""
+    jobs = make_jobs(
+        ["optimizer=sgd", "optimizer.learning_rate=0.5"], ["optimizer=adam", "optimizer.learning_rate=0.01"]
+    )
+    assert find_telling(jobs) == ["optimizer.name", "optimizer.learning_rate"]
+    assert sorted(label_jobs(jobs).values()) == [
+        "optimizer.name=adam optimizer.learning_rate=0.01",
+        "optimizer.name=sgd optimizer.learning_rate=0.5",
+    ]
+    holdouts = make_jobs(["data=digits", "data.validation=test"], ["data=letters", "data.validation=holdout"])
+    assert find_telling(holdouts) == ["data.name", "data.validation", "data.holdout_size"]
 
 
 def test_jobs_are_labelled_by_what_varies(make_jobs):
@@ -217,9 +234,9 @@ def test_a_job_alone_is_labelled_by_its_model(make_jobs):
 def test_a_label_leaves_out_what_the_job_does_not_have(make_jobs):
     jobs = make_jobs(["optimizer=sgd"], ["optimizer=sgd", "optimizer.momentum=0.9"], ["optimizer=adam"])
     assert [label_jobs(jobs)[job.identity.fingerprint] for job in jobs] == [
-        "optimizer.name=sgd optimizer.momentum=0.0",
-        "optimizer.name=sgd optimizer.momentum=0.9",
-        "optimizer.name=adam",
+        "optimizer.name=sgd optimizer.learning_rate=0.1 optimizer.momentum=0.0",
+        "optimizer.name=sgd optimizer.learning_rate=0.1 optimizer.momentum=0.9",
+        "optimizer.name=adam optimizer.learning_rate=0.001",
     ]
 
 

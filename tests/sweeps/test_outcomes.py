@@ -42,7 +42,7 @@ def test_tables_are_there_for_spreadsheets_and_for_mlflow():
 
 
 def test_the_description_of_a_sweep_has_the_best_setting_a_table_and_the_next_command():
-    jobs = [SimpleNamespace(params={"reg": reg, "seed": seed}) for reg in (0.0, 0.1) for seed in (0, 1)]
+    jobs = [SimpleNamespace(params={"reg": reg, "seed": seed}, overrides=()) for reg in (0.0, 0.1) for seed in (0, 1)]
     of_test = {"test_accuracy_mean": [0.94, 0.93], "test_accuracy_std": [0.02, 0.03]}
     measured = {"val_accuracy_mean": [0.95, 0.96], "val_accuracy_std": [0.01, 0.02], **of_test}
     replicates = pd.DataFrame({"reg": [0.0, 0.1], "n": 2, **measured})
