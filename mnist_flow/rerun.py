@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from mnist_flow import cli
+from mnist_flow.errors import ConfigError
 from mnist_flow.train import main as train
 
 HELP = """mnist_flow: the same run again from what was logged, also on another machine.
@@ -21,19 +23,23 @@ id, and says whether the metrics agree. Overrides are those of python -m mnist_f
 """
 
 
-def main(folder: str) -> None:
-    """Compose the logged config, which is written into a folder, beside the project's own, and train it."""
+def main(held: ExitStack) -> None:
+    """Compose the logged config, written into a folder that is there until `held` ends, beside the project's own."""
     from mnist_flow.runs.replay import write_config
 
     if {"--help", "-h"} & set(sys.argv):
         sys.stdout.write(HELP)
         return
-    rest = write_config(sys.argv[1:], folder)
+    try:
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mnist_flow_"))
+        rest = write_config(sys.argv[1:], folder)
+    except OSError as error:
+        raise ConfigError(f"no temporary files can be written ({error}); TMPDIR=FOLDER names another folder") from error
     sys.argv[1:] = ["--config-dir", folder, "--config-name", "rerun", *rest]
     train()
 
 
 if __name__ == "__main__":
     # It is there until an error is told: what is known of a misspelt key is in it.
-    with tempfile.TemporaryDirectory(prefix="mnist_flow_") as config_dir:
-        cli.run(partial(main, config_dir))
+    with ExitStack() as until_told:
+        cli.run(partial(main, until_told))

@@ -71,8 +71,14 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         for key in keys:
             logged.get(section, {}).pop(key, None)
     _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged}, "# @package _global_\n")
-    search = [write_override("hydra.searchpath", [f"file://{path}" for path in own_folders])] if own_folders else []
-    return [*(argument for argument in arguments if not argument.startswith("run_id=")), *search]
+    rest = [argument for argument in arguments if not argument.startswith("run_id=")]
+    if own_folders:
+        typed = OverridesParser.create().parse_override(f"hydra.searchpath={values.get('hydra.searchpath', '[]')}")
+        rest = [argument for argument in rest if not argument.startswith("hydra.searchpath=")]
+        further: Any = typed.value() or []
+        further = [further] if isinstance(further, str) else further
+        rest.append(write_override("hydra.searchpath", [*(f"file://{path}" for path in own_folders), *further]))
+    return rest
 
 
 def _dump(file: Path, content: dict[str, Any], header: str = "") -> None:

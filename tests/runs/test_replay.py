@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from contextlib import ExitStack
+
 import mlflow
 import pytest
 import yaml
 
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, TrackingError
+from mnist_flow.rerun import main as train_again
 from mnist_flow.runs.replay import write_config
 from support import QUICK
 
@@ -240,3 +245,23 @@ def test_the_server_can_be_named(logged_run, tmp_path, tmp_path_factory, monkeyp
 def test_a_run_id_is_needed(tmp_path):
     with pytest.raises(ConfigError, match="run_id: missing"):
         write_config(["reg=0"], str(tmp_path))
+
+
+def test_folders_of_ones_own_stand_before_a_search_path_that_was_typed(logged_run, tmp_path):
+    run_id, own = logged_run(config=LOGGED, hydra=HYDRA), tmp_path / "own"
+    typed = [f"run_id={run_id}", "hydra.searchpath=[file://theirs]", "--config-dir", str(own)]
+    assert write_config(typed, str(tmp_path)) == [f"hydra.searchpath=[file://{own},file://theirs]"]
+    assert write_config(typed[:2], str(tmp_path)) == typed[1:2]
+
+
+def test_a_temporary_folder_that_can_not_be_made_is_told_and_help_needs_none(monkeypatch, capsys):
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    monkeypatch.setattr(sys, "argv", ["rerun.py", "run_id=1"])
+    with pytest.raises(ConfigError, match=r"^no temporary files can be written \(.*No space left on device\); TMPDIR="):
+        train_again(ExitStack())
+    monkeypatch.setattr(sys, "argv", ["rerun.py", "--help"])
+    train_again(ExitStack())
+    assert capsys.readouterr().out.startswith("mnist_flow: the same run again")
