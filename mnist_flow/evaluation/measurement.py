@@ -167,10 +167,10 @@ def _build_subject(evaluation: Evaluation, measured: LoadedModel, batch_size: in
     """
     module, measure, data_set = find_module(evaluation.config), evaluation.measure, evaluation.data_set
     _check_model(measured, module.TASKS, data_set, f"measure={measure}")
-    for half in getattr(module, "HALVES", ()):
-        if half not in {layer.name for layer in measured.model.layers}:
+    for layer in getattr(module, "NEEDED_LAYERS", ()):
+        if layer not in {one.name for one in measured.model.layers}:
             raise RunError(
-                f"run {measured.run_id}: its model has no {half}, and measure={measure} wants one; "
+                f"run {measured.run_id}: its model has no {layer}, and measure={measure} wants one; "
                 "choose runs of an autoencoder, such as model=autoencoder"
             )
     partners = {key: _load_model(partner, batch_size) for key, partner in evaluation.partners.items()}

@@ -8,8 +8,8 @@ A module here, or one of a user's own that the key `module` of an option in conf
     Names of the tasks that the measured model may be for.
 `PARTNER_TASKS` (where there are partners)
     The task that the model of each `PartnerConfig` must be for, by its key.
-`HALVES` (optional)
-    Names of the networks `encoder`, `decoder` that the measured model must consist of; a U-Net has neither.
+`NEEDED_LAYERS` (optional)
+    Names of layers that the measured model must have, such as `encoder` and `decoder`; a U-Net has neither.
 `measure(name, config, subject)`
     Measures a `Subject`; returns an `EvaluationResult`.
 `summarise(name, metrics)` (optional)

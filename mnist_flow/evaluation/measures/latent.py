@@ -19,7 +19,7 @@ from mnist_flow.metrics.classification import compute_standard_error
 _SMALL = 128
 
 TASKS = ("reconstruction",)
-HALVES = ("encoder",)
+NEEDED_LAYERS = ("encoder",)
 
 
 class Config(OptionSection):

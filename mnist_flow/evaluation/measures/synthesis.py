@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TASKS = ("reconstruction", "generation")
-HALVES = ("decoder",)
+NEEDED_LAYERS = ("decoder",)
 PARTNER_TASKS = {"judge": "classification", "sharpener": "reconstruction"}
 
 # Images in a row of a figure, the nearest ones included.
