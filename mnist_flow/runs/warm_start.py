@@ -24,7 +24,12 @@ def find_start(run_id: str) -> LoggedRun:
         TrackingError: the server does not answer.
     """
     try:
-        return tracking.fetch_logged_run(tracking.find_imported(run_id) or run_id)
+        try:
+            return tracking.fetch_logged_run(run_id)
+        except RunError:
+            if (imported := tracking.find_imported(run_id)) is None:
+                raise
+            return tracking.fetch_logged_run(imported)
     except RunError as error:
         raise _refuse(run_id, str(error).removeprefix(f"run {run_id}: ")) from error
 
