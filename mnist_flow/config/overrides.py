@@ -69,7 +69,7 @@ def take_config_options(arguments: Sequence[str]) -> tuple[list[str], list[Path]
 
 
 def list_config_dirs(hydra: Any) -> list[str]:
-    """List Hydra's option --config-dir as it was typed; Hydra's own config does not have it among the overrides."""
+    """List Hydra's option --config-dir with its absolute path; Hydra's config does not have it among the overrides."""
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     return [word for folder in folders for word in ("--config-dir", folder)]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from mnist_flow.errors import ConfigError
-from mnist_flow.runtime.suggestions import did_you_mean
+from mnist_flow.runtime.suggestions import find_similar
 
 # MLflow's variables for the experiment of the run that `mlflow run` created.
 _EXPERIMENT_VARIABLES = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
@@ -47,9 +47,9 @@ def to_hydra_arguments(arguments: Sequence[str]) -> list[str]:
         raise ConfigError(f"overrides={overrides}: {error}; close the quote") from error
     for option, value in zip(undeclared[::2], undeclared[1::2], strict=False):
         name = option.removeprefix("--")
-        if (meant := did_you_mean(name, ["overrides"])) != ".":
-            remedy = f"type -P {shlex.quote(f'overrides={value}')}"
-            raise ConfigError(f"{name}={value}: MLproject has no such parameter{meant} If so, {remedy}")
+        if find_similar(name, ["overrides"]):
+            remedy = f"did you mean 'overrides'? If so, type -P {shlex.quote(f'overrides={value}')}"
+            raise ConfigError(f"{name}={value}: MLproject has no such parameter; {remedy}")
         converted.append(f"{name}={value}")
     return converted
 

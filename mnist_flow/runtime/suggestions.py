@@ -7,7 +7,13 @@ from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'epochs'?` with the known names that resemble a dotted name, or `.` if none does.
+    """Return `; did you mean 'epochs'?` with the names that `find_similar` finds, or `.` if there are none."""
+    matches = find_similar(name, known)
+    return "; did you mean " + " or ".join(f"'{match}'" for match in matches) + "?" if matches else "."
+
+
+def find_similar(name: str, known: Iterable[str]) -> list[str]:
+    """Find up to three of the known names that resemble a dotted name, the best first.
 
     A name also matches by its last part: `learning_rate` finds `optimizer.learning_rate`. Names of its own group come
     first, and may be abbreviated: `optimizer.lr` finds that one, too.
@@ -21,9 +27,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if not siblings:
         matches += get_close_matches(name, choices, n=3, cutoff=0.6)
     matches += _find_close(last, choices, cutoff=0.75)
-    if not matches:
-        return "."
-    return "; did you mean " + " or ".join(f"'{match}'" for match in [*dict.fromkeys(matches)][:3]) + "?"
+    return [*dict.fromkeys(matches)][:3]
 
 
 def _get_last(name: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from mnist_flow.runtime.suggestions import did_you_mean
+from mnist_flow.runtime.suggestions import did_you_mean, find_similar
 
 KNOWN = ["epochs", "seed", "reg", "batch_size", "optimizer.name", "optimizer.learning_rate", "evaluation.batch_size"]
 
@@ -33,6 +33,7 @@ def test_at_most_three_names():
 
 
 def test_nothing_is_known():
+    assert find_similar("epochs", []) == []
     assert did_you_mean("epochs", []) == "."
 
 
