@@ -101,6 +101,14 @@ def _import_own(package: str, name: str) -> ModuleType:
             raise ConfigError(
                 f"module={name}: {file} holds no {' or '.join(need)}; see CONTRIBUTING.md, How to add a …"
             )
+        # What an option does is looked for beside the class that its config is of.
+        schema = option.Config
+        beside = import_module(schema.__module__)
+        if any(getattr(beside, choice, None) is not getattr(option, choice, None) for choice in need):
+            raise ConfigError(
+                f"module={name}: its Config is {schema.__module__}.{schema.__name__} itself; make it a class of its "
+                f"own: class Config({schema.__name__})"
+            )
     return option
 
 

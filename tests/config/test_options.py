@@ -28,6 +28,7 @@ class Config(NoiseSection):
 def add_noise(images, level, rng):
     return images * 0 + level
 """
+ADD_NOISE = "def add_noise(images, level, rng):\n    return images"
 AUGMENTATION = """
 import re
 
@@ -158,6 +159,17 @@ def test_an_unknown_name_is_told_with_the_choices():
             r"own.py holds no draw_transforms or augment_images; see",
         ),
         ("schedule", SCHEDULE.replace("build_", "make_"), r"own.py holds no build_schedule or build_plateau; see"),
+        # What stands beside a Config of this project, or nothing, would be taken for what the module does.
+        (
+            "noise",
+            f"from mnist_flow.data.noise.gaussian import Config\n{ADD_NOISE}",
+            r"its Config is mnist_flow\.data\.noise\.gaussian\.Config itself; make it a class of its own: class Config",
+        ),
+        (
+            "noise",
+            f"from mnist_flow.config.train import NoiseSection as Config\n{ADD_NOISE}",
+            r"its Config is mnist_flow\.config\.train\.NoiseSection itself; ",
+        ),
         (
             "noise",
             AUGMENTATION.replace("draw_transforms", "add_noise"),
