@@ -14,7 +14,6 @@ from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.runs.context import RunContext
-from mnist_flow.runs.training import STATE_ARTIFACT, depends_on_epochs
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.terminal import print_line
@@ -98,6 +97,9 @@ def find_shorter(context: RunContext, experiment_id: str) -> tuple[PastRun, Trai
     Raises:
         TrackingError: the server does not answer.
     """
+    # The main process of a sweep lists shorter runs, too, and trains nothing.
+    from mnist_flow.runs.training import STATE_ARTIFACT, depends_on_epochs
+
     config = context.config
     shorter = list_shorter(context.job, experiment_id)
     for run in filter(keeps_state, shorter):
