@@ -76,9 +76,5 @@ def evaluate_runs(cfg: DictConfig) -> pd.DataFrame:
     if troubles := [*not_chosen, *refused, *failed]:
         n_asked = (len(not_chosen) + len(runs)) * len(dict(config.measure))
         told = f"{n_asked - len(summary)} of {count(n_asked, 'evaluation')} failed, each told above"
-        error = RunError(troubles[0] if is_lone else told)
-        # For a traceback in a notebook, which may not show what was logged.
-        for trouble in [] if is_lone else troubles:
-            error.add_note(trouble)
-        raise error
+        raise RunError(troubles[0] if is_lone else told)
     return summary
