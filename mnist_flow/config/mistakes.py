@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.overrides import take_config_options, type_override, write_override
+from mnist_flow.config.overrides import join_searchpath, take_config_options, type_override, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import UserError
@@ -156,20 +156,18 @@ def _compose(config_name: str, arguments: Sequence[str]) -> DictConfig:
     overrides, folders, typed_name = take_config_options(arguments)
     # Hydra looks for the config that is named in the first of these alone.
     first, *others = map(str, [*folders, CONF_DIR] if typed_name else [CONF_DIR, *folders])
-    searched, chosen = [f"file://{folder}" for folder in others], []
-    parser = OverridesParser.create()
+    parser, chosen = OverridesParser.create(), []
     try:
-        for argument in overrides:
+        for argument in join_searchpath(overrides, others):
             key = argument.partition("=")[0].lstrip("+")
             if key == "hydra.searchpath":
-                typed: Any = parser.parse_override(argument).value()
-                searched += typed
+                chosen.append(argument)
             elif "/" not in key and Path(CONF_DIR, key).is_dir():
                 override = parser.parse_override(argument)
                 value = next(override.sweep_string_iterator(), None) if override.is_sweep_override() else None
                 chosen.append(argument if value is None else f"{key}={value}")
         with initialize_config_dir(first, version_base="1.3"):
-            return compose(typed_name or config_name, [*chosen, write_override("hydra.searchpath", searched)])
+            return compose(typed_name or config_name, chosen)
     except (HydraException, OmegaConfBaseException):
         with initialize_config_dir(CONF_DIR, version_base="1.3"):
             return compose(config_name)

@@ -68,6 +68,17 @@ def take_config_options(arguments: Sequence[str]) -> tuple[list[str], list[Path]
     return rest, [path.resolve() for path in known.config_dir], known.config_name
 
 
+def join_searchpath(arguments: Sequence[str], folders: Sequence[object]) -> list[str]:
+    """Put folders before those of a typed hydra.searchpath, in one override: of several Hydra takes the last alone."""
+    if not folders:
+        return list(arguments)
+    typed = [argument for argument in arguments if argument.lstrip("+").startswith("hydra.searchpath=")]
+    further: Any = OverridesParser.create().parse_override(typed[-1]).value() if typed else None
+    further = [further] if isinstance(further, str) else further or []
+    joined = write_override("hydra.searchpath", [*(f"file://{folder}" for folder in folders), *further])
+    return [*(argument for argument in arguments if argument not in typed), joined]
+
+
 def list_config_dirs(hydra: Any) -> list[str]:
     """List Hydra's option --config-dir with its absolute path; Hydra's config does not have it among the overrides."""
     folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]

@@ -11,7 +11,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mnist_flow import CONF_DIR, tracking
-from mnist_flow.config.overrides import take_config_options, write_override
+from mnist_flow.config.overrides import join_searchpath, take_config_options
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.jobs.identity import Identity
 from mnist_flow.runtime.environment import digest_code, list_packages
@@ -72,13 +72,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
             logged.get(section, {}).pop(key, None)
     _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged}, "# @package _global_\n")
     rest = [argument for argument in arguments if not argument.startswith("run_id=")]
-    if own_folders:
-        typed = OverridesParser.create().parse_override(f"hydra.searchpath={values.get('hydra.searchpath', '[]')}")
-        rest = [argument for argument in rest if not argument.startswith("hydra.searchpath=")]
-        further: Any = typed.value() or []
-        further = [further] if isinstance(further, str) else further
-        rest.append(write_override("hydra.searchpath", [*(f"file://{path}" for path in own_folders), *further]))
-    return rest
+    return join_searchpath(rest, own_folders)
 
 
 def _dump(file: Path, content: dict[str, Any], header: str = "") -> None:
