@@ -69,6 +69,14 @@ def all_processes_end() -> Iterator[None]:
     assert not leftovers, f"the tests left processes behind, which are killed now: {leftovers}"
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """Whatever the process that started the tests ignores."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """TensorFlow fixes its threads at the first operation, which may be any test's."""

@@ -45,11 +45,15 @@ def ending_signals_raise() -> Iterator[None]:
     def send_again(ignored: sys.UnraisableHookArgs) -> None:
         # Python drops what is raised in a finaliser or a callback, where the signal may arrive as well.
         nonlocal has_raised
-        if isinstance(ignored.exc_value, Terminated):
+        if isinstance(ignored.exc_value, KeyboardInterrupt):
+            lost = int(signal.SIGINT)
+        elif isinstance(ignored.exc_value, Terminated):
             has_raised = False
-            threading.Timer(_AGAIN_AFTER, os.kill, (os.getpid(), ignored.exc_value.signal_number)).start()
+            lost = ignored.exc_value.signal_number
         else:
             hook(ignored)
+            return
+        threading.Timer(_AGAIN_AFTER, os.kill, (os.getpid(), lost)).start()
 
     heard = [number for number in ENDING_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     previous = {number: signal.signal(number, raise_terminated) for number in heard}

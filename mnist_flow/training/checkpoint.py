@@ -12,6 +12,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_flow.errors import BusyError, RunError, UserError
+from mnist_flow.runtime.signals import signals_held
 from mnist_flow.training.state import TrainingState, pack_state, unpack_state
 
 
@@ -74,9 +75,11 @@ class CheckpointFolder:
 
     def _write(self, state: TrainingState, unfinished: Path, file: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **pack_state(state))
-        unfinished.replace(file)
+        # An epoch that has ended is not lost to Ctrl-C; and a ZIP archive that is broken off prints a traceback.
+        with signals_held():
+            with unfinished.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, **pack_state(state))
+            unfinished.replace(file)
 
     def load(self) -> TrainingState | None:
         """The last state, or None where there is none that can be read."""

@@ -45,10 +45,12 @@ def test_a_signal_that_is_ignored_stays_so():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
-def test_a_signal_that_arrives_in_a_finaliser_is_raised_where_the_program_goes_on():
+@pytest.mark.usefixtures("ctrl_c_raises")
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_that_arrives_in_a_finaliser_is_raised_where_the_program_goes_on(number, raised):
     class Finalised:
         def __del__(self):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     def work():
         one = Finalised()
@@ -58,7 +60,7 @@ def test_a_signal_that_arrives_in_a_finaliser_is_raised_where_the_program_goes_o
         reached.append("the end")
 
     reached = []
-    with pytest.raises(Terminated), ending_signals_raise():
+    with pytest.raises(raised), ending_signals_raise():
         work()
     assert reached == ["after the finaliser"]
 
@@ -90,9 +92,9 @@ def test_nothing_changes_in_another_thread():
     assert handlers == [signal.SIG_DFL]
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_waits_for_the_end_of_what_must_not_be_broken_off_and_a_second_one_does_not(number, raised):
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     reached = []
 
     def work(*, sent: int):
@@ -102,13 +104,10 @@ def test_a_signal_waits_for_the_end_of_what_must_not_be_broken_off_and_a_second_
             reached.append("the end of the block")
         reached.append("after the block")
 
-    try:
-        with pytest.raises(raised):
-            work(sent=1)
-        assert reached == ["the end of the block"]
-        with pytest.raises(raised):
-            work(sent=2)
-        assert reached == ["the end of the block"]
-        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    with pytest.raises(raised):
+        work(sent=1)
+    assert reached == ["the end of the block"]
+    with pytest.raises(raised):
+        work(sent=2)
+    assert reached == ["the end of the block"]
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

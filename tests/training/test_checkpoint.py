@@ -9,7 +9,7 @@ import pytest
 
 from mnist_flow.errors import BusyError, RunError, UserError
 from mnist_flow.training.checkpoint import CheckpointFolder, check_writable, has_checkpoint
-from mnist_flow.training.state import TrainingState
+from mnist_flow.training.state import TrainingState, pack_state
 from support import command_environment
 
 # Numbers that no short decimal names.
@@ -149,6 +149,20 @@ def holder(folder):
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
+def test_ctrl_c_waits_until_the_state_is_kept(folder, monkeypatch):
+    def interrupt_and_pack(state):
+        os.kill(os.getpid(), signal.SIGINT)
+        return pack_state(state)
+
+    monkeypatch.setattr("mnist_flow.training.checkpoint.pack_state", interrupt_and_pack)
+    with CheckpointFolder(folder) as checkpoints:
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(make_state(3))
+        assert_same(checkpoints.load(), make_state(3))
+        assert [file.name for file in folder.iterdir()] == ["epoch-3.npz"]
 
 
 def test_one_process_at_a_time_holds_a_folder(folder, holder):
