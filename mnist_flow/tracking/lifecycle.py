@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 
 log = logging.getLogger(__name__)
+
+# Letters of a run's name; MLflow's page has one line for it.
+MAX_NAME_LENGTH = 200
 
 # MLflow's variable that `mlflow run` sets for the command that it starts.
 _RUN_ID = "MLFLOW_RUN_ID"
@@ -187,6 +191,8 @@ def _check_project_run(kind: str | None = None) -> str | None:
 def adopt_project_run(kind: str) -> str | None:
     """The run that `mlflow run` created for this process, for what is not a run of its own; None outside `mlflow run`.
 
+    It is called as the command that was typed, instead of a name by chance.
+
     Args:
         kind: what the run is marked as. `analysis`: it is still there for the next analysis of this process.
             `evaluation`: it holds the summary, and the evaluations are other runs, which must not adopt it too.
@@ -196,8 +202,11 @@ def adopt_project_run(kind: str) -> str | None:
     """
     adopted = _check_project_run("analysis") if kind == "analysis" else take_project_run()
     if adopted:
+        typed = " ".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
+        client = mlflow.MlflowClient()
         with clear_errors():
-            mlflow.MlflowClient().set_tag(adopted, names.KIND_TAG, kind)
+            client.set_tag(adopted, names.KIND_TAG, kind)
+            client.update_run(adopted, name=hide_credentials(typed)[:MAX_NAME_LENGTH])
     return adopted
 
 

@@ -18,12 +18,11 @@ from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import fetch_text
-from mnist_flow.tracking.lifecycle import describe_owner, reopen, take_project_run
+from mnist_flow.tracking.lifecycle import MAX_NAME_LENGTH, describe_owner, reopen, take_project_run
 from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 
-_MAX_NAME_LENGTH = 200
 _MAX_OVERRIDES_LENGTH = 5000
 # For processes that are being stopped, in seconds.
 _GRACE = 10.0
@@ -58,7 +57,7 @@ def open_sweep(
     """
     client = mlflow.MlflowClient()
     summary = hide_credentials(" ".join(overrides))[:_MAX_OVERRIDES_LENGTH]
-    name = hide_credentials(name)[:_MAX_NAME_LENGTH]
+    name = hide_credentials(name)[:MAX_NAME_LENGTH]
     tags = {
         names.KIND_TAG: "sweep",
         names.OVERRIDES_TAG: summary,

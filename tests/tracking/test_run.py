@@ -327,12 +327,14 @@ def test_the_run_that_mlflow_created_is_adopted_with_its_params(store, experimen
 
 
 @pytest.mark.parametrize(("kind", "still_there"), [("analysis", True), ("evaluation", False)])
-def test_the_run_that_mlflow_created_is_marked(store, experiment_id, monkeypatch, kind, still_there):
+def test_the_run_that_mlflow_created_is_marked_and_named(store, experiment_id, monkeypatch, kind, still_there):
     assert tracking.adopt_project_run(kind) is None
+    monkeypatch.setattr("sys.argv", ["/there/reproduce.py", "parts=[beyond]", "tracking.uri=http://me:word@host"])
     created = store.create_run(experiment_id, tags={"mlflow.project.entryPoint": "main"}).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", created)
     assert tracking.adopt_project_run(kind) == created
     assert store.get_run(created).data.tags[tracking.KIND_TAG] == kind
+    assert store.get_run(created).info.run_name == "reproduce parts=[beyond] tracking.uri=http://***@host"
     assert tracking.is_project_run() == still_there
     # A second study is logged to it as well; an evaluation's runs must not adopt it.
     assert tracking.adopt_project_run(kind) == (created if still_there else None)

@@ -108,10 +108,13 @@ def plot_latent(panels: Sequence[LatentPanel], title: str) -> Figure:
     figure, all_axes = style.make_panels(len(panels), 2, (6.2, 6.0), 0.9, title)
     for axes, panel in zip(all_axes, panels, strict=True):
         _plot_panel(axes, panel)
-    handles, names = all_axes[0].get_legend_handles_labels()
+    # Panels of several data sets have several classes.
+    handles = {
+        name: handle for axes in all_axes for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles,
-        names,
+        list(handles.values()),
+        list(handles),
         loc="outside lower center",
         ncols=10,
         markerscale=4,

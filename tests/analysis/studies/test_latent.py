@@ -75,7 +75,9 @@ def test_classes_with_names_are_called_by_them():
     assert figure.legends[0].get_title().get_text().startswith("class (")
     assert [text.get_text() for text in figure.axes[0].texts] == ["shoe", "coat"]
     digits = make_panel(np.zeros((1, 2)), np.zeros(1, int))
-    assert plot_latent([digits, panel], "Latents").legends[0].get_title().get_text().startswith("class (")
+    both = plot_latent([digits, panel], "Latents").legends[0]
+    assert both.get_title().get_text().startswith("class (")
+    assert [text.get_text() for text in both.get_texts()] == [*"0123456789", "shoe", "coat"]
     many = LatentPanel("many", np.zeros((12, 2)), np.arange(12), ("x", "y"), tuple("abcdefghijkl"))
     assert len(plot_latent([many], "Latents").legends[0].get_texts()) == 12
 
