@@ -11,6 +11,7 @@ import pandas as pd
 
 from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
 from mnist_flow.errors import ConfigError
+from mnist_flow.jobs.tables import find_differing
 from mnist_flow.runtime.suggestions import did_you_mean
 
 # The last is a param that `mlflow run` logs.
@@ -58,14 +59,14 @@ def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Serie
     labels = table["model.name"].copy()
     # An option stands before its keys, which can begin with any letter.
     for key in sorted(list_varying(table, ("model.name", *apart_from)), key=_get_group_and_key):
-        told = _vary(table, key) & table[key].notna() & (table[key] != "None")
+        told = find_differing(table, key) & table[key].notna() & (table[key] != "None")
         labels[told] += f", {key}=" + table.loc[told, key].map(describe_value)
     return labels
 
 
 def list_varying(table: pd.DataFrame, apart_from: tuple[str, ...]) -> list[str]:
     """Params of which the runs have several values; those that follow from the name of an option are left out."""
-    return [name for name in list_params(table) if name not in apart_from and _vary(table, name).any()]
+    return [name for name in list_params(table) if name not in apart_from and find_differing(table, name).any()]
 
 
 def label_panels(table: pd.DataFrame) -> pd.Series:
@@ -100,24 +101,6 @@ def is_same_value(cell: object, value: object) -> bool:
     if isinstance(cell, Real) and isinstance(value, Real):
         return math.isclose(cell, value)
     return str(cell) == str(value)
-
-
-def _vary(table: pd.DataFrame, name: str) -> pd.Series:
-    """Whether each run differs from others in a param that does not follow from an option's name; see `find_telling`.
-
-    A model's params tell apart the runs of one model alone: models of different names differ in most of them.
-    """
-    option = f"{name.partition('.')[0]}.name"
-    same = pd.Series("", index=table.index)
-    if name != option and option in table:
-        names = table[option].fillna("none")
-        if option == "model.name":
-            same = names
-        else:
-            pairs = pd.DataFrame({"name": names, "value": table[name].where(table[name] != "None")}).drop_duplicates()
-            if pairs["name"].isin(pairs.loc[pairs["value"].notna(), "name"]).sum() == 1:
-                return pd.Series(False, index=table.index)
-    return table[name].groupby(same).transform(lambda values: values.nunique(dropna=False) > 1).astype(bool)
 
 
 def _get_group_and_key(name: str) -> tuple[str, bool, str]:

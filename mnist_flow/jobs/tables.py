@@ -95,25 +95,36 @@ def find_varying(jobs: Sequence[Job]) -> list[str]:
 
 
 def find_telling(jobs: Sequence[Job]) -> list[str]:
-    """List the config paths that tell jobs apart: those of `find_varying` that do not follow from an option's name.
+    """List the config paths that tell jobs apart: those that do not follow from an option's name, see `find_differing`.
 
-    What follows is a key that one option alone has, with one value, such as `noise.level`. A model's name is that of a
-    preset, and says what all its keys are, unless models with one name differ in a key, or the key was typed.
+    A model's name is that of a preset, and says what all its keys are, unless the key was typed.
     """
-    varying = find_varying(jobs)
-    typed = {name_key(override) for job in jobs for override in job.overrides}
+    table = pd.DataFrame([{key: str(value) for key, value in job.params.items()} for job in jobs])
+    typed = {name_key(override) for job in jobs for override in job.overrides if override.startswith("model.")}
+    return [key for key in find_varying(jobs) if key in typed or find_differing(table, key).any()]
 
-    def follows(key: str) -> bool:
-        option = f"{key.partition('.')[0]}.name"
-        if option not in varying or key == option:
-            return False
-        pairs = {(job.params.get(option), str(job.params.get(key))) for job in jobs}
+
+def find_differing(table: pd.DataFrame, key: str) -> pd.Series:
+    """Whether each run differs from others in a param that does not follow from the name of an option.
+
+    What follows is a key that one option alone has, with one value, such as `noise.level`. A model's params tell apart
+    the runs of one model alone: models of different names differ in most of them.
+
+    Args:
+        table: a row a run, a column a param, by its config path.
+        key: of them.
+    """
+    option = f"{key.partition('.')[0]}.name"
+    same = pd.Series("", index=table.index)
+    if key != option and option in table:
+        names = table[option].fillna("none")
         if option == "model.name":
-            return key not in typed and len(pairs) == len({name for name, _ in pairs})
-        owners = {name for name, value in pairs if value != "None"}
-        return sum(name in owners for name, _ in pairs) == 1
-
-    return [key for key in varying if not follows(key)]
+            same = names
+        else:
+            pairs = pd.DataFrame({"name": names, "value": table[key].where(table[key] != "None")}).drop_duplicates()
+            if pairs["name"].isin(pairs.loc[pairs["value"].notna(), "name"]).sum() == 1:
+                return pd.Series(False, index=table.index)
+    return table[key].groupby(same).transform(lambda values: values.nunique(dropna=False) > 1).astype(bool)
 
 
 def label_jobs(jobs: Sequence[Job]) -> dict[str, str]:
