@@ -41,7 +41,10 @@ def fetch_confusions(table: pd.DataFrame) -> pd.DataFrame:
         except ValueError as error:
             log.warning("run %s: its artifact %s is damaged (%s); the run is left out", run_id, _PATH, error)
     if not parts:
-        raise TrackingError(f"none of the {len(table)} runs has the artifact {_PATH}; train them again: resume=false")
+        raise TrackingError(
+            f"none of the {len(table)} runs has the artifact {_PATH}, which classifiers log; "
+            "train some, again: resume=false"
+        )
     return pd.concat(parts, ignore_index=True)
 
 

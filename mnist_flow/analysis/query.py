@@ -19,6 +19,7 @@ from mnist_flow.config.presets import list_presets, load_preset
 from mnist_flow.errors import TrackingError
 from mnist_flow.jobs.tables import build_run_table
 from mnist_flow.runtime.suggestions import did_you_mean
+from mnist_flow.runtime.terminal import count
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ def select_published(published: pd.DataFrame, metric: str, x: str | None = None)
 def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFrame:
     """The tables of a measure of the study's runs, see `tracking.fetch_tables`, with what tells lines apart as `model`.
 
+    Runs that are not measured are missing from what the study draws.
+
     Raises:
         TrackingError: none of the runs is measured; `hint` ends the commands that measure them.
     """
@@ -124,6 +127,11 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
     measured = tracking.fetch_tables(measure, sorted(set(runs.table["experiment_id"])), run_ids)
     if measured.empty:
         raise TrackingError(describe_unmeasured(runs, measure, hint))
+    for name, absent in runs.table[~runs.table["run_id"].isin(measured["run_id"])].groupby("experiment", sort=False):
+        command = _write_measuring_command(measure, str(name), hint)
+        line = f"experiment '{name}': {count(len(absent), 'run')} not measured yet; measure: {command}"
+        runs.missing.append(line)
+        log.warning("%s", line)
     labels = dict(zip(run_ids, label_panels(runs.table), strict=True))
     return measured.assign(model=measured["run_id"].map(labels))
 
@@ -131,11 +139,14 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
 def describe_unmeasured(runs: StudyRuns, measure: str, hint: str = "") -> str:
     """Describe why a study of evaluations has nothing to draw, with the commands that make them; `hint` ends each."""
     names = list(runs.table["experiment"].unique())
-    commands = [
-        f"{begin_command('evaluate')} measure={measure} {type_override('tracking.experiment_name', name)}{hint}"
-        for name in names
-    ]
+    commands = [_write_measuring_command(measure, name, hint) for name in names]
     return f"study={measure}: no run of {' '.join(names)} is measured; measure them: {' && '.join(commands)}"
+
+
+def _write_measuring_command(measure: str, experiment: str, hint: str) -> str:
+    return (
+        f"{begin_command('evaluate')} measure={measure} {type_override('tracking.experiment_name', experiment)}{hint}"
+    )
 
 
 def _describe_absent(name: str, known: Mapping[str, str]) -> str:

@@ -12,13 +12,16 @@ from mnist_flow.config.train import REPLICATED
 def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
     """`metric`, or for None what settings are compared by: test accuracy, or validation accuracy of held-out images.
 
+    Networks that draw images have losses in their place.
+
     Raises:
         ConfigError: the runs have no such metric.
     """
     if metric is not None:
         check_name("metric", metric, list_metrics(table))
         return metric
-    return "val_accuracy" if set(table["data.validation"]) == {"holdout"} else "test_accuracy"
+    measure = "accuracy" if table.get("test_accuracy", pd.Series()).notna().any() else "loss"
+    return f"val_{measure}" if set(table["data.validation"]) == {"holdout"} else f"test_{measure}"
 
 
 def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFrame:

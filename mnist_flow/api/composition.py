@@ -30,12 +30,20 @@ def split_overrides(overrides: Overrides) -> list[str]:
     """Split overrides as a shell does, if they are one text.
 
     Raises:
-        ConfigError: a quote is not closed.
+        ConfigError: a quote is not closed, there is an option of the command line, or they are neither text nor texts.
     """
     try:
-        return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+        words = shlex.split(overrides) if isinstance(overrides, str) else overrides
     except ValueError as error:
         raise ConfigError(f"overrides={overrides}: {error}; close the quote") from error
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(
+            f"overrides={overrides!r}: must be one text, or a list of them, such as ['epochs=2', 'reg=0']"
+        )
+    if options := [word for word in words if word.startswith("-")]:
+        remedy = "call mnist_flow.sweep" if options[0] in ("-m", "--multirun") else "leave it out"
+        raise ConfigError(f"{options[0]}: is an option of the command line; {remedy}")
+    return list(words)
 
 
 @contextmanager
@@ -83,23 +91,32 @@ def _compose(config_name: str, overrides: list[str], mode: RunMode) -> DictConfi
         GlobalHydra.instance().hydra = theirs
 
 
-def check_tracking_uri(typed: str | None, key: str) -> None:
+def check_tracking_uri(uri: str | None, key: str | None) -> None:
     """Refuse a tracking URI beside another one that the notebook has set: what it has set would win.
 
     Args:
-        typed: the URI; None: none.
-        key: what it was typed for.
+        uri: None: none.
+        key: what it was typed for; None: it is that of an earlier run.
 
     Raises:
         ConfigError: there is another one.
         TrackingError: it is no tracking URI.
     """
     given = os.environ.get(_URI_VARIABLE)
-    if not typed or not given:
+    if not uri or not given:
         return
     from mnist_flow.tracking.address import complete_uri
 
-    if complete_uri(typed, key) == complete_uri(given, _URI_VARIABLE):
+    if complete_uri(uri, key or "uri") == complete_uri(given, _URI_VARIABLE):
         return
-    told = hide_credentials(f"{key}={typed}: MLflow is set to {given} here")
-    raise ConfigError(f"{told}; leave {key} out, or call mlflow.set_tracking_uri({hide_credentials(typed)!r})")
+    told = f"{key}={uri}: " if key else f"the run is tracked at {uri}, and "
+    remedy = f"leave {key} out, or " if key else ""
+    call = f"call mlflow.set_tracking_uri({hide_credentials(uri)!r})"
+    raise ConfigError(f"{hide_credentials(told)}MLflow is set to {hide_credentials(given)} here; {remedy}{call}")
+
+
+def complete_tracking_uri(uri: str | None) -> str:
+    """The URI of the tracking server in force, whatever becomes of the working directory and MLflow's variable."""
+    from mnist_flow.tracking.address import complete_uri
+
+    return complete_uri(os.environ.get(_URI_VARIABLE) or uri, "uri")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnist_flow import cli
-from mnist_flow.api.composition import check_tracking_uri
-from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.api.composition import check_tracking_uri, complete_tracking_uri
+from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.jobs.tables import build_run_table, select_epoch
 from mnist_flow.runtime.native_output import native_stderr_hidden
 from mnist_flow.runtime.suggestions import did_you_mean
@@ -42,16 +42,17 @@ class Run:
     metrics: Mapping[str, float] = field(repr=False)
     # Its page, on the server or on `mlflow ui`.
     link: str
-    # Of its tracking server; None for the one in force.
-    uri: str | None = field(default=None, repr=False)
+    # Of its tracking server, whole; it may hold credentials.
+    uri: str = field(repr=False)
 
     def fetch_history(self) -> pd.DataFrame:
         """Fetch the metrics of each epoch: one row per finished epoch, which is the index, one column per metric.
 
         Raises:
-            TrackingError: the server does not answer.
+            TrackingError: the server does not answer, or the run is gone.
         """
-        tracking = _connect(self.uri)
+        tracking = self._connect()
+        tracking.fetch_run(self.run_id)
         points = tracking.fetch_histories([self.run_id], sorted(self.metrics))
         # Step 0 has the final metrics.
         of_epochs = points[points["step"] > 0]
@@ -66,7 +67,7 @@ class Run:
             TrackingError: the server does not answer.
             RunError: the run has no model, or it can't be loaded.
         """
-        tracking = _connect(self.uri)
+        tracking = self._connect()
         with native_stderr_hidden():
             return tracking.load_model(tracking.fetch_logged_run(self.run_id))
 
@@ -79,7 +80,7 @@ class Run:
         """
         from mnist_flow.evaluation.plan import load_run_data
 
-        tracking = _connect(self.uri)
+        tracking = self._connect()
         return load_run_data(tracking.fetch_logged_run(self.run_id), os.environ.get("MNIST_NPZ"))
 
     def predict(self, images: FloatArray | None = None) -> FloatArray:
@@ -89,26 +90,32 @@ class Run:
             images: float32 (n, height, width, channels) in [0, 1]; None: the test images of the run's data set.
 
         Raises:
-            ValueError: the images are integers or have pixels above 2, as bytes from 0 to 255 are and have.
+            ValueError: the images are not of the model's shape; or they are integers, have pixels above 2, as bytes
+                from 0 to 255 are and have, or pixels that are no numbers.
             DataError: the test images can't be had.
             TrackingError: the server does not answer.
             RunError: the run has no model, it can't be loaded, or it takes more than images.
         """
         if images is not None:
             images = np.asarray(images)
-            highest = images.max(initial=0)
-            if images.dtype.kind != "f" or highest > _MAX_PIXEL:
-                remedy = "images / 255" if highest > 1 else "images.astype('float32')"
-                told = f"{images.dtype}, up to {highest:g}"
-                raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give {remedy}")
+            _check_pixels(images)
         from mnist_flow.evaluation.subject import LoadedModel
 
         model = self.load_model()
         if len(model.inputs) > 1:
             raise RunError(f"run {self.run_id}: its model takes {len(model.inputs)} inputs; load_model() gives it")
         given = self.load_data().test.images if images is None else images
+        wanted = model.inputs[0].shape[1:]
+        if given.shape[1:] != wanted or not len(given):
+            raise ValueError(
+                f"images: have the shape {given.shape}; the model takes (n, {', '.join(map(str, wanted))})"
+            )
         scale = float(self.params.get("data.scale", 1))
         return LoadedModel(self.run_id, self.run_id, model, scale, _BATCH_SIZE).predict(given)
+
+    def _connect(self) -> Any:
+        check_tracking_uri(self.uri, None)
+        return _connect(self.uri)
 
 
 def run(run_id: str, *, uri: str | None = None) -> Run:
@@ -119,14 +126,17 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
         uri: of the tracking server; None: MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
 
     Raises:
-        ConfigError: the notebook has set another tracking server.
+        ConfigError: the notebook has set another tracking server, or the id is no text.
         TrackingError: the server does not answer, or has no such training run.
     """
+    if not isinstance(run_id, str):
+        raise ConfigError(f"run_id={run_id!r}: must be the id of a run, a text")
     tracking = _connect(uri)
     tracking.check_store_is_there()
     found = tracking.fetch_run(run_id)
     link = tracking.build_run_link(tracking.find_pages(), found.experiment_id, run_id)
-    return Run(run_id, found.state, found.params, select_epoch(found.metrics), link, uri)
+    metrics = select_epoch(found.metrics)
+    return Run(run_id, found.state, found.params, metrics, link, complete_tracking_uri(uri))
 
 
 def runs(
@@ -140,10 +150,10 @@ def runs(
         uri: see `run`.
 
     Returns:
-        One row per run, the oldest first; of runs of an experiment with the same config, data and code only the last.
-        Columns: run_id, experiment, experiment_id, group (the same for runs that differ in the seed alone),
-        parent_run_id, every param by its config path, and every metric, that of the epoch whose weights the run ended
-        with.
+        One row per run, in the order in which they ended; of runs of an experiment with the same config, data and code
+        only the last. Columns: run_id, experiment, experiment_id, group (the same for runs that differ in the seed
+        alone), parent_run_id, every param by its config path, and every metric, that of the epoch whose weights the
+        run ended with.
 
     Raises:
         TrackingError: the server does not answer, has no such experiment, or the filter is malformed.
@@ -157,7 +167,25 @@ def runs(
             meant = did_you_mean(name, sorted(known))
             raise TrackingError(f"experiment '{name}': there is none at {tracking.get_uri()}{meant}")
     ids = {known[name]: name for name in (known if names is None else names)}
-    return build_run_table(tracking.fetch_runs(list(ids), filter), ids)
+    found = sorted(tracking.fetch_runs(list(ids), filter), key=lambda run: run.end_time)
+    return build_run_table(found, ids)
+
+
+def _check_pixels(images: np.ndarray) -> None:
+    """Refuse what no images are that were scaled as those of the training.
+
+    Raises:
+        ValueError: see `Run.predict`.
+    """
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"images: must be an array of numbers, but are {images.dtype}")
+    highest = images.max(initial=0)
+    if images.dtype.kind != "f" or highest > _MAX_PIXEL:
+        remedy = "images / 255" if highest > 1 else "images.astype('float32')"
+        told = f"{images.dtype}, up to {highest:g}"
+        raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give {remedy}")
+    if not np.isfinite(images).all():
+        raise ValueError("images: some pixels are NaN or infinite; leave out their images: np.isfinite finds them")
 
 
 def _connect(uri: str | None) -> Any:

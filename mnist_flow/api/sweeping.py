@@ -35,7 +35,8 @@ _POOL = "hydra_plugins.hydra_joblib_launcher"
 class Sweep:
     """A sweep that has ended, or a search."""
 
-    # The parent run and its page; None where every job was finished before, in other sweeps.
+    # The parent run and its page; None where every job was finished before, in other sweeps. There are no tables
+    # then: `runs` has the runs.
     run_id: str | None
     link: str | None
     # By name. summary: a row per job; replicates: a row per setting, the mean and spread over seeds and folds; grid:
@@ -109,8 +110,9 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
                     show(line)
                 yield line
         except BaseException:
-            # Its runs end as KILLED; leaving the block waits for that.
             process.terminate()
+            # Its runs end as KILLED. Leaving the block would not wait for that after Ctrl-C.
+            process.wait()
             raise
     if process.returncode:
         kind = UserError if process.returncode == 2 else RunError

@@ -18,6 +18,7 @@ _CAPTION_LENGTH = 24  # characters that find room above an image of the grid of 
 # Classes of which images are drawn side by side; of more of them a figure would become too large to be looked at.
 MOST_SHOWN = 30
 
+_LETTER_WIDTH = 0.075  # inches, of the texts beside rows of images
 # Objects and not names: by its name, each image of a grid would get a table of colours of its own.
 _GRAY, _GRAY_REVERSED = colormaps["gray"], colormaps["gray_r"]
 
@@ -94,7 +95,8 @@ def plot_image_rows(rows: Sequence[tuple[str, FloatArray]], title: str | None = 
             or 1.
         title: of the figure.
     """
-    label_width, size, title_height = 2.6, 0.8, 0.4 if title else 0.0
+    letters = max(len(line) for label, _ in rows for line in label.splitlines() or [""])
+    label_width, size, title_height = 0.2 + _LETTER_WIDTH * letters, 0.8, 0.4 if title else 0.0
     width = label_width + size * len(rows[0][1]) + 0.1
     height = title_height + size * len(rows) + 0.1
     figure = Figure(figsize=(width, height))

@@ -89,8 +89,9 @@ class Task(Objective):
         if not getattr(model, "inputs", None):
             return "a keras.Model without inputs", f"{wanted}, which begins with keras.Input(info.input_shape)"
         found = tuple(tuple(one.shape) for one in model.inputs)
-        # Of several outputs, a list or a dict of shapes.
-        given = keras.tree.map_structure(lambda one: tuple(one.shape), model.output)
+        # A Sequential has no `output` before it is called; of several outputs, a list or a dict of shapes.
+        outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+        given = keras.tree.map_structure(lambda one: tuple(one.shape), outputs)
         if (found, given) == (inputs, output):
             return None
         return f"a keras.Model from {' and '.join(map(str, found))} to {given}", wanted

@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 _TABLE = "tables/{}.json"
 # What `fetch_tables` says of the measured runs, beside the table's own columns.
 _PARAMS = ("model.name", "seed", "data.name", "data.validation")
-# Run ids in a warning.
-_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,7 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
     """The tables of finished evaluations, one below the other; of each measured run all conditions it was measured at.
 
     A condition that was measured several times is there as it was measured last. One search an experiment, and a
-    download an evaluation. A table that can't be had is left out, and a warning names it; another names runs of
-    `run_ids` that are not measured, if others are. Imports no TensorFlow.
+    download an evaluation. A table that can't be had is left out, and a warning names it. Imports no TensorFlow.
 
     Args:
         measure: its name; its table is `tables/{measure}.json` and has a column `n`.
@@ -139,7 +136,6 @@ def fetch_tables(measure: str, experiment_ids: Sequence[str], run_ids: Sequence[
     evaluations = _search_evaluations(measure, experiment_ids, run_ids)
     if not evaluations:
         return pd.DataFrame()
-    _warn_of_unmeasured([run_id for run_id in run_ids or [] if run_id not in evaluations], measure)
     tables = _fetch_each_table([run for runs in evaluations.values() for run in runs], measure)
     order = dict.fromkeys(evaluations if run_ids is None else run_ids)
     merged = []
@@ -188,19 +184,6 @@ def _search_evaluations(
             if wanted is None or measured in wanted:
                 evaluations.setdefault(measured, []).append(run)
     return evaluations
-
-
-def _warn_of_unmeasured(run_ids: Sequence[str], measure: str) -> None:
-    if run_ids:
-        log.warning(
-            "runs that are not measured yet: %d (%s%s); measure them, experiment by experiment: "
-            "%s measure=%s tracking.experiment_name=NAME",
-            len(run_ids),
-            ", ".join(run_ids[:_MAX_NAMED]),
-            ", …" if len(run_ids) > _MAX_NAMED else "",
-            begin_command("evaluate"),
-            measure,
-        )
 
 
 def _fetch_each_table(evaluations: Sequence[Run], measure: str) -> dict[str, pd.DataFrame]:

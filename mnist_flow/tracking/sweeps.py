@@ -106,7 +106,7 @@ def find_sweep(experiment_id: str, fingerprint: str | None, stale_after: float) 
 
 
 def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:
-    """The tables in sweep/ of a parent run, by their names.
+    """The tables in sweep/ of a parent run, by their names; a search keeps its terms there, too, which are none.
 
     Raises:
         TrackingError: the server does not answer, or a table is gone.
@@ -114,7 +114,11 @@ def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:
     with clear_errors():
         files = [Path(file.path) for file in mlflow.MlflowClient().list_artifacts(run_id, "sweep")]
     records = {file.stem: json.loads(fetch_text(run_id, str(file))) for file in files if file.suffix == ".json"}
-    return {name: pd.DataFrame(record["data"], columns=record["columns"]) for name, record in records.items()}
+    return {
+        name: pd.DataFrame(record["data"], columns=record["columns"])
+        for name, record in records.items()
+        if {"data", "columns"} <= record.keys()
+    }
 
 
 def close_abandoned_children(parent: TrackedRun, patience: float, stale_after: float) -> tuple[int, int]:

@@ -363,6 +363,30 @@ def test_compare_tells_what_differs_beside_a_category():
     assert drawing.metric == "val_accuracy"
     same = compare.draw(StudyRuns(runs.assign(epochs=5), published, []), config)
     assert same.figures[""].axes[-1].get_xlabel() == "model.name"
+    # Also where a param tells lines apart, and each line has runs of several epochs.
+    pooled = StudyRuns(pd.concat([runs, runs.assign(epochs=7, reg=1)], ignore_index=True), published, [])
+    by_model = compare.draw(pooled, config.model_copy(update={"x": "reg", "by": "model.name"}))
+    assert by_model.figures[""].axes[-1].get_xlabel() == "reg\nthey differ in epochs, too"
+
+
+def test_compare_leaves_out_runs_without_the_metric_and_says_so(caplog):
+    about = {"data.name": "mnist", "data.validation": "test", "seed": 0}
+    runs = pd.DataFrame(
+        [
+            {**about, "experiment": "digits", "run_id": "a", "model.name": "mlp_100", "test_accuracy": 0.9},
+            {**about, "experiment": "images", "run_id": "b", "model.name": "autoencoder"},
+            {**about, "experiment": "images", "run_id": "c", "model.name": "cvae"},
+        ]
+    ).assign(test_loss=0.5)
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        config = validate_config(compose("analyze", ["study=compare"]), AnalyzeConfig).study
+    drawing = compare.draw(StudyRuns(runs, published, []), config)
+    assert drawing.tables[""]["model.name"].tolist() == ["mlp_100"]
+    assert "2 runs of experiment images left out: without test_accuracy" in caplog.text
+    of_images = compare.draw(StudyRuns(runs.iloc[1:], published, []), config)
+    assert of_images.metric == "test_loss"
+    assert of_images.tables[""]["model.name"].tolist() == ["autoencoder", "cvae"]
 
 
 def test_compare_by_a_param_and_any_metric(draw):
@@ -525,6 +549,20 @@ def test_all_epochs_of_a_short_training_are_seen():
     low, high = figure.axes[0].get_ylim()
     assert low < 0.1 < 0.95 < high
     assert "outside" not in figure.legends[0].get_title().get_text()
+
+
+def test_what_has_no_accuracy_has_no_panel_of_it():
+    runs = pd.DataFrame({"experiment": "one", "model.name": ["mlp_100", "cvae"], "run_id": ["a", "b"]})
+    rows = [("one", "a", "accuracy", 0.8), ("one", "a", "loss", 0.4), ("two", "b", "loss", 0.2)]
+    history = pd.DataFrame(
+        [(*row, epoch) for row in rows for epoch in (1, 2)], columns=["panel", "run_id", "metric", "value", "epoch"]
+    )
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    panels = [
+        [axes.get_title() for axes in curves.plot_curves(history, StudyRuns(runs, published, []), name, "").axes]
+        for name in ("accuracy", "loss")
+    ]
+    assert panels == [["one (n = 1)"], ["one (n = 1)", "two (n = 1)"]]
 
 
 def test_a_single_epoch_is_seen():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mnist_flow
-from mnist_flow.errors import RunError, TrackingError
+from mnist_flow.errors import ConfigError, RunError, TrackingError
 
 WORDS = "data=digits model=mlp 'model.hidden_units=[16]' epochs=2 tracking.experiment_name=notebook"
 
@@ -57,8 +57,39 @@ def test_its_predictions_are_those_that_were_measured(trained):
             trained.predict(images)
 
 
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.zeros((28, 28)), r"images: have the shape \(28, 28\); the model takes \(n, 28, 28, 1\)"),
+        (np.zeros((3, 20, 20, 1)), r"images: have the shape \(3, 20, 20, 1\); the model takes \(n, 28, 28, 1\)"),
+        (np.zeros((0, 28, 28, 1)), r"images: have the shape \(0, 28, 28, 1\); the model takes \(n, 28, 28, 1\)"),
+        ("x", "images: must be an array of numbers, but are <U1"),
+        (np.full((1, 28, 28, 1), np.nan), "images: some pixels are NaN or infinite; leave out their images: "),
+    ],
+)
+def test_what_is_no_image_of_the_network_is_told(trained, images, told):
+    with pytest.raises(ValueError, match=f"^{told}"):
+        trained.predict(images)
+
+
+def test_a_run_knows_its_store_wherever_the_notebook_goes(trained, monkeypatch, tmp_path):
+    history = trained.fetch_history()
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert trained.fetch_history().equals(history)
+        assert not (tmp_path / "mlflow.db").exists()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}")
+    told = rf"^the run is tracked at {re.escape(trained.uri)}, and MLflow is set to .*other\.db here; call mlflow\.set_"
+    with pytest.raises(ConfigError, match=told):
+        trained.fetch_history()
+
+
 def test_runs_are_a_table(trained):
     other = mnist_flow.train(f"{WORDS} seed=1")
+    earlier = mnist_flow.train(f"{WORDS} seed=5 tracking.experiment_name=zzz")
+    later = mnist_flow.train(f"{WORDS} seed=5 tracking.experiment_name=aaa")
+    assert list(mnist_flow.runs(["aaa", "zzz"])["run_id"]) == [earlier.run_id, later.run_id]
     table = mnist_flow.runs("notebook")
     assert list(table["run_id"]) == [trained.run_id, other.run_id]
     assert list(table["seed"]) == [0, 1]
@@ -84,6 +115,8 @@ def test_evaluations_are_a_table(trained):
 def test_a_run_that_is_not_there_or_has_no_model_is_told(client, monkeypatch, tmp_path):
     with pytest.raises(TrackingError, match="Run with id=abc not found"):
         mnist_flow.run("abc")
+    with pytest.raises(ConfigError, match=r"^run_id=None: must be the id of a run, a text"):
+        mnist_flow.run(None)
     bare = mnist_flow.train(f"{WORDS} seed=2 tracking.log_model=false")
     with pytest.raises(RunError, match=f"^run {bare.run_id}: has no logged model"):
         bare.predict()

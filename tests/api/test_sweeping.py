@@ -28,3 +28,18 @@ def test_a_sweep_is_trained_in_processes_and_gives_its_tables(store, capsys):
     assert list(made.tables["replicates"]["n"]) == [2]
     assert "[2/2 done, 0 running, 0 failed]" in capsys.readouterr().out
     assert mnist_flow.sweep(GRID).run_id == made.run_id
+    # A part of it has no parent run of its own.
+    assert mnist_flow.sweep(f"{GRID} seed=1").tables == {}
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_a_search_gives_its_trials_and_its_confirmation(store):
+    rates = "'optimizer.learning_rate=tag(log,interval(0.01,1))'"
+    searched = mnist_flow.sweep(
+        f"data=digits model=mlp 'model.hidden_units=[8]' epochs=1 {rates} tracking.experiment_name=searched "
+        "hydra/sweeper=optuna hydra.sweeper.n_trials=3 hydra.sweeper.confirm=1 hydra.sweeper.confirm_seeds=2"
+    )
+    assert list(searched.tables["trials"]["state"]) == ["complete"] * 3
+    assert list(searched.tables["confirmation"]["n"]) == [2]
+    assert "space" in searched.tables

@@ -37,6 +37,10 @@ def build(units, activation=None, end=lambda outputs: outputs, input_shape=(4, 6
     return keras.Model(images, end(outputs))
 
 
+def build_sequential(units):
+    return keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(units, "softmax")])
+
+
 class Unbuilt(keras.Model):
     def call(self, images):
         return images
@@ -55,6 +59,7 @@ class Unbuilt(keras.Model):
             lambda: build(3, "softmax", end=lambda outputs: [outputs, outputs]),
             "a keras.Model from (None, 4, 6, 3) to [(None, 3), (None, 3)]",
         ),
+        (lambda: build_sequential(4), "a keras.Model from (None, 4, 6, 3) to (None, 4)"),
         (Unbuilt, "a keras.Model without inputs"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "a keras.Model without inputs"),
     ],
@@ -64,6 +69,10 @@ def test_a_network_of_other_shapes_is_told_with_those_that_it_has(make, describe
     if described.endswith("inputs"):
         wanted += ", which begins with keras.Input(info.input_shape)"
     assert find_task("classification").describe_misfit(make(), INFO) == (described, wanted)
+
+
+def test_a_sequential_that_was_never_called_is_a_network():
+    assert find_task("classification").describe_misfit(build_sequential(3), INFO) is None
 
 
 def test_a_classifier_whose_outputs_are_no_probabilities_is_told():

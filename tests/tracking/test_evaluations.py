@@ -131,17 +131,6 @@ def test_no_table_that_can_be_had_is_an_error(store, experiment_id, evaluate, ca
     assert caplog.text == ""
 
 
-def test_runs_that_are_not_measured_are_named_up_to_five(experiment_id, evaluate, caplog):
-    evaluate("a", [0], 0.9)
-    tracking.fetch_tables("rotation", [experiment_id], list("abc"))
-    assert "not measured yet: 2 (b, c); measure them" in caplog.text
-    caplog.clear()
-    tracking.fetch_tables("rotation", [experiment_id], list("abcdefg"))
-    assert "not measured yet: 6 (b, c, d, e, f, …); measure them" in caplog.text
-    assert "mnist_flow.evaluate measure=rotation tracking.experiment_name=NAME" in caplog.text
-    assert len(caplog.records) == 1
-
-
 def test_evaluations_of_each_run_are_listed_oldest_first(store, experiment_id, evaluate):
     first, other, second = evaluate("a", [0], 0.9), evaluate("b", [0], 0.8), evaluate("a", [10], 0.7)
     store.set_terminated(evaluate("a", [0], 0.1), "FAILED")

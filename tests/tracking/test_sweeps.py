@@ -158,6 +158,16 @@ def test_a_sweep_that_lives_or_was_never_begun_was_not_cut_off(experiment_id, op
         assert tracking.find_sweep(experiment_id, fingerprint, stale_after=600) is None
 
 
+def test_the_terms_of_a_search_are_no_table(store, open_sweep):
+    run_id = open_sweep().run_id
+    store.log_dict(run_id, {"columns": ["seed", "n"], "data": [[0, 3], [1, 2]]}, "sweep/trials.json")
+    store.log_dict(run_id, {"objectives": ["val_accuracy"], "replicates": 1, "space": {}}, "sweep/search.json")
+    store.log_text(run_id, "reg: 0.1", "sweep/best.yaml")
+    tables = tracking.fetch_sweep_tables(run_id)
+    assert list(tables) == ["trials"]
+    assert tables["trials"].to_dict("list") == {"seed": [0, 1], "n": [3, 2]}
+
+
 def test_children_whose_process_is_gone_are_killed(store, experiment_id, open_sweep):
     parent = open_sweep()
     gone = [add_child(store, experiment_id, parent.run_id, DEAD_PROCESS) for _ in range(2)]

@@ -12,7 +12,14 @@ import pandas as pd
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import check_name, describe_value, label_settings, list_params, list_varying
+from mnist_flow.analysis.runs import (
+    check_name,
+    describe_value,
+    keep_measured,
+    label_settings,
+    list_params,
+    list_varying,
+)
 from mnist_flow.analysis.selection import choose_metric
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
@@ -45,7 +52,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     Raises:
         ConfigError: the runs have no such metric or param.
     """
-    table, metric = runs.table, choose_metric(runs.table, study.metric)
+    metric = choose_metric(runs.table, study.metric)
+    table = keep_measured(runs.table, metric)
     check_name("x", study.x, list_params(table))
     x, reference, condition = _fill(table[study.x]), study.reference, "x"
     x_label = study.x_label or study.x
@@ -57,6 +65,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     else:
         check_name("by", study.by, list_params(table))
         setting, condition = table[study.by].map(lambda value: f"{study.by}={describe_value(value)}"), "setting"
+        x_label += _describe_others(table, study.x, study.by)
         reference = None if reference is None else f"{study.by}={describe_value(reference)}"
     published = select_published(runs.published, metric, study.x)
     trend = build_trend(table.assign(setting=setting, x=x), metric, published, reference, condition)
@@ -81,9 +90,9 @@ def _belongs_to(setting: pd.Series, x: pd.Series) -> bool:
     return is_category and setting.nunique() > 1 and setting.groupby(x, dropna=False).nunique().max() == 1
 
 
-def _describe_others(table: pd.DataFrame, x: str) -> str:
-    """A second line for the label of an axis of categories: which params of all runs differ, too; perhaps empty."""
-    others = [name for name in list_varying(table, (x, *REPLICATED)) if table[name].notna().all()]
+def _describe_others(table: pd.DataFrame, *shown: str) -> str:
+    """A second line for the label of an axis: which params of all runs differ beside those shown; perhaps empty."""
+    others = [name for name in list_varying(table, (*shown, *REPLICATED)) if table[name].notna().all()]
     return textwrap.fill(f"they differ in {', '.join(others)}, too", _LETTERS, initial_indent="\n") if others else ""
 
 

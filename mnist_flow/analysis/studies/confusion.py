@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -15,6 +17,9 @@ from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.section import Count
 from mnist_flow.data.dataset import name_class
 from mnist_flow.figures import measure_matrix, plot_matrix
+
+# Of a panel's heading.
+_LETTERS_AN_INCH = 12
 
 
 class Config(StudySection):
@@ -66,7 +71,8 @@ def plot_confusions(summary: pd.DataFrame, title: str) -> Figure:
         mean = shown.pivot_table(index="true", columns="predicted", values="mean").loc[classes, classes].to_numpy()
         image = plot_matrix(axes, 100 * mean, list(map(str, classes)), 100 * darkest, _write_percent)
         axes.set(xlabel=f"predicted {name_class(classes)}", ylabel=f"true {name_class(classes)}")
-        axes.set_title(f"{panel} (mean of {describe_n(shown)})", fontsize=9)
+        heading = textwrap.wrap(f"{panel} (mean of {describe_n(shown)})", int(side * _LETTERS_AN_INCH))
+        axes.set_title("\n".join(heading), fontsize=9)
     extend = "max" if of_mistakes else "neither"
     bar = figure.colorbar(image, ax=all_axes, extend=extend, shrink=0.6, aspect=30)
     name = name_class(summary["true"].unique())

@@ -71,7 +71,11 @@ def fetch_curves(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str) -> Figure:
-    """Plot the curves of `fetch_curves` that are of accuracy or of loss, a panel a setting, and what was published."""
+    """Plot the curves of `fetch_curves` that are of accuracy or of loss, a panel a setting, and what was published.
+
+    A setting whose networks have no such curves, as autoencoders have no accuracy, has no panel.
+    """
+    curves = curves[curves["metric"].isin([quantity, f"val_{quantity}"])]
     panels = list(dict.fromkeys(curves["panel"]))
     if len(panels) > _MAX_PANELS:
         log.warning("%d settings; the first %d are drawn, study.filter chooses others", len(panels), _MAX_PANELS)
@@ -81,7 +85,7 @@ def plot_curves(curves: pd.DataFrame, runs: StudyRuns, quantity: str, title: str
     settings = dict(iter(runs.table.groupby(label_panels(runs.table))))
     one_by_one = curves["run_id"].nunique() <= _MAX_LINES
     for axes, panel in zip(all_axes, panels, strict=True):
-        shown = curves[(curves["panel"] == panel) & curves["metric"].isin([quantity, f"val_{quantity}"])]
+        shown = curves[curves["panel"] == panel]
         # An array, since an empty list would choose no columns.
         printed = published[np.array([_is_of(settings[panel], one) for _, one in published.iterrows()], dtype=bool)]
         _plot_lines(axes, shown[shown["metric"] == quantity], "training", TRAINING_COLOR, one_by_one)

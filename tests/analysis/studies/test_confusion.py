@@ -64,6 +64,14 @@ def test_the_matrix_has_true_classes_as_rows_and_its_colours_end_at_the_largest_
     assert bar.get_ylabel().startswith("share of the true class's images in %")
 
 
+def test_long_headings_do_not_cover_the_next_one(summary):
+    names = [f"mnist_flow: epochs=2, model.hidden_units=[16], reg=0.{number}" for number in (1, 2)]
+    figure = plot_confusions(pd.concat([summary.assign(panel=name) for name in names]), "Confusion")
+    figure.draw_without_rendering()
+    one, other = (axes.title.get_window_extent() for axes in figure.axes[:2])
+    assert one.x1 < other.x0
+
+
 def test_predictions_are_counted_by_class(cells):
     predictions = count_predictions(cells)
     assert predictions["digit"].tolist() == [*CLASSES, *CLASSES]

@@ -165,7 +165,12 @@ def test_the_run_of_the_lowest_seed_is_drawn_and_all_are_summarised(measured_run
                     "latent": np.array(2),
                 }
                 measured_runs.evaluate(run_id, "latent", table.assign(accuracy=0.5 + seed / 10), arrays)
-    drawing = latent.draw(measured_runs.build(), latent.Config(name="latent", experiments=["x"], filter=None))
+    for seed in (2, 3):
+        measured_runs.train("narrow", seed)
+    runs = measured_runs.build()
+    drawing = latent.draw(runs, latent.Config(name="latent", experiments=["x"], filter=None))
+    command = "python -m mnist_flow.evaluate measure=latent tracking.experiment_name=narrow"
+    assert runs.missing == [f"experiment 'narrow': 2 runs not measured yet; measure: {command}"]
     figure = drawing.figures[""]
     assert figure.get_suptitle().startswith("Latents of the clean test images, coloured by class\nmnist, ")
     assert [axes.get_title().splitlines() for axes in figure.axes] == [
