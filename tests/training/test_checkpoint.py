@@ -109,6 +109,16 @@ def test_behind_a_damaged_state_is_the_one_before(folder, damage):
         assert_same(checkpoints.load(), make_state(9))
 
 
+def test_of_two_states_the_later_one_goes_on(folder):
+    # A process that died between the two steps of `save` leaves both.
+    with CheckpointFolder(folder) as checkpoints:
+        checkpoints.save(make_state(9))
+        content = (folder / "epoch-9.npz").read_bytes()
+        checkpoints.save(make_state(10))
+        (folder / "epoch-9.npz").write_bytes(content)
+        assert_same(checkpoints.load(), make_state(10))
+
+
 def test_a_file_that_was_not_finished_is_no_state_and_goes_with_the_next(folder):
     with CheckpointFolder(folder) as checkpoints:
         (folder / "epoch-4.part").write_bytes(b"PK")
