@@ -82,6 +82,14 @@ def test_noise_leaves_its_input_and_its_shape(grey, add_noise):
 
 
 @pytest.mark.parametrize("add_noise", [add_gaussian, add_salt_and_pepper])
+def test_each_channel_has_noise_of_its_own(add_noise):
+    colour = np.full((20, 28, 28, 3), 0.5, dtype=np.float32)
+    noise = (add_noise(colour, 0.4, np.random.default_rng(0)) - colour).reshape(-1, 3)
+    # Four standard errors of a correlation of 15,680 independent pairs are 0.032.
+    np.testing.assert_allclose(np.corrcoef(noise, rowvar=False), np.eye(3), atol=0.032)
+
+
+@pytest.mark.parametrize("add_noise", [add_gaussian, add_salt_and_pepper])
 def test_noise_comes_from_the_generator_alone(grey, add_noise):
     first, again, other = (add_noise(grey, 0.4, np.random.default_rng(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
