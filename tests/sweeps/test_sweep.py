@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -15,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from mlflow.entities import Metric, Param
 
 from commands import start_command
+from hydra_plugins.mnist_flow_sweeper import ResumingSweeper
 from mnist_flow import tracking
 from mnist_flow.errors import BusyError, ConfigError, RunError, UserError
 from mnist_flow.runs.orchestrator import run_experiment
@@ -22,6 +24,7 @@ from mnist_flow.runtime.environment import digest_code
 from mnist_flow.sweeps import sweep as story
 from mnist_flow.sweeps.opening import open_sweep
 from mnist_flow.sweeps.request import read_requests
+from mnist_flow.sweeps.session import get_session
 from support import (
     DEAD_PROCESS,
     PROCESS_ELSEWHERE,
@@ -423,6 +426,21 @@ def test_a_sweep_in_process_counts_its_jobs_and_tells_the_best(open_it, log_run,
     assert launch.launched == [(0, 1)]
     more.end("FINISHED")
     assert store.get_run(more.parent.run_id).data.metrics["jobs_skipped"] == 1
+
+
+@pytest.mark.parametrize(("size", "batches"), [(None, [(0, 4)]), (3, [(0, 3), (3, 1)]), (2, [(0, 2), (2, 2)])])
+def test_the_launcher_gets_a_batch_of_jobs_at_a_time(compose_sweep, log_run, size, batches):
+    config = compose_sweep(*GRID)
+    (request,) = read_requests(config)
+    sweep = open_sweep(config, request)
+    launch = FakeLauncher(sweep, lambda job: log_run(sweep, job, give_accuracy(job)))
+    sweeper = ResumingSweeper(max_batch_size=size)
+    sweeper.config = config
+    sweeper.launcher = SimpleNamespace(launch=lambda batch, initial_job_idx: launch(batch, initial_job_idx))
+    get_session().sweep = sweep
+    returns = sweeper.sweep([])
+    assert launch.launched == batches
+    assert [tuple(one.overrides) for one in returns] == [job.overrides for job in sweep.jobs]
 
 
 def test_what_a_job_is_told_is_in_its_config_and_no_value_of_a_variable(compose_sweep):
