@@ -190,6 +190,12 @@ def test_a_legend_has_each_name_once_and_measured_ones_before_published_ones():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["measured", "published"]
     assert (legend.get_title().get_text(), legend._ncols) == ("the key", 1)
+    # Of those of one name the first is shown.
+    again = Figure()
+    for axes, color in zip(again.subplots(1, 2), ("red", "blue"), strict=True):
+        axes.plot([0], [0], label="same", color=color)
+    style.add_legend(again, again.axes)
+    assert [line.get_color() for line in again.legends[0].get_lines()] == ["red"]
     figure.axes[0].plot([0], [0], label="third")
     figure.axes[0].plot([0], [0], label="fourth")
     style.add_legend(figure, figure.axes)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.style import BASELINES
+from mnist_flow.analysis.style import BASELINES, COLORS
 from mnist_flow.analysis.trend import build_trend, plot_trend
 
 # Report 001-2.4b: three replicates at each of two λ.
@@ -37,7 +37,11 @@ def test_every_replicate_is_a_point():
 
 
 def test_means_and_standard_deviations():
-    ((line, _, (bars,)),) = plot(make_runs(ACCURACIES))[0].containers
+    axes = plot(make_runs(ACCURACIES))[0]
+    ((line, _, (bars,)),) = axes.containers
+    # A dash, wider than the point of a run.
+    assert line.get_marker() == "_"
+    assert line.get_markersize() > 2 * axes.lines[0].get_markersize()
     assert line.get_xdata().tolist() == [1e-6, 1e-3]
     assert line.get_ydata().tolist() == pytest.approx([0.98176667, 0.98013333], abs=1e-8)
     ends = np.array(bars.get_segments())  # x, end, (x, y)
@@ -73,6 +77,19 @@ def test_differences_have_their_intervals():
     assert line.get_ydata().tolist() == pytest.approx([-0.00163333], abs=1e-8)
     # 4.30265 standard errors either way.
     np.testing.assert_allclose(np.ptp(bars.get_segments()[0][:, 1]), 2 * 4.30265 * 0.00106927 / np.sqrt(3), atol=1e-7)
+
+
+def test_the_differences_of_a_setting_look_like_it_and_stand_where_its_means_stand():
+    both = pd.concat([make_runs(ACCURACIES, "epochs=40"), make_runs(ACCURACIES, "epochs=10")])
+    upper, lower = plot(both)
+    above, below = ([container.lines[0] for container in axes.containers] for axes in (upper, lower))
+    assert [line.get_color() for line in above] == [line.get_color() for line in below] == list(COLORS[:2])
+    assert [line.get_marker() for line in below] == ["o", "s"]
+    for axes, lines in ((upper, above), (lower, below)):
+        places = [line.get_transform().transform((1e-3, 0))[0] for line in lines]
+        # Three points apart, with the place of the value in the middle.
+        points = (np.array(places) - axes.transData.transform((1e-3, 0))[0]) * 72 / axes.get_figure().dpi
+        np.testing.assert_allclose(points, [-1.5, 1.5])
 
 
 def test_what_was_published_is_marked_and_named():

@@ -86,6 +86,16 @@ def test_predictions_are_counted_by_class(cells):
     assert axes.get_title() == "one\nn = 2"
 
 
+def test_each_panel_of_predictions_has_its_own_runs(cells):
+    first = count_predictions(cells)
+    second = first.assign(panel="two", fraction=first["fraction"].to_numpy()[::-1])
+    both = pd.concat([first, second])
+    panels = plot_predictions(both, summarise_predictions(both), "title").axes
+    for axes, shown in zip(panels, (first, second), strict=True):
+        (points,) = [line for line in axes.lines if line.get_label() == "one run"]
+        np.testing.assert_array_equal(points.get_ydata(), shown["fraction"])
+
+
 def test_runs_that_predict_one_class_only_are_counted():
     stuck = [[0, 3], [0, 2]]
     predictions = count_predictions(list_cells({"a": stuck, "b": stuck, "c": [[3, 0], [0, 2]]}, (3, 8)))

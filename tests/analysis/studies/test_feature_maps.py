@@ -69,6 +69,20 @@ def test_dense_layers_are_bars_and_long_ones_strips():
     assert np.isnan(strip).sum() == 255
 
 
+def test_each_picture_is_below_its_heading_and_above_the_next():
+    maps, units = np.ones((26, 26, 20), np.float32), np.array([-1, 0, 3], np.float32)
+    figure = plot_feature_maps(IMAGE, [Activation("a", "Conv2D", maps), Activation("b", "Dense", units)], "Title")
+    headings = [text.get_position()[1] for text in figure.texts[1:]]
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert len(headings) == len(boxes) == 3
+    for heading, box, next_heading in zip(headings, boxes, [*headings[1:], 0], strict=True):
+        assert heading > box.y1 > box.y0 > next_heading
+    # Pixels are as wide as they are high.
+    image, grid, _ = (box.transformed(figure.transFigure - figure.dpi_scale_trans) for box in boxes)
+    assert image.width == pytest.approx(image.height)
+    assert grid.width / grid.height == pytest.approx((16 * 27 - 1) / (2 * 27 - 1))
+
+
 def test_colours_go_from_zero_or_below_to_the_largest():
     maps = np.array([0.5, 2], np.float32).reshape(1, 2, 1)
     axes, _ = plot(("a", "Conv2D", maps), ("b", "Conv2D", -maps), ("c", "Conv2D", 0 * maps))

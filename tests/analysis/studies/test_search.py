@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.tri import TriContourSet
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mnist_flow.analysis.dimensions import Dimension
@@ -69,6 +70,8 @@ def test_time_stands_still_while_no_trial_runs():
     # Two at a time, then a pause of 90, then one; of another nothing is known.
     seconds = leave_out_pauses([10, 12, 110, None], [15, 20, 130, None])
     np.testing.assert_allclose(seconds, [5, 10, 30, np.nan])
+    # One that still runs has no time, and takes none from those that began after it.
+    np.testing.assert_allclose(leave_out_pauses([10, 12, 110], [15, None, 130]), [5, np.nan, 25])
 
 
 def test_the_best_so_far_is_in_the_order_of_numbers_and_of_ends(search):
@@ -94,6 +97,15 @@ def test_a_slice_has_the_trials_that_have_its_key(search):
     np.testing.assert_allclose(points[OPTIMIZER][:, 0].round(), [0, 1, 0])
 
 
+@pytest.mark.parametrize(("n", "grid"), [(1, (1, 1)), (4, (1, 4)), (5, (2, 3)), (9, (3, 3))])
+def test_slices_stand_at_most_four_in_a_row_and_rows_are_even(search, n, grid):
+    dimensions = [Dimension(f"key_{number}", 0, 1) for number in range(n)]
+    trials = search.trials.assign(**{one.key: search.trials["reg"] for one in dimensions})
+    figure = study.plot_slices(replace(search, dimensions=dimensions, trials=trials), "val_accuracy", "Slices")
+    assert len(figure.axes) == n
+    assert figure.axes[0].get_subplotspec().get_gridspec().get_geometry() == grid
+
+
 def test_contours_are_of_the_two_most_important_numbers_that_all_complete_trials_have(search):
     pair = study.choose_pair(search, "val_accuracy")
     assert pair is None  # Two learning rates are no surface.
@@ -106,6 +118,18 @@ def test_contours_are_of_the_two_most_important_numbers_that_all_complete_trials
     assert find_line(axes, "best") == [[0.9], [-1.0]]
     assert find_line(axes, "pruned") == [[0.5], [-2.0]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("reg", RATE)
+
+
+def test_neighbours_in_contours_are_those_that_are_near_by_each_keys_own_range(search):
+    # The first two are near each other in the range of the widths, though further apart in units than the others.
+    trials = pd.DataFrame(
+        {"trial": range(4), "state": "complete", "width": [40, 60, 50, 50], "reg": [0.5, 0.5, 0, 1]}
+    ).assign(val_accuracy=[0.9, 0.9, 0.5, 0.5])
+    pair = Dimension("width", 0, 100), Dimension("reg", 0, 1)
+    axes = study.plot_contour(replace(search, trials=trials), "val_accuracy", pair, "Contours").axes[0]
+    (surface,) = [one for one in axes.collections if isinstance(one, TriContourSet)]
+    assert [path.contains_point((50, 0.5)) for path in surface.get_paths()][-1]
+    assert not any(path.contains_point((50, 0.5)) for path in surface.get_paths()[:-1])
 
 
 def test_parallel_lines_end_at_the_rank_and_leave_out_keys_that_a_trial_does_not_have(search):
