@@ -1,11 +1,12 @@
 """Overrides as a shell takes them: what is shown is typed, and read back."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from mnist_flow.config.overrides import type_override, write_override
+from mnist_flow.config.overrides import join_searchpath, take_config_options, type_override, write_override
 
 TEXTS = [
     *("2024", "1e-4", "1_000", "-3", "0x10", "true", "False", "null", "None", "nan", "inf", "-inf", ""),
@@ -41,6 +42,52 @@ def test_what_is_shown_can_be_typed_and_gives_the_text(compose_config, key, text
 )
 def test_values_are_quoted_only_where_they_must_be(value, typed):
     assert type_override("k", value) == typed
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["--config-dir", "own", "--config-dir=more", "--config-name", "mine"],
+        ["--config-dir=own", "-cd", "more", "--config-name=mine"],
+        ["-cd", "own", "-cd", "more", "-cn", "mine"],
+    ],
+    ids=" ".join,
+)
+def test_hydras_own_options_are_taken_out_of_what_was_typed(typed):
+    overrides, folders, name = take_config_options(["seed=1", *typed, "-m", "reg=0"])
+    assert overrides == ["seed=1", "-m", "reg=0"]
+    assert folders == [Path.cwd() / "own", Path.cwd() / "more"]
+    assert name == "mine"
+
+
+def test_without_hydras_own_options_all_stays():
+    assert take_config_options(["seed=1", "--cfg", "job"]) == (["seed=1", "--cfg", "job"], [], None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "joined"),
+    [
+        (["seed=1"], ["seed=1", "hydra.searchpath=[file:///a,file:///b]"]),
+        (
+            ["hydra.searchpath=[file:///c]", "seed=1"],
+            ["seed=1", "hydra.searchpath=[file:///a,file:///b,file:///c]"],
+        ),
+        (["+hydra.searchpath=file:///c"], ["hydra.searchpath=[file:///a,file:///b,file:///c]"]),
+        (
+            ["hydra.searchpath=[file:///c]", "hydra.searchpath=[file:///d]"],
+            ["hydra.searchpath=[file:///a,file:///b,file:///d]"],
+        ),
+        (["hydra.searchpath=null"], ["hydra.searchpath=[file:///a,file:///b]"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_folders_come_before_those_of_the_last_searchpath_typed(typed, joined):
+    assert join_searchpath(typed, ["/a", "/b"]) == joined
+
+
+def test_without_folders_a_searchpath_stays_as_it_was_typed():
+    typed = ["hydra.searchpath=[file:///c]", "seed=1"]
+    assert join_searchpath(typed, []) == typed
 
 
 def test_hydra_is_given_no_quotes_of_a_shell():
