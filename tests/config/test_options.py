@@ -131,6 +131,7 @@ def test_a_schedule_of_a_users_own_gives_the_learning_rate(own):
     ("module", "message"),
     [
         ("nowhere_at_all", "module=nowhere_at_all: no such module; it must be importable from here"),
+        (".mine", r"module=\.mine: no such module; it must be importable from here"),
         ("json", "module=json: holds no class Config, a mnist_flow.config.OptionSection"),
     ],
 )
