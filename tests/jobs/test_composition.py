@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hydra.errors import HydraException
 from omegaconf import open_dict
@@ -286,6 +288,19 @@ def test_the_replicates_of_a_config_that_no_sweep_composed(compose_config):
     config = validate_config(compose_config("data=digits", "replicates=2", "seed=1"), TrainConfig)
     jobs = list_replicates(["data=digits", "replicates=2", "seed=1"], config)
     assert list_overrides(jobs) == [["data=digits", "seed=1"], ["data=digits", "seed=2"]]
+
+
+@pytest.mark.parametrize(
+    ("override", "remedy"),
+    [
+        ("zip=[reg,seed]", "type it beside -m; a preset has it below hydra.sweeper.params"),
+        ("jobs=mine.yaml", "type it beside -m"),
+    ],
+)
+def test_what_makes_a_grid_is_refused_where_there_is_none(compose_config, override, remedy):
+    config = validate_config(compose_config("data=digits", override), TrainConfig)
+    with pytest.raises(ConfigError, match=rf"^{re.escape(override)}: is for grids; {re.escape(remedy)}$"):
+        list_replicates(["data=digits", override], config)
 
 
 def test_the_base_of_a_sweep_is_what_all_jobs_share(compose_sweep):
