@@ -46,7 +46,10 @@ def test_a_signal_that_is_ignored_stays_so():
 
 
 @pytest.mark.usefixtures("ctrl_c_raises")
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated), (signal.SIGINT, KeyboardInterrupt)],
+)
 def test_a_signal_that_arrives_in_a_finaliser_is_raised_where_the_program_goes_on(number, raised):
     class Finalised:
         def __del__(self):
@@ -60,9 +63,11 @@ def test_a_signal_that_arrives_in_a_finaliser_is_raised_where_the_program_goes_o
         reached.append("the end")
 
     reached = []
-    with pytest.raises(raised), ending_signals_raise():
+    with pytest.raises(raised) as caught, ending_signals_raise():
         work()
     assert reached == ["after the finaliser"]
+    # As which the command ends.
+    assert getattr(caught.value, "signal_number", signal.SIGINT) == number
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
