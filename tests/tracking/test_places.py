@@ -50,6 +50,20 @@ def test_the_command_names_a_store_that_is_not_the_usual_one(store, tmp_path):
     assert said.endswith(f"; relocate them: {command}")
 
 
+def test_artifacts_are_looked_for_beside_the_store_that_is_asked(store, tmp_path):
+    other = f"sqlite:///{tmp_path}/other/mlflow.db"
+    with pytest.raises(TrackingError, match=rf"in {tmp_path}/gone, but their store is in {tmp_path}/other; relocate"):
+        check_place(f"{tmp_path}/gone/mlruns/7", "experiment 'x'", other)
+
+
+def test_secrets_of_a_store_stay_out_of_what_is_said(tmp_path):
+    said = describe_move(f"{tmp_path}/gone/mlruns/7", f"sqlite:///{tmp_path}/runs.db?password=sesame")
+    assert said is not None
+    assert f"tracking.uri='sqlite:///{tmp_path}/runs.db?password=***'" in said.replace('"', "'")
+    with pytest.raises(TrackingError, match=r"tracking server http://\*\*\*@server.example:5000 keeps its artifacts"):
+        check_place("/srv/mlruns/1", "experiment 'x'", SERVER.replace("//", "//ada:sesame@"))
+
+
 def test_a_database_without_a_file_asks_where_artifacts_moved_to(tmp_path):
     said = describe_move(f"{tmp_path}/gone/mlruns/7", "postgresql://host/runs")
     assert said == (
