@@ -124,6 +124,16 @@ def test_a_sweep_is_listed_with_its_jobs_and_an_experiment_without_others(look, 
         look("run_ids=[abc]")
 
 
+def test_runs_of_every_experiment_are_listed_with_their_models(look, ids, store):
+    other = store.create_experiment("other")
+    run_id = store.create_run(other, run_name="of another", tags={"mnist_flow.kind": "train"}).info.run_id
+    model = store.create_logged_model(other, "model", run_id)
+    found = tracking.fetch_stored_runs(list(tracking.list_experiments().values()))
+    having = {run.run_id: len(run.model_places) for run in found if run.model_places}
+    assert having == {ids["done"]: 1, ids["beside"]: 1, run_id: 1}
+    assert next(run for run in found if run.run_id == run_id).model_places == {model.model_id: model.artifact_location}
+
+
 def test_a_sweep_is_deleted_with_all_below_it_once_that_is_asked_for(look, ids, store):
     shown = look("action=delete", f"sweep={ids['sweep']}")
     assert find_names(ids, shown) == {"sweep", "done", "failed", "lost", "measured"}
