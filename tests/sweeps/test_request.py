@@ -17,15 +17,25 @@ POOL = ["hydra/launcher=local_pool", "hydra.launcher.n_jobs=2"]
 
 
 @pytest.fixture
-def read():
-    """Overrides → what a sweep with them on the digits asks for."""
+def read(read_all):
+    """Overrides → what the sweep with them on the digits asks for."""
+
+    def read_one(*overrides):
+        (request,) = read_all(*overrides)
+        return request
+
+    return read_one
+
+
+@pytest.fixture
+def read_all():
+    """Overrides → what each sweep with them on the digits asks for."""
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
 
         def read_overrides(*overrides):
             config = loader.load_configuration("config", ["data=digits", *overrides], run_mode=RunMode.MULTIRUN)
-            (request,) = read_requests(config)
-            return request
+            return read_requests(config)
 
         yield read_overrides
 
@@ -36,6 +46,13 @@ def test_a_grid_asks_for_its_jobs(read, sweeper):
     assert [job.config.reg for job in request.jobs] == [0.0, 1e-5]
     assert request.base == request.jobs[0].config
     assert (request.n_workers, request.n_pool_processes) == (1, 0)
+
+
+def test_several_presets_ask_for_a_sweep_each(read_all):
+    requests = read_all("experiment=mlp_100,mlp_64_64", "seed=0,1,2", "plan=true")
+    assert [request.preset for request in requests] == ["experiment=mlp_100", "experiment=mlp_64_64"]
+    assert [[job.config.seed for job in request.jobs] for request in requests] == [[0, 1, 2]] * 2
+    assert [request.base.model.name for request in requests] == ["mlp_100", "mlp_64_64"]
 
 
 @pytest.mark.parametrize(
