@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import BusyError, ConfigError, DivergedError, RunError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
+from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.tracking import delivery, names
 from support import PROCESS_ELSEWHERE, QUICK, count_calls, watch_store
@@ -210,6 +211,26 @@ def test_the_same_config_gives_the_same_numbers_after_another_job(store, compose
     groups = {name: only_run(store, name).data.tags["mnist_flow.group"] for name in ("first", "second", "other")}
     assert fingerprints["first"] == fingerprints["second"] != fingerprints["other"]
     assert groups["first"] == groups["second"] == groups["other"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "notes"),
+    [
+        ([], ["the same command goes on from the last finished epoch"]),
+        (["resume=false"], []),
+        (["training.checkpoint_dir=null"], []),
+    ],
+    ids=["kept", "anew", "not kept"],
+)
+def test_an_interrupted_run_says_how_it_goes_on_where_it_can(store, compose_config, overrides, notes):
+    class Interrupted(RunObserver):
+        def on_start(self, run_id):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_experiment(compose_config(*QUICK, *overrides), Interrupted())
+    assert getattr(caught.value, "__notes__", []) == notes
+    assert only_run(store).info.status == "KILLED"
 
 
 def test_a_diverged_run_is_failed_and_says_at_which_epoch(store, compose_config, tmp_path):
