@@ -12,6 +12,7 @@ from mnist_flow.tasks.classification import TASK as CLASSIFICATION
 from mnist_flow.training.batches import SameImages, build_batches, build_validation
 from mnist_flow.training.optimizers import build_optimizer, count_steps
 from mnist_flow.training.settings import ImageChanges
+from mnist_flow.training.streams import build_noise_rng, build_transform_rng
 
 
 def read_epoch(images, epoch, seed=0, batch_size=16, targets=None, **changes):
@@ -75,6 +76,21 @@ def test_noise_differs_between_epochs_and_batches(numbered):
 
     assert read_draws(0) == read_draws(0)
     assert len({*read_draws(0), *read_draws(1)}) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "build_rng"),
+    [("augment_images", build_transform_rng), ("corrupt", build_noise_rng)],
+)
+def test_what_is_drawn_for_a_batch_is_keyed_by_seed_epoch_and_batch(numbered, change, build_rng):
+    drawn = []
+
+    def note(images, rng):
+        drawn.append(rng.random())
+        return images
+
+    read_epoch(numbered, 5, seed=7, **{change: note})
+    assert sorted(drawn) == sorted(build_rng(7, 5, batch).random() for batch in range(4))
 
 
 def test_noise_is_put_on_the_training_images(train):
