@@ -82,6 +82,8 @@ def test_everything_missing_is_trained_measured_and_drawn(reproduced):
     assert count_runs(folder, "evaluation") == 4
     drawn = {file.name for file in (folder / "out" / "results").glob("*.svg")}
     assert drawn == {"learning_rate.svg", "learning_rate-learning_rate_holdout.svg"}
+    told, *written = done.stdout.splitlines()[-1].split()
+    assert (told, sorted(written)) == ("written:", ["out/HOLDOUT.md", "out/RESULTS.md", "out/report.html"])
 
 
 def test_the_results_have_every_published_number_of_the_presets(reproduced):
