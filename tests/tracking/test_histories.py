@@ -78,8 +78,9 @@ def test_a_server_gives_the_same(mlflow_server, requests_made, monkeypatch):
         assert tracking.fetch_histories(run_ids, ["a"]).equals(table)
         assert requests_made["bulk"] == 1 + 2
         # An answer that may have been cut off is asked for in halves, and run by run in the end.
-        monkeypatch.setattr(histories, "_MAX_POINTS", 4)
-        assert tracking.fetch_histories(run_ids, ["a"]).equals(table)
+        for most in (4, 3):
+            monkeypatch.setattr(histories, "_MAX_POINTS", most)
+            assert tracking.fetch_histories(run_ids, ["a"]).equals(table)
     finally:
         mlflow.set_tracking_uri(None)
     assert table["step"].tolist() == [1, 2, 3, 4] * 3
