@@ -363,6 +363,8 @@ def test_compare_tells_what_differs_beside_a_category():
     assert drawing.metric == "val_accuracy"
     same = compare.draw(StudyRuns(runs.assign(epochs=5), published, []), config)
     assert same.figures[""].axes[-1].get_xlabel() == "model.name"
+    named = compare.draw(StudyRuns(runs, published, []), config.model_copy(update={"x_label": "network"}))
+    assert named.figures[""].axes[-1].get_xlabel() == "network\nthey differ in epochs, too"
     # Also where a param tells lines apart, and each line has runs of several epochs.
     pooled = StudyRuns(pd.concat([runs, runs.assign(epochs=7, reg=1)], ignore_index=True), published, [])
     by_model = compare.draw(pooled, config.model_copy(update={"x": "reg", "by": "model.name"}))
@@ -486,6 +488,15 @@ def test_curves_show_what_was_published_of_their_setting(draw):
     drawing, _ = draw("study=curves", "study.experiments=[width]")
     published = {title: marks for title, marks in list_marks(drawing.figures["accuracy"]).items() if marks}
     assert published == {"width: model.hidden_units=[1000], optimizer.learning_rate=0.1 (n = 1)": [0.975]}
+
+
+def test_each_panel_of_curves_tells_the_number_of_its_own_runs():
+    runs = pd.DataFrame({"experiment": ["one", "two", "two"], "model.name": "mlp_100", "run_id": ["a", "b", "c"]})
+    history = pd.DataFrame({"panel": ["one", "two", "two"], "run_id": ["a", "b", "c"], "value": [0.9, 0.95, 0.93]})
+    history = history.assign(metric="accuracy", epoch=1)
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    figure = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "")
+    assert [axes.get_title() for axes in figure.axes] == ["one (n = 1)", "two (n = 2)"]
 
 
 def test_more_reports_than_markers():

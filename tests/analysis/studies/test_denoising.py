@@ -147,6 +147,7 @@ def test_each_digit_has_a_panel_with_its_own_recall(chains):
         np.testing.assert_allclose(axes.lines[1].get_ydata(), np.array(DENOISED) + 0.0095 - 0.001 * digit)
     assert [axes.get_xlabel() for axes in panels] == [""] * 5 + ["noise level"] * 5
     assert [axes.get_ylabel() for axes in panels] == (["recall"] + [""] * 4) * 2
+    assert {axes.yaxis.get_major_formatter()(0.5) for axes in panels} == {"50%"}
 
 
 def test_classes_are_those_of_the_table():
