@@ -213,6 +213,8 @@ def test_cifar10_is_read_from_its_binary_files(tmp_path):
     assert (raw.x_train.shape, raw.x_test.shape) == ((10, 32, 32, 3), (2, 32, 32, 3))
     assert [*raw.y_train, *raw.y_test] == rows[:, 0].tolist()
     assert raw.x_train[3, 2, 5].tolist() == [2 * 32 + 5, 7, 3]
+    # Bright pixels, too.
+    assert raw.x_train[3, 6, 8].tolist() == [6 * 32 + 8, 7, 3]
 
 
 def test_cifar10_is_read_from_keras_arrays_in_a_file(tmp_path):
