@@ -197,3 +197,11 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, run_command, arguments, me
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_can_not_be_written_is_told_before_anything_is_trained(tmp_path, run_command):
+    (tmp_path / "out").write_text("a file\n")
+    done = run_command(tmp_path, *REPRODUCE)
+    assert done.returncode == 2
+    assert done.stderr == "error: output_dir=out: can't be written (File exists); choose another folder\n"
+    assert count_runs(tmp_path, "train") == 0

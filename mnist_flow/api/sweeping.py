@@ -17,6 +17,7 @@ from hydra.types import RunMode
 
 from mnist_flow.api.composition import Overrides, composed, split_overrides
 from mnist_flow.errors import RunError, UserError
+from mnist_flow.runtime.processes import wait_for_end
 from mnist_flow.runtime.terminal import print_line
 
 if TYPE_CHECKING:
@@ -109,10 +110,8 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
                 else:
                     show(line)
                 yield line
-        except BaseException:
-            process.terminate()
-            # Its runs end as KILLED. Leaving the block would not wait for that after Ctrl-C.
-            process.wait()
+        except BaseException as ending:
+            wait_for_end(process, ending)
             raise
     if process.returncode:
         kind = UserError if process.returncode == 2 else RunError

@@ -81,7 +81,11 @@ def describe_mistake(
             return f"{error.override}: has no value; write {key}={'VALUE' if '=' in following else following}"
         if value and not value.startswith(("[", "{")):
             return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
-        return f"{error.override}: {line.split(' See https://')[0]}; quote lists: 'model.hidden_units=[200,100]'"
+        reason = line.split(" See https://")[0]
+        if value.startswith("[") and "=" in value:
+            elements = [element.strip() for element in value.strip("[]").split(",")]
+            return f"{error.override}: {reason}; quote its elements: {type_override(key, elements)}"
+        return f"{error.override}: {reason}; quote lists: 'model.hidden_units=[200,100]'"
     if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):
         return _describe_several_values(ambiguous[1], ambiguous[2], config_name, arguments, remedy)
     return line

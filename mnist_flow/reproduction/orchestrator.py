@@ -30,9 +30,10 @@ from mnist_flow.jobs.lookup import look_up
 from mnist_flow.jobs.plan import PlannedJob, estimate_seconds
 from mnist_flow.jobs.tables import build_run_table
 from mnist_flow.jobs.workers import count_workers
-from mnist_flow.reproduction.report import Page, write_report
+from mnist_flow.reproduction.report import Page, make_folder, write_report
 from mnist_flow.reproduction.results import compare_with_published
 from mnist_flow.runtime.influences import settle_variables
+from mnist_flow.runtime.processes import wait_for_end
 from mnist_flow.runtime.signals import way_on_told
 from mnist_flow.runtime.terminal import print_line, print_missing
 
@@ -107,6 +108,9 @@ def run_reproduction(cfg: DictConfig) -> None:
         for launcher in set(launchers.values())
     }
     _print_missing(list(states.values()), [workers[launchers[part_of[name]]] for name in states])
+    if not config.plan:
+        # Before what takes hours.
+        make_folder(Path(config.output_dir))
     failures = []
     # A search knows itself which of its trials are done.
     for part in chosen:
@@ -210,14 +214,17 @@ def _print_missing(states: Sequence[_State], workers: Sequence[int | None]) -> N
 def _run_command(name: str, *arguments: str) -> list[str]:
     """Run a command of this package in a process of its own; returns what failed."""
     print_line(f"python -m mnist_flow.{name} {' '.join(map(quote_argument, arguments))}")
-    done = subprocess.run(
-        [sys.executable, "-m", f"mnist_flow.{name}", *arguments],
-        env={**os.environ, **tracking.list_variables()},
-        check=False,
-    )
-    if done.returncode in (130, 143):
+    command = [sys.executable, "-m", f"mnist_flow.{name}", *arguments]
+    # subprocess.run would kill it when this process is interrupted, and its runs would stay RUNNING.
+    with subprocess.Popen(command, env={**os.environ, **tracking.list_variables()}) as process:
+        try:
+            status = process.wait()
+        except BaseException as ending:
+            wait_for_end(process, ending)
+            raise
+    if status in (130, 143):
         raise KeyboardInterrupt
-    return [f"{name} {' '.join(arguments)} (exit status {done.returncode})"] if done.returncode else []
+    return [f"{name} {' '.join(arguments)} (exit status {status})"] if status else []
 
 
 def _build_page(

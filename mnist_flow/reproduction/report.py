@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,24 @@ class Page:
         return sum(one.verdict.agrees is agrees for one in self.comparisons)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of the pages.
+
+    Raises:
+        UserError: it can't be made, or can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refuse(folder, error.strerror) from error
+    if not os.access(folder, os.W_OK):
+        raise _refuse(folder, "read-only")
+
+
+def _refuse(folder: Path, reason: str | None) -> UserError:
+    return UserError(f"output_dir={folder}: can't be written ({reason}); choose another folder")
+
+
 def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
     """Write each page, and report.html with all of them.
 
@@ -157,12 +176,12 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
         page.file: environment.get_template(f"{page.template}.md.j2").render(page=page, folder=folder) for page in pages
     }
     texts["report.html"] = environment.get_template("report.html.j2").render(pages=pages)
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             Path(folder, name).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"output_dir={folder}: can't be written ({error.strerror}); choose another folder") from error
+        raise _refuse(folder, error.strerror) from error
     return [folder / name for name in texts]
 
 

@@ -1,14 +1,20 @@
-"""Names of processes that hold across machines: they tell a run that goes on from one whose process died."""
+"""Other processes: names that hold across machines, and the end of commands that this one has started."""
 
 from __future__ import annotations
 
 import os
 import platform
 import socket
+import subprocess
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+# Seconds that a command has to end by itself; a sweep gives its workers ten.
+_UNTIL_ENDED = 20.0
 
 
 def describe_process() -> str:
@@ -26,6 +32,22 @@ def is_alive(process: str) -> bool | None:
         return _find_start(found) == start and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def wait_for_end(process: subprocess.Popen[Any], ending: BaseException) -> None:
+    """Wait for a command that this one has started, after what ends this one, so that its runs end as KILLED.
+
+    Args:
+        process: of a command of this package.
+        ending: what was raised here. Ctrl-C on a terminal reaches the other command too, and a second signal would
+            break off what it does at its end; so it gets one only if it has not ended after a while.
+    """
+    if isinstance(ending, KeyboardInterrupt):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_UNTIL_ENDED)
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
 
 
 def name_process(process: str) -> str:

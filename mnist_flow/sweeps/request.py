@@ -16,6 +16,7 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.composition import Job, compose_base, compose_sweeps
 from mnist_flow.jobs.workers import count_workers
+from mnist_flow.runtime.credentials import hide_credentials
 
 # Launchers whose processes run several jobs one after another.
 _REUSING_LAUNCHERS = ("BasicLauncher", "JoblibLauncher", "RayLauncher")
@@ -58,10 +59,24 @@ def read_requests(config: DictConfig) -> list[SweepRequest]:
     if not requests[0].base.plan:
         for request in requests:
             _check_subfolder(config, request.jobs)
+            _check_credentials(config, request.base.tracking.uri)
         _make_folder(config)
     if config.hydra.launcher._target_.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
     return requests
+
+
+def _check_credentials(config: DictConfig, uri: str | None) -> None:
+    """Refuse a typed password where the launcher keeps what was typed in files, which all nodes share.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if uri and "submitit" in config.hydra.launcher._target_ and (hidden := hide_credentials(uri)) != uri:
+        raise ConfigError(
+            f"tracking.uri={hidden}: submitit would keep the password in .submitit; leave it out of the URI, and give "
+            "it as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
 
 
 def _make_folder(config: DictConfig) -> None:

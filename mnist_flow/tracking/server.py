@@ -235,8 +235,8 @@ def shorten(error: BaseException) -> str:
     reason = hide_credentials(" ".join(str(error).split())) or type(error).__name__
     if "error code 401" in reason:
         return (
-            "asks for a user and a password, and those it got are not right; set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD"
+            "asks for a user and a password, and got none, or not those that it knows; set MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD, or correct those in the URI"
         )
     if deleted := re.search(r"The (run|experiment) (\S+) must be in the 'active' state", reason):
         what, name = deleted.groups()

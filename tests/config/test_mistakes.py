@@ -71,6 +71,11 @@ def catch(*overrides: str) -> Exception:
             "model.activation=relu,tanh: has several values; as a sweep: add -m",
             ": add -m",
         ),
+        (
+            "overrides=[data=digits, epochs=1]",
+            "overrides=[data=digits, epochs=1]: ",
+            "; quote its elements: \"overrides=['data=digits','epochs=1']\"",
+        ),
         ("epochs", "epochs: has no value; write epochs=VALUE", "=VALUE"),
         ("model.latent_units=3", "model.latent_units: no such key with the chosen model; it b", "=autoencoder or cvae"),
         (

@@ -79,6 +79,23 @@ def test_a_closed_terminal_ends_a_sweep_with_its_jobs_and_leaves_no_process(tmp_
     assert fetch_statuses(tmp_path) == [("sweep", "KILLED")] + [("train", "KILLED")] * 2
 
 
+@pytest.mark.parametrize(
+    ("number", "whole_group", "status", "line"),
+    [(signal.SIGINT, True, 130, "interrupted"), (signal.SIGTERM, False, 143, "terminated")],
+    ids=["Ctrl-C", "kill"],
+)
+def test_a_reproduction_ends_the_sweep_that_it_has_started(tmp_path, number, whole_group, status, line):
+    settings = "overrides=['data=digits','epochs=100000','seed=0','optimizer.learning_rate=0.1,0.2']"
+    chosen = ("parts=[holdout]", "presets=[learning_rate_holdout]", settings, "output_dir=out")
+    process = start_long(tmp_path, "-m", "mnist_flow.reproduce", *chosen, n_running=2)
+    started = psutil.Process(process.pid).children(recursive=True)
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    assert process.wait(timeout=180) == status
+    assert psutil.wait_procs(started, timeout=15)[1] == []
+    assert read_errors(tmp_path)[-1] == f"error: {line}; the same command goes on with what is missing"
+    assert fetch_statuses(tmp_path) == [("sweep", "KILLED")] + [("train", "KILLED")] * 2
+
+
 def test_sigquit_ends_a_sweep_of_one_process_too(tmp_path):
     process = start_long(tmp_path, *TRAIN, *LONG, "-m", "seed=0,1")
     process.send_signal(signal.SIGQUIT)

@@ -1,11 +1,16 @@
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mnist_flow.runtime.processes import describe_process, is_alive, name_process
+from mnist_flow.errors import Terminated
+from mnist_flow.runtime import processes
+from mnist_flow.runtime.processes import describe_process, is_alive, name_process, wait_for_end
 from support import wait_until
 
 
@@ -66,3 +71,37 @@ def test_a_process_lives_on_when_the_clock_is_set(monkeypatch):
 def test_people_see_number_and_host():
     assert name_process(describe_process()) == f"process {os.getpid()} on {socket.gethostname()}"
     assert name_process("node17/0a1b2c3d-4026531836/4242/1763720000.51") == "process 4242 on node17"
+
+
+# It says that it is there, and at SIGTERM how it ended, after a while.
+COMMAND = """
+import signal, sys, time
+
+def end(number, frame):
+    time.sleep(0.3)
+    print("ended by", number, flush=True)
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+{waits}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "waits", "printed", "status"),
+    [
+        (Terminated(signal.SIGHUP), "time.sleep(100)", "ended by 15\n", 3),
+        # Ctrl-C has reached it, too, and it needs no other signal.
+        (KeyboardInterrupt(), "time.sleep(0.5); print('by itself')", "by itself\n", 0),
+        (KeyboardInterrupt(), "time.sleep(100)", "ended by 15\n", 3),
+    ],
+)
+def test_a_command_that_was_started_has_time_to_end(monkeypatch, ending, waits, printed, status):
+    monkeypatch.setattr(processes, "_UNTIL_ENDED", 3.0)
+    command = [sys.executable, "-c", COMMAND.format(waits=waits)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        wait_for_end(process, ending)
+        assert process.returncode == status
+        assert process.stdout.read() == printed

@@ -5,9 +5,13 @@ from __future__ import annotations
 import mlflow
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
+from mnist_flow.errors import ConfigError
+from mnist_flow.sweeps.request import read_requests
 from support import QUICK, assert_is_a_finished_sweep
 
 config = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config", reason="needs pip install '.[slurm]'")
@@ -19,6 +23,20 @@ def test_the_keys_of_slurm_are_the_plugins():
     schema = OmegaConf.structured(config.SlurmQueueConf)
     OmegaConf.merge(schema, ours)  # raises where a key or a type is not the plugin's
     assert ours._target_ == schema._target_
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "submitit_local"])
+def test_a_password_that_submitit_would_keep_in_a_file_is_refused(tmp_path, monkeypatch, launcher):
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        words = ["data=digits", "reg=0,1", f"hydra/launcher={launcher}", "tracking.uri=http://me:word@host"]
+        loader = GlobalHydra.instance().config_loader()
+        sweep = loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
+        with pytest.raises(
+            ConfigError, match=r"^tracking\.uri=http://\*\*\*@host: submitit would keep the password in "
+        ):
+            read_requests(sweep)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -55,8 +55,8 @@ def test_a_sweep_is_tracked_on_postgresql_by_those_who_know_the_password(
     refused = run_command(laptop, *TRAIN, *QUICK, MLFLOW_TRACKING_URI=server.uri, **wrong)
     assert refused.returncode == 2
     assert refused.stderr == (
-        f"error: tracking server {server.uri}: asks for a user and a password, and those it got are not right; "
-        "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD\n"
+        f"error: tracking server {server.uri}: asks for a user and a password, and got none, or not those that "
+        "it knows; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or correct those in the URI\n"
     )
     assert wrong["MLFLOW_TRACKING_PASSWORD"] not in refused.stdout + refused.stderr
 

@@ -120,7 +120,7 @@ def plot_differences(
     axes.errorbar(
         middle,
         places,
-        xerr=[(middle - low).fillna(0), (high - middle).fillna(0)],
+        xerr=np.nan_to_num([middle - low, high - middle]),
         color=style.COLORS[0],
         marker="o",
         markersize=5,

@@ -141,7 +141,7 @@ def plot_importances(importances: pd.DataFrame, title: str) -> Figure:
         shown = importances[(importances["objective"] == objective) & (importances["evaluator"] == evaluator)]
         # The interval of the resamples need not hold the importance itself.
         below, above = (shown["importance"] - shown["ci_low"], shown["ci_high"] - shown["importance"])
-        bars = [below.clip(lower=0), above.clip(lower=0)]
+        bars = np.clip([below, above], 0, None)
         axes.errorbar(shown["importance"], shown["key"], xerr=bars, fmt="o", color=style.COLORS[0], capsize=3)
         axes.invert_yaxis()
         axes.margins(y=0.15)
