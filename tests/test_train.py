@@ -120,6 +120,20 @@ def assert_few(modules, most):
     assert len(modules) < most
 
 
+def test_one_run_of_a_preset_that_describes_a_sweep_says_so(tmp_path, run_command):
+    def plan(*arguments):
+        done = run_command(tmp_path, *TRAIN, "data=digits", "plan=true", *arguments)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith("one run")]
+
+    told = "one run, with the default of optimizer.learning_rate; the sweep that the preset describes: add -m"
+    assert plan("experiment=learning_rate") == [told]
+    # The seed alone, a value of one's own, and the sweep itself.
+    assert plan("experiment=mlp_64_64") == []
+    assert plan("experiment=learning_rate", "optimizer.learning_rate=0.3") == []
+    assert plan("experiment=learning_rate", "-m") == []
+
+
 def test_help_lists_every_group_and_key(tmp_path, run_command):
     text = run_command(tmp_path, *TRAIN, "--help").stdout
     assert "model: autoencoder, autoencoder_2d, cnn, cnn_20_40" in text

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mnist_flow.config.options import find_module
-from mnist_flow.config.train import DataSection, TrainConfig
+from mnist_flow.config.train import REPLICATED, DataSection, TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.data.loading import load_info, load_splits
 from mnist_flow.errors import ConfigError, PrunedError, RunError, UndeliveredError
 from mnist_flow.jobs.composition import list_replicates
+from mnist_flow.jobs.grids import name_key
 from mnist_flow.jobs.lookup import show_plan
 from mnist_flow.jobs.tables import read_results
 from mnist_flow.models import build_model
@@ -80,6 +82,8 @@ def _make_runs(
         raise ConfigError(f"replicates={config.replicates}: is for sweeps; {remedy}")
     if overrides is None:
         overrides = [] if hydra is None else list(hydra.overrides.task)
+    if hydra is not None and hydra.mode == RunMode.RUN:
+        _tell_of_sweep(hydra, overrides)
     jobs = list_replicates(overrides, config)
     if config.plan:
         show_plan(jobs, n_workers=1)
@@ -106,6 +110,14 @@ def _make_runs(
         observer.on_result(len(results), results[-1], is_last=job is jobs[-1])
     means: list[float] = np.mean(results, axis=0).tolist()
     return means if isinstance(config.evaluation.objective, list) else means[0]
+
+
+def _tell_of_sweep(hydra: HydraConf, overrides: Sequence[str]) -> None:
+    """Say that this is one run of a sweep, where a preset describes one over more than seeds."""
+    swept = set(map(str, hydra.sweeper.get("params") or {}))
+    chosen = sorted(swept.difference(REPLICATED, map(name_key, overrides)))
+    if chosen:
+        print_line(f"one run, with the default of {', '.join(chosen)}; the sweep that the preset describes: add -m")
 
 
 def _run_job(context: RunContext) -> list[float]:
