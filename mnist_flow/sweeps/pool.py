@@ -68,6 +68,16 @@ def start_fork_server(n_workers: int) -> None:
     atexit.register(stop_fork_server)
 
 
+def stop_workers() -> None:
+    """End what trains the jobs of an interrupted sweep: the processes of a pool, or a command's part in a Ray cluster.
+
+    Ray would end its part when the command has ended, which is too late for the statuses of the runs.
+    """
+    stop_fork_server()
+    if "ray" in sys.modules:  # The launcher has imported it.
+        sys.modules["ray"].shutdown()
+
+
 def stop_fork_server() -> None:
     """End the fork server, and any process that it has just forked for a pool that is gone."""
     for child in psutil.Process().children():

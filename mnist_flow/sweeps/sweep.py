@@ -24,7 +24,7 @@ from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.terminal import SweepProgress, print_line
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import describe_outcome, describe_sweep, log_outcomes, print_best
-from mnist_flow.sweeps.pool import stop_fork_server
+from mnist_flow.sweeps.pool import stop_workers
 from mnist_flow.tracking import PastRun, TrackedRun
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Sweep:
         trouble = ""
         if status == "KILLED":
             # It may be about to fork a process for the pool that has been stopped.
-            stop_fork_server()
+            stop_workers()
         # Who interrupts a sweep does not want to wait.
         patience = self.base.tracking.patience if status == "FINISHED" else 0
         try:

@@ -14,7 +14,16 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from support import PROJECT_DIR, QUICK, assert_is_a_finished_sweep, command_environment, find_free_port
+from commands import start_command
+from support import (
+    PROJECT_DIR,
+    QUICK,
+    assert_is_a_finished_sweep,
+    command_environment,
+    find_checkpoints,
+    find_free_port,
+    wait_until,
+)
 
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs pip install '.[ray]'")
 pytestmark = pytest.mark.slow
@@ -133,6 +142,23 @@ def test_without_a_cluster_ray_starts_one_and_the_numbers_are_those_of_a_run_alo
     assert in_worker.data.tags["mnist_flow.fingerprint"] == alone.data.tags["mnist_flow.fingerprint"]
     for metric in ("loss", "val_loss", "test_loss", "test_accuracy"):
         assert in_worker.data.metrics[metric] == alone.data.metrics[metric]
+
+
+def test_ctrl_c_ends_the_jobs_and_closes_their_runs(tmp_path, run_command, ray_folder):
+    arguments = ("-m", "mnist_flow.train", "-m", *QUICK, "epochs=100000", "seed=0,1", "hydra/launcher=ray")
+    with (tmp_path / "output.txt").open("w") as output:
+        local = {**RAY, "RAY_TMPDIR": str(ray_folder)}
+        address = "hydra.launcher.ray.init.address=local"
+        process = start_command(tmp_path, *arguments, address, stdout=output, stderr=output, **local)
+    wait_until(lambda: len(find_checkpoints(tmp_path)) == 2, 180)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    printed = (tmp_path / "output.txt").read_text()
+    assert "error: interrupted; the same command goes on with what is missing\n" in printed
+    assert "go on in other processes" not in printed
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("mnist_flow").experiment_id])
+    assert [run.info.status for run in runs] == ["KILLED"] * 3
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path, run_command, ray_folder):

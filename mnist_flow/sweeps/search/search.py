@@ -21,7 +21,7 @@ from mnist_flow.jobs.tables import select_epoch
 from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
-from mnist_flow.sweeps.pool import stop_fork_server
+from mnist_flow.sweeps.pool import stop_workers
 from mnist_flow.sweeps.search.confirmation import Confirmation, ConfirmationConnection
 from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection
 from mnist_flow.sweeps.search.importances import build_importances
@@ -143,7 +143,7 @@ class Search:
         if self.server is not None:
             self.server.close()
         if status == "KILLED":
-            stop_fork_server()
+            stop_workers()
         patience = self.base.tracking.patience if status == "FINISHED" else 0
         try:
             closed, _ = tracking.close_abandoned_children(self.parent, patience, self.base.tracking.stale_after)
