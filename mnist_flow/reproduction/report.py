@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from mnist_flow.analysis.statistics import STATISTICS
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.results import Comparison
 from mnist_flow.reproduction.targets import Target, judge_chains, judge_shifts
@@ -63,6 +64,12 @@ class Page:
     precisions: Sequence[str]  # that they were trained in, Keras's names
     n_other_code: int  # made by another version of the code than this
     overrides: Sequence[str]  # that make the runs differ from the presets' settings
+
+    @property
+    def command(self) -> str:
+        """Makes the page, which belongs into another folder where the settings are others than the presets'."""
+        changed = [type_override("overrides", list(self.overrides)), "output_dir=FOLDER"] if self.overrides else []
+        return " ".join(["python -m mnist_flow.reproduce", type_override("parts", [self.part]), *changed])
 
     @property
     def named_tables(self) -> dict[str, pd.DataFrame]:

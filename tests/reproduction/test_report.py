@@ -231,6 +231,9 @@ def test_other_settings_than_the_presets_are_said_first(request, part, tmp_path)
         head = re.split(r'<h3 id="reading">|## How to read|<table', file.read_text())[0]
         assert "data=digits" in head
         assert "3 of the runs were made by another version of the numerical code" in head
+    markdown = (tmp_path / "docs" / page.file).read_text()
+    command = f"python -m mnist_flow.reproduce 'parts=[{part}]' \"overrides=['data=digits']\" output_dir=FOLDER"
+    assert f"`{command}`, which trains only what is missing" in markdown
 
 
 def test_a_folder_that_cant_be_written_is_said(holdout):
