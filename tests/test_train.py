@@ -126,7 +126,7 @@ def test_one_run_of_a_preset_that_describes_a_sweep_says_so(tmp_path, run_comman
         assert done.returncode == 0, done.stderr
         return [line for line in done.stdout.splitlines() if line.startswith("one run")]
 
-    told = "one run, with the default of optimizer.learning_rate; the sweep that the preset describes: add -m"
+    told = "one run of the sweep that the preset describes; all of it: add -m"
     assert plan("experiment=learning_rate") == [told]
     # The seed alone, a value of one's own, and the sweep itself.
     assert plan("experiment=mlp_64_64") == []

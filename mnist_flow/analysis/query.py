@@ -124,10 +124,14 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
         TrackingError: none of the runs is measured; `hint` ends the commands that measure them.
     """
     run_ids = list(runs.table["run_id"])
-    measured = tracking.fetch_tables(measure, sorted(set(runs.table["experiment_id"])), run_ids)
+    experiment_ids = sorted(set(runs.table["experiment_id"]))
+    measured = tracking.fetch_tables(measure, experiment_ids, run_ids)
     if measured.empty:
         raise TrackingError(describe_unmeasured(runs, measure, hint))
-    for name, absent in runs.table[~runs.table["run_id"].isin(measured["run_id"])].groupby("experiment", sort=False):
+    absent_ids = sorted(set(run_ids) - set(measured["run_id"]))
+    # Of those whose table can't be had a warning has told.
+    has_none = set(absent_ids) - tracking.fetch_evaluations(measure, experiment_ids, absent_ids).keys()
+    for name, absent in runs.table[runs.table["run_id"].isin(has_none)].groupby("experiment", sort=False):
         command = _write_measuring_command(measure, str(name), hint)
         line = f"experiment '{name}': {count(len(absent), 'run')} not measured yet; measure: {command}"
         runs.missing.append(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from numbers import Real
@@ -14,9 +13,6 @@ from mnist_flow.config.train import FOLD, INCIDENTAL, REPLICATED
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.tables import find_differing
 from mnist_flow.runtime.suggestions import did_you_mean
-from mnist_flow.runtime.terminal import count
-
-log = logging.getLogger(__name__)
 
 # The last is a param that `mlflow run` logs.
 _INCIDENTAL = (*INCIDENTAL, "overrides")
@@ -49,14 +45,6 @@ def check_name(key: str, name: str, known: Sequence[str]) -> None:
             f"study.{key}={name}: the runs have no such {'metric' if key == 'metric' else 'param'}"
             f"{did_you_mean(name, known)} Choices: {' '.join(known)}"
         )
-
-
-def keep_measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The runs that have a metric; a warning says how many have none."""
-    measured = table[table[metric].notna()]
-    for name, left_out in table[table[metric].isna()].groupby("experiment", sort=False):
-        log.warning("%s of experiment %s left out: without %s", count(len(left_out), "run"), name, metric)
-    return measured.reset_index(drop=True)
 
 
 def label_settings(table: pd.DataFrame, apart_from: tuple[str, ...]) -> pd.Series:

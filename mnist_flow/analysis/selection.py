@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import pandas as pd
 
 from mnist_flow.analysis.runs import check_name, label_settings, list_metrics
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.train import REPLICATED
+from mnist_flow.runtime.terminal import count
+
+log = logging.getLogger(__name__)
 
 
 def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
@@ -20,8 +25,24 @@ def choose_metric(table: pd.DataFrame, metric: str | None) -> str:
     if metric is not None:
         check_name("metric", metric, list_metrics(table))
         return metric
-    measure = "accuracy" if table.get("test_accuracy", pd.Series()).notna().any() else "loss"
-    return f"val_{measure}" if set(table["data.validation"]) == {"holdout"} else f"test_{measure}"
+    has_accuracy = table["test_accuracy"].notna() if "test_accuracy" in table else pd.Series(False, index=table.index)
+    measure, compared = ("accuracy", table[has_accuracy]) if has_accuracy.any() else ("loss", table)
+    chosen = f"val_{measure}" if set(compared["data.validation"]) == {"holdout"} else f"test_{measure}"
+    check_name("metric", chosen, list_metrics(table))
+    return chosen
+
+
+def choose_measured(table: pd.DataFrame, metric: str | None) -> tuple[str, pd.DataFrame]:
+    """`choose_metric`, and the runs that have the metric; a warning says how many have none.
+
+    Raises:
+        ConfigError: the runs have no such metric.
+    """
+    chosen = choose_metric(table, metric)
+    has_none = table[chosen].isna()
+    for name, left_out in table[has_none].groupby("experiment", sort=False):
+        log.warning("%s of experiment %s left out: without %s", count(len(left_out), "run"), name, chosen)
+    return chosen, table[~has_none].reset_index(drop=True)
 
 
 def build_selection(table: pd.DataFrame, *, min_settings: int = 2) -> pd.DataFrame:

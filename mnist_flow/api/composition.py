@@ -41,7 +41,8 @@ def split_overrides(overrides: Overrides) -> list[str]:
             f"overrides={overrides!r}: must be one text, or a list of them, such as ['epochs=2', 'reg=0']"
         )
     if options := [word for word in words if word.startswith("-")]:
-        remedy = "call mnist_flow.sweep" if options[0] in ("-m", "--multirun") else "leave it out"
+        remedies = {"-m": "mnist_flow.sweep is for sweeps", "--config-dir": "config_dir='FOLDER' says the same"}
+        remedy = ", ".join(["leave it out", *(told for option, told in remedies.items() if option == options[0])])
         raise ConfigError(f"{options[0]}: is an option of the command line; {remedy}")
     return list(words)
 

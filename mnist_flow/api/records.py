@@ -106,7 +106,9 @@ class Run:
             raise RunError(f"run {self.run_id}: its model takes {len(model.inputs)} inputs; load_model() gives it")
         given = self.load_data().test.images if images is None else images
         wanted = model.inputs[0].shape[1:]
-        if given.shape[1:] != wanted or not len(given):
+        if not given.size:
+            raise ValueError("images: there are none")
+        if given.shape[1:] != wanted:
             raise ValueError(
                 f"images: have the shape {given.shape}; the model takes (n, {', '.join(map(str, wanted))})"
             )
@@ -114,8 +116,7 @@ class Run:
         return LoadedModel(self.run_id, self.run_id, model, scale, _BATCH_SIZE).predict(given)
 
     def _connect(self) -> Any:
-        check_tracking_uri(self.uri, None)
-        return _connect(self.uri)
+        return _connect(self.uri, key=None)
 
 
 def run(run_id: str, *, uri: str | None = None) -> Run:
@@ -132,7 +133,6 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
     if not isinstance(run_id, str):
         raise ConfigError(f"run_id={run_id!r}: must be the id of a run, a text")
     tracking = _connect(uri)
-    tracking.check_store_is_there()
     found = tracking.fetch_run(run_id)
     link = tracking.build_run_link(tracking.find_pages(), found.experiment_id, run_id)
     metrics = select_epoch(found.metrics)
@@ -159,7 +159,6 @@ def runs(
         TrackingError: the server does not answer, has no such experiment, or the filter is malformed.
     """
     tracking = _connect(uri)
-    tracking.check_store_is_there()
     names = [experiments] if isinstance(experiments, str) else experiments
     known = tracking.list_experiments(names or [])
     for name in names or []:
@@ -179,20 +178,21 @@ def _check_pixels(images: np.ndarray) -> None:
     """
     if images.dtype.kind not in "fiub":
         raise ValueError(f"images: must be an array of numbers, but are {images.dtype}")
+    if not np.isfinite(images).all():
+        raise ValueError("images: some pixels are NaN or infinite; leave out their images: np.isfinite finds them")
     highest = images.max(initial=0)
     if images.dtype.kind != "f" or highest > _MAX_PIXEL:
         remedy = "images / 255" if highest > 1 else "images.astype('float32')"
         told = f"{images.dtype}, up to {highest:g}"
         raise ValueError(f"images: pixels must be floats from 0 to 1, but are {told}; give {remedy}")
-    if not np.isfinite(images).all():
-        raise ValueError("images: some pixels are NaN or infinite; leave out their images: np.isfinite finds them")
 
 
-def _connect(uri: str | None) -> Any:
+def _connect(uri: str | None, key: str | None = "uri") -> Any:
     """Choose the tracking server, and return the package that talks to it, whose import takes seconds."""
     cli.quiet_libraries()
-    check_tracking_uri(uri, "uri")
+    check_tracking_uri(uri, key)
     from mnist_flow import tracking
 
     tracking.configure(uri)
+    tracking.check_store_is_there()
     return tracking

@@ -83,7 +83,10 @@ def describe_mistake(
             return f"{error.override}: Hydra can't read the value without quotes; as text: {type_override(key, value)}"
         reason = line.split(" See https://")[0]
         if value.startswith("[") and "=" in value:
-            elements = [element.strip() for element in value.strip("[]").split(",")]
+            # A comma within an element has no key behind it.
+            elements = [
+                one.strip(" '\"") for one in re.split(r",(?=\s*['\"]?[\w./@+~]+=)", value[1:].removesuffix("]"))
+            ]
             return f"{error.override}: {reason}; quote its elements: {type_override(key, elements)}"
         return f"{error.override}: {reason}; quote lists: 'model.hidden_units=[200,100]'"
     if ambiguous := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'$", text, re.MULTILINE):

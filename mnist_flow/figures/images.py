@@ -97,7 +97,7 @@ def plot_image_rows(rows: Sequence[tuple[str, FloatArray]], title: str | None = 
     """
     letters = max(len(line) for label, _ in rows for line in label.splitlines() or [""])
     label_width, size, title_height = 0.2 + _LETTER_WIDTH * letters, 0.8, 0.4 if title else 0.0
-    width = label_width + size * len(rows[0][1]) + 0.1
+    width = max(label_width + size * len(rows[0][1]) + 0.1, _LETTER_WIDTH * len(title or "") + 0.4)
     height = title_height + size * len(rows) + 0.1
     figure = Figure(figsize=(width, height))
     # One axes for the whole grid: a hundred of their own would take seconds to draw.

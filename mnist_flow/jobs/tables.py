@@ -100,7 +100,7 @@ def find_telling(jobs: Sequence[Job]) -> list[str]:
     A model's name is that of a preset, and says what all its keys are, unless the key was typed.
     """
     table = pd.DataFrame([{key: str(value) for key, value in job.params.items()} for job in jobs])
-    typed = {name_key(override) for job in jobs for override in job.overrides if override.startswith("model.")}
+    typed = {key for job in jobs for key in map(name_key, job.overrides) if key.startswith("model.")}
     return [key for key in find_varying(jobs) if key in typed or find_differing(table, key).any()]
 
 

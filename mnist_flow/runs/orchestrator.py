@@ -115,9 +115,8 @@ def _make_runs(
 def _tell_of_sweep(hydra: HydraConf, overrides: Sequence[str]) -> None:
     """Say that this is one run of a sweep, where a preset describes one over more than seeds."""
     swept = set(map(str, hydra.sweeper.get("params") or {}))
-    chosen = sorted(swept.difference(REPLICATED, map(name_key, overrides)))
-    if chosen:
-        print_line(f"one run, with the default of {', '.join(chosen)}; the sweep that the preset describes: add -m")
+    if swept.difference(REPLICATED, map(name_key, overrides)):
+        print_line("one run of the sweep that the preset describes; all of it: add -m")
 
 
 def _run_job(context: RunContext) -> list[float]:

@@ -42,12 +42,15 @@ def wait_for_end(process: subprocess.Popen[Any], ending: BaseException) -> None:
         ending: what was raised here. Ctrl-C on a terminal reaches the other command too, and a second signal would
             break off what it does at its end; so it gets one only if it has not ended after a while.
     """
-    if isinstance(ending, KeyboardInterrupt):
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_UNTIL_ENDED)
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+    try:
+        if isinstance(ending, KeyboardInterrupt):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_UNTIL_ENDED)
+    finally:
+        # Also where the user does not want to wait.
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def name_process(process: str) -> str:

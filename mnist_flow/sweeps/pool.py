@@ -79,7 +79,7 @@ def stop_workers() -> None:
 
 
 def stop_fork_server() -> None:
-    """End the fork server, and any process that it has just forked for a pool that is gone."""
+    """End the fork server, which may be about to fork a process for a pool that is gone, and any that it has forked."""
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
             if any("multiprocessing.forkserver" in argument for argument in child.cmdline()):

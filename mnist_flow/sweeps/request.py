@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -59,7 +60,7 @@ def read_requests(config: DictConfig) -> list[SweepRequest]:
     if not requests[0].base.plan:
         for request in requests:
             _check_subfolder(config, request.jobs)
-            _check_credentials(config, request.base.tracking.uri)
+        _check_credentials(config, requests[0].base.tracking.uri)
         _make_folder(config)
     if config.hydra.launcher._target_.startswith("hydra_plugins."):
         instantiate(config.hydra.launcher)  # One that is not installed is told before a run is open.
@@ -72,10 +73,13 @@ def _check_credentials(config: DictConfig, uri: str | None) -> None:
     Raises:
         ConfigError: there is one.
     """
-    if uri and "submitit" in config.hydra.launcher._target_ and (hidden := hide_credentials(uri)) != uri:
+    address = urlsplit(uri or "")
+    query = f"?{address.query}"
+    has_password = address.password is not None or hide_credentials(query) != query
+    if has_password and "submitit" in config.hydra.launcher._target_:
         raise ConfigError(
-            f"tracking.uri={hidden}: submitit would keep the password in .submitit; leave it out of the URI, and give "
-            "it as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            f"tracking.uri={hide_credentials(str(uri))}: submitit would keep the password in .submitit; leave it out, "
+            "and give the URI as MLFLOW_TRACKING_URI"
         )
 
 

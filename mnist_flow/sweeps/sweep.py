@@ -106,7 +106,6 @@ class Sweep:
         """
         trouble = ""
         if status == "KILLED":
-            # It may be about to fork a process for the pool that has been stopped.
             stop_workers()
         # Who interrupts a sweep does not want to wait.
         patience = self.base.tracking.patience if status == "FINISHED" else 0

@@ -191,7 +191,7 @@ def _check_project_run(kind: str | None = None) -> str | None:
 def adopt_project_run(kind: str) -> str | None:
     """The run that `mlflow run` created for this process, for what is not a run of its own; None outside `mlflow run`.
 
-    It is called as the command that was typed, instead of a name by chance.
+    It is called as the command that was typed, instead of the name that `mlflow run` gave it.
 
     Args:
         kind: what the run is marked as. `analysis`: it is still there for the next analysis of this process.

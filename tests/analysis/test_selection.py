@@ -89,9 +89,12 @@ def test_settings_are_compared_by_what_was_asked_for_or_by_the_images_that_were_
     assert choose_metric(both, None) == "test_accuracy"
     assert choose_metric(both.tail(1), None) == "test_accuracy"
     # Autoencoders have no accuracy, and among classifiers they do not count.
-    images = runs.drop(columns=["val_accuracy", "test_accuracy"])
+    images = runs.drop(columns=["val_accuracy", "test_accuracy"]).assign(val_loss=0.1, test_loss=0.2)
     assert choose_metric(images, None) == "val_loss"
     assert choose_metric(images.assign(**{"data.validation": "test"}), None) == "test_loss"
     assert choose_metric(pd.concat([runs, images]), None) == "val_accuracy"
+    assert choose_metric(pd.concat([runs, images.assign(**{"data.validation": "test"})]), None) == "val_accuracy"
+    with pytest.raises(ConfigError, match=r"study\.metric=val_loss: the runs have no such metric"):
+        choose_metric(images.drop(columns=["val_loss"]), None)
     with pytest.raises(ConfigError, match=r"study\.metric=accuracies: the runs have no such metric"):
         choose_metric(runs, "accuracies")

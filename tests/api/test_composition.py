@@ -55,7 +55,11 @@ def test_a_function_can_be_called_where_the_module_of_its_name_is_imported_too()
         ("reg=1,2", "reg=1,2: has several values; as a sweep: call mnist_flow.sweep"),
         ("replicates=3", "replicates=3: is for sweeps; call mnist_flow.sweep"),
         ("data=digits plan=true", "plan=true: makes no run; mnist_flow.sweep takes it"),
-        ("-m epochs=1,2", "-m: is an option of the command line; call mnist_flow.sweep"),
+        ("-m epochs=1,2", "-m: is an option of the command line; leave it out, mnist_flow.sweep is for sweeps"),
+        (
+            "--config-dir own",
+            "--config-dir: is an option of the command line; leave it out, config_dir='FOLDER' says the same",
+        ),
         (["--cfg", "job"], "--cfg: is an option of the command line; leave it out"),
         (3, "overrides=3: must be one text, or a list of them, such as ['epochs=2', 'reg=0']"),
         ({"epochs": 1}, "overrides={'epochs': 1}: must be one text, or a list of them, such as ['epochs=2', 'reg=0']"),

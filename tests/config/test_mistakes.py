@@ -76,6 +76,11 @@ def catch(*overrides: str) -> Exception:
             "overrides=[data=digits, epochs=1]: ",
             "; quote its elements: \"overrides=['data=digits','epochs=1']\"",
         ),
+        (
+            "overrides=['data=digits', model.hidden_units=[200,100],reg=0.1,0.2]",
+            "overrides=['data=digits', model.hidden_units=[200,100],reg=0.1,0.2]: ",
+            "; quote its elements: \"overrides=['data=digits','model.hidden_units=[200,100]','reg=0.1,0.2']\"",
+        ),
         ("epochs", "epochs: has no value; write epochs=VALUE", "=VALUE"),
         ("model.latent_units=3", "model.latent_units: no such key with the chosen model; it b", "=autoencoder or cvae"),
         (

@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -105,3 +106,16 @@ def test_a_command_that_was_started_has_time_to_end(monkeypatch, ending, waits, 
         wait_for_end(process, ending)
         assert process.returncode == status
         assert process.stdout.read() == printed
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
+def test_who_does_not_wait_for_a_command_ends_it(monkeypatch):
+    monkeypatch.setattr(processes, "_UNTIL_ENDED", 60.0)
+    command = [sys.executable, "-c", COMMAND.format(waits="time.sleep(100)")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        # A second Ctrl-C, while the first one is thought to have reached the command.
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            wait_for_end(process, KeyboardInterrupt())
+        assert process.returncode == 3

@@ -29,14 +29,23 @@ def test_the_keys_of_slurm_are_the_plugins():
 def test_a_password_that_submitit_would_keep_in_a_file_is_refused(tmp_path, monkeypatch, launcher):
     monkeypatch.chdir(tmp_path)
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        words = ["data=digits", "reg=0,1", f"hydra/launcher={launcher}", "tracking.uri=http://me:word@host"]
         loader = GlobalHydra.instance().config_loader()
-        sweep = loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
+
+        def read(uri):
+            words = ["data=digits", "reg=0,1", f"hydra/launcher={launcher}", f"tracking.uri='{uri}'"]
+            read_requests(loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN))
+
         with pytest.raises(
             ConfigError, match=r"^tracking\.uri=http://\*\*\*@host: submitit would keep the password in "
         ):
-            read_requests(sweep)
-    assert list(tmp_path.iterdir()) == []
+            read("http://me:word@host")
+        with pytest.raises(
+            ConfigError, match=r"^tracking\.uri=postgresql://host/runs\?password=.*MLFLOW_TRACKING_URI$"
+        ):
+            read("postgresql://host/runs?password=word")
+        assert list(tmp_path.iterdir()) == []
+        # A user has no password to hide.
+        read("postgresql://me@host/runs")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.runs import describe_value, list_params
-from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.selection import choose_measured
 from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import REPLICATED
@@ -38,8 +38,8 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     Raises:
         ConfigError: the runs have one setting only, or no such metric.
     """
-    metric = choose_metric(runs.table, study.metric)
-    table = runs.table.assign(changed=label_changes(runs.table))
+    metric, table = choose_measured(runs.table, study.metric)
+    table = table.assign(changed=label_changes(table))
     summary = summarise(table, ["changed"], metric)
     differences = compare_paired(table, [], "changed", _REFERENCE, metric).drop(columns="reference")
     title = style.build_title("What each change is worth", table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -9,7 +11,7 @@ from mnist_flow.analysis import style
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import label_panels
-from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.selection import choose_measured
 from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 
@@ -24,8 +26,8 @@ class Config(StudySection):
 
 def draw(runs: StudyRuns, study: Config) -> Drawing:
     """A row a network: every run, what was published, and both kinds of uncertainty."""
-    metric = choose_metric(runs.table, study.metric)
-    table = runs.table.assign(network=label_panels(runs.table))
+    metric, table = choose_measured(runs.table, study.metric)
+    table = table.assign(network=label_panels(table))
     summary = summarise_networks(table, metric)
     published = select_published(runs.published, metric).rename(columns={"experiment": "network"})
     title = style.build_title("Networks side by side", table)
@@ -35,10 +37,14 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
 def summarise_networks(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Replicates to one row a network, see `statistics.summarise`.
 
-    Beside it binomial_standard_error, of one run's test accuracy (mean of the runs), and n_parameters.
+    Beside it binomial_standard_error, of one run's test accuracy (mean of the runs; NaN where there is none), and
+    n_parameters.
     """
-    more = table.groupby("network").agg(
-        binomial_standard_error=("test_accuracy_standard_error", "mean"), n_parameters=("n_parameters", "first")
+    error = table.get("test_accuracy_standard_error", math.nan)
+    more = (
+        table.assign(test_accuracy_standard_error=error)
+        .groupby("network")
+        .agg(binomial_standard_error=("test_accuracy_standard_error", "mean"), n_parameters=("n_parameters", "first"))
     )
     return summarise(table, ["network"], metric).merge(more.astype({"n_parameters": int}), on="network")
 

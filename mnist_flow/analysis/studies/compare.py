@@ -15,12 +15,11 @@ from mnist_flow.analysis.query import StudyRuns, select_published
 from mnist_flow.analysis.runs import (
     check_name,
     describe_value,
-    keep_measured,
     label_settings,
     list_params,
     list_varying,
 )
-from mnist_flow.analysis.selection import choose_metric
+from mnist_flow.analysis.selection import choose_measured
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
 from mnist_flow.config.analyze import StudySection
@@ -52,8 +51,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     Raises:
         ConfigError: the runs have no such metric or param.
     """
-    metric = choose_metric(runs.table, study.metric)
-    table = keep_measured(runs.table, metric)
+    metric, table = choose_measured(runs.table, study.metric)
     check_name("x", study.x, list_params(table))
     x, reference, condition = _fill(table[study.x]), study.reference, "x"
     x_label = study.x_label or study.x
