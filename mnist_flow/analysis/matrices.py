@@ -43,7 +43,7 @@ def fetch_confusions(table: pd.DataFrame) -> pd.DataFrame:
     if not parts:
         raise TrackingError(
             f"none of the {len(table)} runs has the artifact {_PATH}, which classifiers log; "
-            "train some, again: resume=false"
+            "train classifiers again: resume=false"
         )
     return pd.concat(parts, ignore_index=True)
 

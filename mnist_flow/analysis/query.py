@@ -128,9 +128,10 @@ def fetch_measured(runs: StudyRuns, measure: str, hint: str = "") -> pd.DataFram
     measured = tracking.fetch_tables(measure, experiment_ids, run_ids)
     if measured.empty:
         raise TrackingError(describe_unmeasured(runs, measure, hint))
-    absent_ids = sorted(set(run_ids) - set(measured["run_id"]))
-    # Of those whose table can't be had a warning has told.
-    has_none = set(absent_ids) - tracking.fetch_evaluations(measure, experiment_ids, absent_ids).keys()
+    has_none = set(run_ids) - set(measured["run_id"])
+    if has_none:
+        # Of those whose table can't be had a warning has told.
+        has_none -= tracking.fetch_evaluations(measure, experiment_ids, sorted(has_none)).keys()
     for name, absent in runs.table[runs.table["run_id"].isin(has_none)].groupby("experiment", sort=False):
         command = _write_measuring_command(measure, str(name), hint)
         line = f"experiment '{name}': {count(len(absent), 'run')} not measured yet; measure: {command}"

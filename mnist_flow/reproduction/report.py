@@ -67,7 +67,7 @@ class Page:
 
     @property
     def command(self) -> str:
-        """Makes the page, which belongs into another folder where the settings are others than the presets'."""
+        """Makes the page, which belongs in another folder where the settings are others than the presets'."""
         changed = [type_override("overrides", list(self.overrides)), "output_dir=FOLDER"] if self.overrides else []
         return " ".join(["python -m mnist_flow.reproduce", type_override("parts", [self.part]), *changed])
 

@@ -12,13 +12,7 @@ import pandas as pd
 
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns, select_published
-from mnist_flow.analysis.runs import (
-    check_name,
-    describe_value,
-    label_settings,
-    list_params,
-    list_varying,
-)
+from mnist_flow.analysis.runs import check_name, describe_value, label_settings, list_params, list_varying
 from mnist_flow.analysis.selection import choose_measured
 from mnist_flow.analysis.style import build_title, describe_metric
 from mnist_flow.analysis.trend import build_trend, plot_trend
