@@ -241,12 +241,12 @@ def _build_page(
     pages = tracking.find_pages()
     for state in states:
         runs = state.build_runs()
+        if state.preset.name in section.presets:
+            shifted = _fetch_shifted(state, runs)
+            comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
         if runs.empty:
-            comparisons += compare_with_published(state.preset, runs, runs)
             continue
         links |= {run_id: tracking.build_run_link(pages, str(state.experiment_id), run_id) for run_id in runs["run_id"]}
-        shifted = _fetch_shifted(state, runs)
-        comparisons += compare_with_published(state.preset, runs, shifted, same_settings=not config.overrides)
         if not state.todo:
             # Half a study would choose among what happens to be there.
             selections.append(build_selection(runs, min_settings=1).assign(study=state.preset.published.setting))
@@ -304,6 +304,6 @@ def _fetch_processors(states: Sequence[_State]) -> list[str]:
 
 def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:
     """Fetch the table `shift` of the runs, where a published number is about shifted images."""
-    if not any(result.metric == "shifted_accuracy" for result in state.preset.published.results):
+    if runs.empty or not any(result.metric == "shifted_accuracy" for result in state.preset.published.results):
         return pd.DataFrame()
     return tracking.fetch_tables("shift", [str(state.experiment_id)], list(runs["run_id"]))

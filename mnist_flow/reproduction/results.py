@@ -88,7 +88,8 @@ def compare_with_published(
     for published in preset.published.results:
         chosen = _select(shifted if published.metric == "shifted_accuracy" else runs, published.at)
         ours = tuple(map(float, chosen.get(_COLUMNS.get(published.metric, published.metric), ())))
-        verdict = _judge(published, ours) if same_settings else Verdict(None, math.nan, "other settings")
+        judged = same_settings or not ours
+        verdict = _judge(published, ours) if judged else Verdict(None, math.nan, "other settings")
         run_ids = tuple(chosen.get("run_id", ()))
         comparisons.append(Comparison(published, preset.published.setting, ours, run_ids, verdict))
     return comparisons

@@ -53,10 +53,12 @@ def build_page(compose_config, monkeypatch):
     monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda run_ids, _: [(run_id, machine) for run_id in run_ids])
     monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
 
-    def build(planned, overrides=()):
+    def build(planned, overrides=(), part="holdout", others=()):
         config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
         config = config.model_copy(update={"overrides": list(overrides)})
-        return orchestrator._build_page(config, "holdout", [orchestrator._State(load_preset(NAME), "1", planned)], {})
+        states = [orchestrator._State(load_preset(NAME), "1", planned)]
+        states += [orchestrator._State(load_preset(name), None, []) for name in others]
+        return orchestrator._build_page(config, part, states, {})
 
     return build
 
@@ -77,6 +79,13 @@ def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_p
     page = build_page([plan_job(0.1, 0, 0.9), plan_job(0.5, 0, 0.95), plan_job(0.5, 1, None)])
     assert page.selections.empty
     assert page.unfinished == {f"python -m mnist_flow.train -m experiment={NAME}": (1, 3)}
+
+
+@pytest.mark.parametrize(("part", "rows"), [("reports", ["000-2A", "000-4B"]), ("reports_cnn", [])])
+def test_published_numbers_are_on_the_page_of_their_preset_alone(plan_job, build_page, part, rows):
+    page = build_page([plan_job(0.1, 0, 0.9)], part=part, others=["mlp_100"])
+    assert [one.published.row for one in page.comparisons] == rows
+    assert {one.verdict.basis for one in page.comparisons} <= {"not run yet"}
 
 
 def test_runs_with_other_settings_are_not_judged(plan_job, build_page, monkeypatch):

@@ -41,7 +41,7 @@ def build_page(part, title, file, template=None, **shown):
     nothing = {"comparisons": [], "selections": pd.DataFrame(), "figures": {}, "tables": {}, "unfinished": {}}
     steps = [StudyStep(**OmegaConf.to_container(step)) for step in load_parts()[part].studies]
     made = {
-        "links": {},
+        "links": {f"id{i}": f"http://127.0.0.1:5000/#/experiments/1/runs/id{i}" for i in range(3)},
         "runs": make_runs(42),
         "computing_seconds": 3661,
         "processors": ["Abacus 9"],
@@ -76,7 +76,6 @@ def reports(figure):
         comparisons=comparisons,
         figures={"study=width tracking.experiment_name=mine": [figure]},
         unfinished={"python -m mnist_flow.train -m experiment=width": (3, 45)},
-        links={f"id{i}": f"http://127.0.0.1:5000/#/experiments/1/runs/id{i}" for i in range(3)},
     )
 
 
@@ -140,6 +139,22 @@ def test_results_have_a_row_a_published_number_a_table_a_report(written):
     assert "- 3 of 45 runs of `python -m mnist_flow.train -m experiment=width`" in text
     assert "### Width: mine\n\n![width](results/width.svg)" in text
     assert "5. **The failed run 003-2C.** `experiment=double_scaling` divides" in text
+
+
+def test_the_convolutional_networks_have_a_page_of_their_own(tmp_path):
+    comparisons = [
+        build_comparison("003-3", [0.9939], [0.992, 0.993, 0.991]),
+        build_comparison("004-3.1-2'", [], [0.996]),
+    ]
+    page = build_page("reports_cnn", "Results: convolutional networks", "RESULTS_CNN.md", comparisons=comparisons)
+    text, report = (file.read_text() for file in write_report([page], tmp_path))
+    assert text.startswith("# Results: convolutional networks\n\n")
+    assert "`python -m mnist_flow.reproduce 'parts=[reports_cnn]'`" in text
+    assert "1 agree, 0 differ" in text
+    rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| 00\d-", line)]
+    assert [(row[0], row[3]) for row in rows] == [("| 003-3", "99.20 ± 0.10 % (3)"), ("| 004-3.1-2'", "99.60 % (1)")]
+    assert '<h3 id="reports_cnn-numbers">The reports beside our runs</h3>' in report
+    assert report.count('title="run id0"') == 2
 
 
 def test_the_results_lead_to_the_honest_protocol(written):
