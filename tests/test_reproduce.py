@@ -91,6 +91,7 @@ def test_the_results_have_every_published_number_of_the_presets(reproduced):
     text = (folder / "out" / "RESULTS.md").read_text()
     settings = "data=digits epochs=1 batch_size=32 seed=0,1 optimizer.learning_rate=0.1,0.5 tracking.log_figures=false"
     assert f"trained with `{settings}`" in text
+    assert "`python -m mnist_flow.reproduce 'parts=[reports]' 'presets=[learning_rate]' \"overrides=[" in text
     ((row, setting, statement, ours, _, verdict),) = [
         re.split(r" \| ", line) for line in text.splitlines() if re.match(r"\| 00\d-", line)
     ]

@@ -274,6 +274,7 @@ def _build_page(
         precisions=sorted({one.job.config.training.precision for one in finished}),
         n_other_code=sum(one.other_code for one in finished),
         overrides=config.overrides,
+        chosen=[] if config.presets == "all" else [name for name in section.presets if name in config.presets],
     )
 
 

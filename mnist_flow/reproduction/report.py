@@ -64,12 +64,16 @@ class Page:
     precisions: Sequence[str]  # that they were trained in, Keras's names
     n_other_code: int  # made by another version of the code than this
     overrides: Sequence[str]  # that make the runs differ from the presets' settings
+    chosen: Sequence[str]  # presets that alone were trained with these overrides; empty: all of the part
 
     @property
     def command(self) -> str:
         """Makes the page, which belongs in another folder where the settings are others than the presets'."""
-        changed = [type_override("overrides", list(self.overrides)), "output_dir=FOLDER"] if self.overrides else []
-        return " ".join(["python -m mnist_flow.reproduce", type_override("parts", [self.part]), *changed])
+        words = ["python -m mnist_flow.reproduce", type_override("parts", [self.part])]
+        if self.overrides:
+            presets = [type_override("presets", list(self.chosen))] if self.chosen else []
+            words += [*presets, type_override("overrides", list(self.overrides)), "output_dir=FOLDER"]
+        return " ".join(words)
 
     @property
     def named_tables(self) -> dict[str, pd.DataFrame]:

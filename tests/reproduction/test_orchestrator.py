@@ -73,6 +73,7 @@ def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     assert (chosen["val_accuracy"], chosen["mean"]) == (pytest.approx(0.95), pytest.approx(0.94))
     assert chosen["study"] == load_preset(NAME).published.setting
     assert page.unfinished == {}
+    assert page.chosen == []
 
 
 def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_page):

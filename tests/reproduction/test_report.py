@@ -48,6 +48,7 @@ def build_page(part, title, file, template=None, **shown):
         "precisions": ["float32"],
         "n_other_code": 0,
         "overrides": [],
+        "chosen": [],
         "headings": {" ".join(step.arguments): step.tables for step in steps},
     }
     return Page(part, template or part, title, file, **{**nothing, **made, **shown})
@@ -249,6 +250,13 @@ def test_other_settings_than_the_presets_are_said_first(request, part, tmp_path)
     markdown = (tmp_path / "docs" / page.file).read_text()
     command = f"python -m mnist_flow.reproduce 'parts=[{part}]' \"overrides=['data=digits']\" output_dir=FOLDER"
     assert f"`{command}`, which trains only what is missing" in markdown
+
+
+def test_the_command_of_other_settings_names_the_presets_that_were_chosen(holdout):
+    command = replace(holdout, overrides=["epochs=1"], chosen=["width_holdout", "mlp_100"]).command
+    assert "'parts=[holdout]' 'presets=[width_holdout,mlp_100]' \"overrides=['epochs=1']\" output_dir=" in command
+    # With the presets' settings the page is whole, whichever of them were trained last.
+    assert replace(holdout, chosen=["width_holdout"]).command == "python -m mnist_flow.reproduce 'parts=[holdout]'"
 
 
 def test_a_folder_that_cant_be_written_is_said(holdout):
