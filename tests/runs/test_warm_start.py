@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import mlflow
 import numpy as np
 import pytest
@@ -75,6 +77,17 @@ def test_what_can_not_be_started_from_is_told_before_a_run_begins(store, search,
         with pytest.raises(ConfigError, match=rf"^training\.warm_start={run_id}: {message}"):
             run_experiment(compose_config(*QUICK, *overrides, f"training.warm_start='{run_id}'"))
     assert len(search()) == 2
+
+
+def test_a_model_that_is_gone_is_told_and_the_run_is_named_once(store, search, compose_config):
+    run_experiment(compose_config(*QUICK, "epochs=1"))
+    (first,) = search()
+    (model,) = store.search_logged_models([first.info.experiment_id])
+    shutil.rmtree(model.artifact_location.removeprefix("file://"))
+    with pytest.raises(ConfigError) as told:
+        run_experiment(compose_config(*QUICK, "epochs=1", f"training.warm_start='{first.info.run_id}'"))
+    assert str(told.value).startswith(f"training.warm_start={first.info.run_id}: its model can't be ")
+    assert len(search()) == 1
 
 
 def test_a_sweep_is_refused_before_its_parent_is_open(tmp_path, run_command):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
@@ -129,6 +130,15 @@ def test_a_run_that_finds_the_disk_full_is_failed_and_says_so(store, experiment_
         tracking.start_run(experiment_id, "name", {}) as run,
     ):
         fill_disk_and_log(run)
+    assert store.get_run(run.run_id).info.status == "FAILED"
+
+
+def test_a_model_that_finds_the_disk_full_is_told(store, experiment_id, small_temporary_folder):
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(2000)])
+    images = np.zeros((1, 20), np.float32)
+    reason = rf"its artifacts can't be written to {small_temporary_folder} \(No space left on device\)"
+    with pytest.raises(RunError, match=reason), tracking.start_run(experiment_id, "name", {}) as run:
+        run.log_model(model, images, np.zeros((1, 2000), np.float32), own_parts={})
     assert store.get_run(run.run_id).info.status == "FAILED"
 
 
