@@ -27,6 +27,7 @@ _PERCENT_TICKS = (
 _LARGE_DIFFERENCE = 0.03
 _STEPS = (0.005, 0.01, 0.03, 0.1, 0.3, 0.9)
 _TICK_SIZE = 9
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 # Of a logarithmic axis: the labels that have room beside each other, evenly spread over its length.
 _MOST_LABELS = 12
 # Powers of ten between which 2 and 5 have labels, too.
@@ -84,7 +85,7 @@ def _label_values(axes: Axes, known: np.ndarray) -> None:
         if known[0] == 0:
             return
         locator = LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,))
-    formatter = LogFormatterSciNotation()
+    formatter = _PowerFormatter()
     formatter.set_axis(axes.xaxis)
 
     def write(value: float, _: float) -> str:
@@ -131,6 +132,15 @@ def make_value_axes(
     return value_axes, all_axes[-1] if lower_panel else None
 
 
+class _PowerFormatter(LogFormatterSciNotation):
+    """Labels such as 3×10⁻⁶ in plain letters: matplotlib's own are mathematics, which `figures.STYLE` does not read."""
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        text = str(super().__call__(value, position)).removeprefix(r"$\mathdefault{").removesuffix("}$")
+        base, _, exponent = text.replace(r"\times", "×").partition("^{")
+        return base + exponent.rstrip("}").translate(_SUPERSCRIPTS)
+
+
 def set_range(axes: Axes, values: pd.Series, metric: str) -> None:
     """Set a vertical axis that shows all values of a metric.
 
@@ -142,6 +152,8 @@ def set_range(axes: Axes, values: pd.Series, metric: str) -> None:
         _set_accuracy_range(axes, low, high)
     elif low > 0 and high > 20 * low:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_PowerFormatter())
+        axes.yaxis.set_minor_formatter(_PowerFormatter())
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
         margin = 0.08 * (high - low) or abs(high) / 10 or 1.0

@@ -20,6 +20,7 @@ from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import TrackingError
+from mnist_flow.figures import STYLE
 from mnist_flow.runtime.own_code import refuse_result
 from mnist_flow.runtime.project import prefer_typed_experiment
 
@@ -38,7 +39,7 @@ class StudyResult:
     tables: dict[str, pd.DataFrame]
 
 
-@style.context("default")  # whatever a matplotlibrc says
+@style.context(STYLE)
 def run_study(cfg: DictConfig) -> StudyResult:
     """Draw the study that `cfg` describes, save its figures and tables, log them to its sweeps, and print them.
 
@@ -61,7 +62,7 @@ def run_study(cfg: DictConfig) -> StudyResult:
     return StudyResult(files, runs.missing, drawing.tables)
 
 
-@style.context("default")
+@style.context(STYLE)
 def draw_study(cfg: DictConfig) -> tuple[StudyRuns, Drawing]:
     """Draw the study that `cfg` describes, and write nothing; see `run_study`."""
     config = validate_config(cfg, AnalyzeConfig)

@@ -125,6 +125,7 @@ def _measure(context: Context, evaluation: Evaluation, measured: LoadedModel) ->
     from matplotlib import style
 
     from mnist_flow import tracking
+    from mnist_flow.figures import STYLE
 
     config, run = context.config, evaluation.run
     subject = _build_subject(evaluation, measured, config.batch_size)
@@ -137,8 +138,7 @@ def _measure(context: Context, evaluation: Evaluation, measured: LoadedModel) ->
         stale_after=config.tracking.stale_after,
         options=tracking.DeliveryOptions(context.patience, Path(config.tracking.undelivered_dir)),
     )
-    # Figures look the same whatever a matplotlibrc says.
-    with style.context("default"), own_run as tracked:
+    with style.context(STYLE), own_run as tracked:
         tracked.log_params(_list_params(evaluation))
         for one in (run, *evaluation.partners.values()):
             tracked.link_model(one.model_id)

@@ -53,8 +53,7 @@ def log_inputs(context: RunContext, run: TrackedRun) -> None:
     run.log_data_set(context.info, {"training": splits.train, "validation": splits.validation, "test": splits.test})
 
 
-# Whatever a matplotlibrc says: one in the folder may ask for LaTeX, say, and the training would be lost.
-@style.context("default")
+@style.context(figures.STYLE)
 def log_results(
     context: RunContext, trained: TrainedModel, result: TrainingResult, run: TrackedRun
 ) -> dict[str, float]:

@@ -81,7 +81,7 @@ def test_zero_stands_close_to_the_smallest_of_a_logarithmic_grid():
         ([0.001, 0.03, 0.1], ["0.001", "0.03", "0.1"]),
         (
             [0, 3e-6, 1e-5, 1e-4],
-            ["0", r"$\mathdefault{3\times10^{-6}}$", "$\\mathdefault{10^{-5}}$", "$\\mathdefault{10^{-4}}$"],
+            ["0", "3×10⁻⁶", "10⁻⁵", "10⁻⁴"],
         ),
         ([16, 64, 256], ["16", "64", "256"]),
     ],
