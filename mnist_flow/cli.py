@@ -47,6 +47,7 @@ _BAD_INPUT = (UserError, HydraException, OmegaConfBaseException)
 _NO_CLUSTER = "Could not find any running Ray instance"
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+_USERS_FULL_ERROR = "MNIST_FLOW_FULL_ERROR"
 
 # Hydra's options that a value follows.
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")
@@ -71,9 +72,11 @@ def run(main: Callable[[], object], config_name: str = "config") -> NoReturn:
         config_name: name of its config, in which a key that was misspelt is looked for.
     """
     collect_rarely()
-    full_error = os.environ.get(_FULL_ERROR) == "1"
+    full_error = (os.environ.get(_USERS_FULL_ERROR) or os.environ.get(_FULL_ERROR)) == "1"
     # With this variable Hydra raises errors; otherwise it prints them in its own way and exits with status 1.
     os.environ[_FULL_ERROR] = "1"
+    # So that a command which this one starts knows what the user has set.
+    os.environ[_USERS_FULL_ERROR] = "1" if full_error else "0"
     quiet_libraries()
     settle_libraries()
     # Hydra warns because conf/hydra/launcher/ray.yaml replaces the plugin's own option of that name, as it is meant to.

@@ -41,7 +41,7 @@ def run_main(monkeypatch):
     """Call a main function as a command does; returns its exit status. All that a command changes is put back."""
     monkeypatch.setattr(sys, "argv", ["train"])
     monkeypatch.setattr(ConfigStore, "__deepcopy__", None, raising=False)
-    for name in ("HYDRA_FULL_ERROR", "TF_CPP_MIN_LOG_LEVEL", *cli._QUIET):
+    for name in ("HYDRA_FULL_ERROR", "MNIST_FLOW_FULL_ERROR", "TF_CPP_MIN_LOG_LEVEL", *cli._QUIET):
         monkeypatch.setenv(name, "")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

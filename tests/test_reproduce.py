@@ -173,6 +173,8 @@ def test_a_page_without_a_finished_run_is_not_written(tmp_path, run_command):
     done = run_command(tmp_path, "-m", "mnist_flow.reproduce", *arguments)
     assert done.returncode == 1
     assert "RESULTS.md: not written: no run of parts=[reports] is finished" in done.stderr
+    # Of the commands that it starts, too.
+    assert "Traceback" not in done.stderr
     assert [page.read_text() for page in pages] == ["of another store\n"] * 3
 
 
