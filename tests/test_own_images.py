@@ -1,6 +1,7 @@
 """Data sets other than digits through the commands."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -21,7 +22,8 @@ def fetch_only(folder, kind):
 
 def test_pictures_in_colour_are_trained_on_and_measured_where_they_lie(tmp_path, run_command):
     rng = np.random.default_rng(0)
-    for name, colour in (("blue", 2), ("red", 0)):
+    # Matplotlib would read the first name as mathematics, and fail.
+    for name, colour in (("$5_$10", 2), ("red", 0)):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(20):
             pixels = rng.integers(0, 60, (6, 8, 3), dtype=np.uint8)
@@ -36,12 +38,17 @@ def test_pictures_in_colour_are_trained_on_and_measured_where_they_lie(tmp_path,
     _, run = fetch_only(tmp_path, "train")
     assert run.data.params["data.test_fraction"] == "0.2"
     assert run.data.metrics["n_parameters"] == 6 * 8 * 3 * 8 + 8 + 8 * 2 + 2
-    # The test part is held out anew, by the params of the run.
+    # The test part is held out anew, by the params of the run, and found from another folder than the run's.
+    elsewhere, store = tmp_path / "elsewhere", f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}"
+    elsewhere.mkdir()
     measure = ("measure=rotation", "measure.rotation.degrees=[0.0]")
-    done = run_command(tmp_path, "-m", "mnist_flow.evaluate", *measure)
+    done = run_command(elsewhere, "-m", "mnist_flow.evaluate", *measure, store)
     assert done.returncode == 0, done.stderr
     _, evaluation = fetch_only(tmp_path, "evaluation")
     assert evaluation.data.metrics["rotation_mean_accuracy"] == run.data.metrics["test_accuracy"]
+    done = run_command(elsewhere, "-m", "mnist_flow.rerun", f"run_id={run.info.run_id}", store)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"repeats run \w+: all \d+ metrics are identical", done.stdout)
 
 
 def test_letters_are_told_by_their_names(tmp_path, run_command):

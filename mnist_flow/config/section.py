@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # What a text must be, by the pattern that it must match.
 WANTED_TEXTS = {
@@ -29,8 +30,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 RunId = Annotated[str, Field(pattern=r"^\w+$")]
 # MLflow's own limit.
 ExperimentName = Annotated[str, Field(pattern=r"\S", max_length=500)]
-# A file; empty, as an environment variable may be, is none.
-FilePath = Annotated[str | None, BeforeValidator(lambda path: path or None)]
+# A file or folder; empty, as an environment variable may be, is none. One that is there is meant from every folder, as
+# runs are measured and repeated from others than the one that they were made in.
+FilePath = Annotated[
+    str | None,
+    AfterValidator(lambda path: str(Path(path).absolute()) if path and Path(path).exists() else path or None),
+]
 Activation = Literal["relu", "sigmoid", "tanh", "elu", "gelu", "silu", "leaky_relu", "selu", "linear"]
 Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"]
 

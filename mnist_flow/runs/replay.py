@@ -70,6 +70,9 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
     for section, keys in _LOCAL.items():
         for key in keys:
             logged.get(section, {}).pop(key, None)
+    # On another machine the command says where the images are.
+    if Path(place := original.params.get("data.path", "None")).exists():
+        logged.setdefault("data", {})["path"] = place
     _dump(Path(folder, "rerun.yaml"), {"defaults": [*defaults, "_self_"], **logged}, "# @package _global_\n")
     rest = [argument for argument in arguments if not argument.startswith("run_id=")]
     return join_searchpath(rest, own_folders)
