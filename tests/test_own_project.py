@@ -66,6 +66,24 @@ def test_its_network_trains_on_the_digits_and_is_another_run_when_it_is_changed(
     assert Path(kept).read_text(encoding="utf-8") == works
 
 
+def test_a_run_on_data_with_keys_of_any_type_is_trained_and_measured(copied, run_command):
+    shapes, option = copied / "lab/shapes.py", copied / "conf/data/shapes.yaml"
+    code = shapes.read_text(encoding="utf-8")
+    code = code.replace(
+        "contrast: int", "contrast: int\n    sizes: list[int]\n    most: int | None\n    tag: str | None"
+    )
+    checked = "load(path, contrast, sizes, most, tag):\n    assert (sizes, most, tag) == ([1, 2], None, None)"
+    shapes.write_text(code.replace("load(path, contrast):", checked), encoding="utf-8")
+    option.write_text(option.read_text(encoding="utf-8") + "sizes: [1, 2]\nmost: null\ntag: null\n", encoding="utf-8")
+    quick = ("data=shapes", "model=mlp_100", "epochs=1", "tracking.log_figures=false")
+    done = run_command(copied, *TRAIN, *quick)
+    assert done.returncode == 0, done.stderr
+    measured = run_command(copied, "-m", "mnist_flow.evaluate", "measure=rotation", "measure.rotation.degrees=[0.0]")
+    assert measured.returncode == 0, measured.stderr
+    (run,), (evaluation,) = fetch_runs(copied, "mnist_flow"), fetch_runs(copied, "mnist_flow", "evaluation")
+    assert evaluation.data.metrics["rotation_mean_accuracy"] == run.data.metrics["test_accuracy"]
+
+
 @pytest.mark.slow
 @pytest.mark.launchers
 def test_all_of_it_works_elsewhere_with_the_project_installed_from_a_wheel(copied, tmp_path, run_command):

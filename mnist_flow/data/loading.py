@@ -191,7 +191,8 @@ def _load(name: str, path: str | None, module: str | None, options: Mapping[str,
     option = find_option("mnist_flow.data.sets", name, module)
     code = digest_own_code(module)
     load, names_vary = option.load, option.Config.names_vary or code is not None
-    key = name, module, code, identify_file(path), tuple(sorted(options.items()))
+    # As text, since an option may be a list.
+    key = name, module, code, identify_file(path), repr(sorted(options.items()))
 
     def load_checked() -> Published:
         try:

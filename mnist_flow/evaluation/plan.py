@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import TypeAdapter
+from omegaconf import OmegaConf
 
 from mnist_flow.config.evaluate import EvaluateConfig, MeasuredDataConfig
 from mnist_flow.config.options import find_module, find_option
 from mnist_flow.config.section import OptionSection
 from mnist_flow.config.train import DataSection
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.dataset import DataSet
 from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import RunError, UserError
@@ -88,7 +89,8 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
     """
     measures = dict(config.measure)
     sources = {run.run_id: _find_source(run, config.data) for run in runs}
-    data_sets = {source: _load_data(source) for source in set(sources.values())}
+    runs_of = {source: run_id for run_id, source in sources.items()}
+    data_sets = {source: _load_data(source, run_id) for source, run_id in runs_of.items()}
     _check_measures(measures, data_sets.values())
     past = _fetch_past(config, {run.experiment_id for run in runs}) if config.resume else {}
     partners = {name: find_partners(name, measure) for name, measure in measures.items()}
@@ -120,7 +122,8 @@ def load_run_data(run: LoggedRun, mnist_npz: str | None = None) -> DataSet:
         DataError: it can't be had.
         RunError: it is another one than that of the run.
     """
-    return _check_data(run, _load_data(_find_source(run, MeasuredDataConfig(path=None, mnist_npz=mnist_npz))))
+    source = _find_source(run, MeasuredDataConfig(path=None, mnist_npz=mnist_npz))
+    return _check_data(run, _load_data(source, run.run_id))
 
 
 def name_run(run_id: str, error: Exception) -> str:
@@ -135,7 +138,7 @@ class _Source(NamedTuple):
     name: str
     path: str | None
     module: str | None
-    # What the data set's own `load` takes, as the run's params say it.
+    # What the data set's own `load` takes, as texts: the run's params tell sources apart, but have lost their types.
     options: tuple[tuple[str, str], ...]
 
 
@@ -148,18 +151,23 @@ def _find_source(run: LoggedRun, data: MeasuredDataConfig) -> _Source:
     return _Source(own["name"], path, own.get("module"), options)
 
 
-def _load_data(source: _Source) -> DataSet | UserError:
-    """Load a data set, or say why it can't be had: one attempt for all its runs."""
+def _load_data(source: _Source, run_id: str) -> DataSet | UserError:
+    """Load a data set, or say why it can't be had: one attempt for all its runs, of which `run_id` is any."""
     try:
-        fields = find_option("mnist_flow.data.sets", source.name, source.module).Config.model_fields
-        options = {
-            key: TypeAdapter(fields[key].annotation).validate_strings(text)
-            for key, text in source.options
-            if key in fields
-        }
+        options = _fetch_options(source, run_id) if source.options else {}
         return load_data_set(source.name, source.path, source.module, options)
     except UserError as error:
         return error
+
+
+def _fetch_options(source: _Source, run_id: str) -> dict[str, Any]:
+    """Fetch what the data set's own `load` takes, with its types; keys that the data set has no more are left out."""
+    from mnist_flow.runs.replay import fetch_config
+
+    schema: type[DataSection] = find_option("mnist_flow.data.sets", source.name, source.module).Config
+    logged = fetch_config(run_id).get("data", {})
+    known = {key: value for key, value in logged.items() if key in schema.model_fields}
+    return validate_config(OmegaConf.create(known), schema).list_options()
 
 
 def _check_measures(measures: Mapping[str, OptionSection], data_sets: Iterable[DataSet | UserError]) -> None:

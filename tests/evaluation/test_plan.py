@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.config.evaluate import EvaluateConfig
@@ -76,6 +77,19 @@ def test_the_newest_finished_evaluation_counts(earlier, states, done):
     earlier += [make_past(str(number), state) for number, state in enumerate(states)]
     (evaluation,), troubles = plan_evaluations(read_config("measure=shift"), [RUN])
     assert (evaluation.earlier and evaluation.earlier.run_id, troubles) == (done, [])
+
+
+def test_options_of_a_data_set_are_read_from_the_config_of_one_of_its_runs(earlier, monkeypatch, compose_config):
+    asked, loaded = [], []
+    logged = {"data": {**OmegaConf.to_container(compose_config("data=files").data), "test_fraction": 0.5, "gone": 1}}
+    monkeypatch.setattr("mnist_flow.runs.replay.fetch_config", lambda run_id: (asked.append(run_id), logged)[1])
+    monkeypatch.setattr("mnist_flow.evaluation.plan.load_data_set", lambda *source: (loaded.append(source), DATA)[1])
+    params = {"data.name": "files", "data.path": "here", "data.test_fraction": "0.5", "seed": "0"}
+    evaluations, _ = plan_evaluations(
+        read_config("measure=shift"), [replace(RUN, run_id=one, params=params) for one in "ab"]
+    )
+    assert (len(evaluations), len(asked)) == (2, 1)
+    assert loaded == [("files", "here", None, {"test_fraction": 0.5, "test_seed": 0})]
 
 
 def test_what_asks_too_much_of_the_images_is_refused_before_anything_is_measured(earlier):
