@@ -48,6 +48,7 @@ class RunsConfig(Section):
             "older_than": self.older_than is not None,
             "larger_than": self.larger_than is not None,
             "filter": self.filter is not None,
+            "tracking.experiment_name": self.tracking.experiment_name is not None,
         }
         for key, is_given in given.items():
             if heeded is not None and is_given and key not in heeded:

@@ -270,6 +270,10 @@ def test_the_command_says_what_is_wrong_in_one_line(store, tmp_path, run_command
     [
         (("action=delete_records", "status=failed", "older_than=7"), "status: action=delete_records does not heed it"),
         (("action=delete_checkpoints", "older_than=7"), "older_than: action=delete_checkpoints does not heed it"),
+        *(
+            ((f"action={action}", "tracking.experiment_name=x"), f"tracking.experiment_name: action={action} does not")
+            for action in ("delete_records", "delete_checkpoints")
+        ),
     ],
 )
 def test_a_key_that_an_action_does_not_heed_is_refused(look, arguments, line):
