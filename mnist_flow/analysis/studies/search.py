@@ -88,24 +88,27 @@ def sort_trials(search: SearchTables, objective: str) -> pd.DataFrame:
 
 
 def plot_history(search: SearchTables, title: str) -> Figure:
-    """The objective of each trial and the best so far, over the number of the trial and over time."""
+    """The objective of each trial and the best so far, over the number of the trial and, if known, over time."""
     objectives, trials = search.terms.objectives, search.trials
+    is_complete = trials["state"] == "complete"
+    columns = [x for x in ("trial", "minutes") if trials.loc[is_complete, x].notna().any()]
     figure = style.make_figure(9.5, 1.2 + 3.0 * len(objectives), title)
-    grid = figure.subplots(len(objectives), 2, sharex="col", sharey="row", squeeze=False)
+    grid = figure.subplots(len(objectives), len(columns), sharex="col", sharey="row", squeeze=False)
     for objective, row in zip(objectives, grid, strict=True):
-        for axes, x in zip(row, ("trial", "minutes"), strict=True):
+        for axes, x in zip(row, columns, strict=True):
             _plot_trials(axes, trials, x, objective)
-            complete = trials[trials["state"] == "complete"].dropna(subset=[x]).sort_values(x)
+            complete = trials[is_complete].dropna(subset=[x]).sort_values(x)
             values = complete[objective]
             best = values.cummin() if is_minimised(objective) else values.cummax()
             ends = pd.concat([complete[x], pd.Series([trials[x].max()])])
             axes.step(ends, [*best, best.iloc[-1]], where="post", label="best so far", **_BEST)
             axes.grid(alpha=0.3)
         row[0].set_ylabel(style.describe_metric(objective))
-    left, right = grid[-1]
+    left, *right = grid[-1]
     left.set_xlabel("trial")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    right.set(xlabel="minutes in which trials ran", xlim=(0, None))
+    for axes in right:
+        axes.set(xlabel="minutes in which trials ran", xlim=(0, None))
     style.add_legend(figure, list(grid.flat))
     return figure
 

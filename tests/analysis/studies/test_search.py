@@ -85,6 +85,14 @@ def test_the_best_so_far_is_in_the_order_of_numbers_and_of_ends(search):
     assert left.get_ylim()[0] > 0.15
 
 
+def test_where_no_time_of_a_complete_trial_is_known_there_is_no_panel_over_time(search):
+    """All of them may be runs that were finished before."""
+    adopted = search.trials.assign(minutes=search.trials["minutes"].where(search.trials["state"] == "pruned"))
+    (axes,) = study.plot_history(replace(search, trials=adopted), "Best").axes
+    assert axes.get_xlabel() == "trial"
+    assert find_line(axes, "best so far") == [[0, 2, 4, 5], [0.90, 0.95, 0.95, 0.95]]
+
+
 def test_a_slice_has_the_trials_that_have_its_key(search):
     figure = study.plot_slices(search, "val_accuracy", "Slices")
     by_key = {axes.get_xlabel(): axes for axes in figure.axes}
