@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Transform, offset_copy
 
 from mnist_flow.analysis import scales, style
-from mnist_flow.analysis.runs import describe_value
+from mnist_flow.analysis.runs import describe_value, is_same_value
 from mnist_flow.analysis.statistics import compare_paired, summarise
 
 log = logging.getLogger(__name__)
@@ -54,10 +54,11 @@ def build_trend(
     runs = runs.sort_values([*order, "seed"], key=_sortable, ignore_index=True)
     values = list(runs[condition].unique())
     first = min(values) if pd.api.types.is_numeric_dtype(runs[condition]) else values[0]
-    if reference is not None and reference not in values:
+    found = [] if reference is None else [value for value in values if is_same_value(value, reference)]
+    if reference is not None and not found:
         shown = " ".join(str(value) for value in values)
         log.warning("study.reference=%s: no finished run has it, %s is taken; choices: %s", reference, first, shown)
-    chosen = first if reference is None or reference not in values else reference
+    chosen = found[0] if found else first
     within = [name for name in order if name != condition]
     return Trend(
         runs=runs,

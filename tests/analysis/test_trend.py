@@ -164,6 +164,11 @@ def test_a_reference_without_runs_is_replaced_and_told(caplog):
     assert "study.reference=0.5: no finished run has it, 1e-06 is taken; choices: 1e-06 0.001" in caplog.text
 
 
+def test_a_reference_is_found_among_the_texts_of_a_param(caplog):
+    trend = build_trend(make_runs({"False": [0.9], "True": [0.8]}), "test_accuracy", NOTHING, True)
+    assert (trend.reference, trend.differences["x"].tolist(), caplog.text) == ("True", ["False"], "")
+
+
 def test_one_interval_that_is_far_longer_than_the_others_leaves_the_panel():
     close = [0.001, 0.0012, 0.0008]
     accuracies = {0.0: [0.98] * 3, 1e-6: [0.97, 0.98, 0.99]}
