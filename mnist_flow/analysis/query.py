@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,11 +180,18 @@ def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> I
                     f"{_describe_sweep_command(sweep)}"
                 )
             continue
-        grid = json.loads(text)
-        jobs = pd.DataFrame(grid["data"], columns=grid["columns"])
-        open_jobs = jobs[~jobs["fingerprint"].isin(finished)]
-        if len(open_jobs):
+        try:
+            grid = json.loads(text)
+            jobs = pd.DataFrame(grid["data"], columns=grid["columns"])
+            open_jobs = jobs[~jobs["fingerprint"].isin(finished)]
             varying = open_jobs.drop(columns=["job", "fingerprint"])
+        except (ValueError, KeyError, TypeError):
+            yield (
+                f"sweep {run_id}: its artifact sweep/grid.json, the list of its jobs, is damaged; what may be missing: "
+                f"{_describe_sweep_command(sweep)}"
+            )
+            continue
+        if len(open_jobs):
             named = [
                 " ".join(f"{name}={value}" for name, value in row.items())
                 for _, row in varying.astype(object).iterrows()
@@ -198,6 +206,7 @@ def _describe_unfinished(experiment_ids: Sequence[str], finished: set[str]) -> I
 def _describe_sweep_command(sweep: tracking.PastSweep) -> str:
     """The command that resumes a sweep, quoted for a shell."""
     ((_, text),) = tracking.fetch_texts([sweep.run_id], "sweep/overrides.yaml")
-    if isinstance(text, TrackingError):
-        return write_sweep_command(sweep.overrides)
-    return write_sweep_command(" ".join(map(quote_argument, yaml.safe_load(text))))
+    with suppress(yaml.YAMLError):
+        if isinstance(text, str) and isinstance(typed := yaml.safe_load(text), list):
+            return write_sweep_command(" ".join(map(quote_argument, map(str, typed))))
+    return write_sweep_command(sweep.overrides)

@@ -300,7 +300,16 @@ def _fetch_processors(states: Sequence[_State]) -> list[str]:
     """Names of the processors that the presets' first runs were trained on."""
     firsts = [state.finished[0].run for state in states if state.finished]
     texts = tracking.fetch_texts([run.run_id for run in firsts if run is not None], "environment/machine.json")
-    return sorted({json.loads(text)["processor"] for _, text in texts if isinstance(text, str)})
+    processors = set()
+    for run_id, text in texts:
+        if isinstance(text, str):
+            try:
+                processors.add(str(json.loads(text)["processor"]))
+            except (ValueError, KeyError, TypeError):
+                log.warning(
+                    "run %s: its artifact environment/machine.json is damaged; its processor is left out", run_id
+                )
+    return sorted(processors)
 
 
 def _fetch_shifted(state: _State, runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,8 @@
+import mlflow
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.query import build_published, select_published
+from mnist_flow.analysis.query import _describe_unfinished, build_published, select_published
 
 
 @pytest.fixture
@@ -34,3 +35,15 @@ def test_only_values_of_settings_on_the_axis_are_chosen(published):
     assert chosen[["x", "value"]].to_numpy().tolist() == [[0.5, 0.978]]
     assert select_published(published, "test_accuracy", "reg").empty
     assert set(select_published(published, "test_loss")["experiment"]) == {"mlp_64_64"}
+
+
+@pytest.mark.parametrize("damaged", ['{"columns": ["job"', "[]", '{"columns": ["job"], "data": [[0]]}'])
+def test_a_sweep_whose_list_of_jobs_is_damaged_is_told_with_its_command(store: mlflow.MlflowClient, damaged):
+    run_id = store.create_run("0", tags={"mnist_flow.kind": "sweep", "mnist_flow.overrides": "seed=0,1"}).info.run_id
+    store.log_text(run_id, damaged, "sweep/grid.json")
+    store.log_text(run_id, "'seed=0", "sweep/overrides.yaml")
+    (line,) = _describe_unfinished(["0"], set())
+    assert line == (
+        f"sweep {run_id}: its artifact sweep/grid.json, the list of its jobs, is damaged; what may be missing: "
+        "python -m mnist_flow.train -m seed=0,1"
+    )

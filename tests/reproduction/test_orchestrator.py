@@ -76,6 +76,13 @@ def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     assert page.chosen == []
 
 
+def test_a_damaged_description_of_a_machine_is_told_and_left_out(plan_job, build_page, monkeypatch, caplog):
+    damaged = '{"processor": "Aba'
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda run_ids, _: [(run_id, damaged) for run_id in run_ids])
+    assert build_page([plan_job(0.1, 0, 0.9)]).processors == []
+    assert "run run 0.1 0: its artifact environment/machine.json is damaged" in caplog.text
+
+
 def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_page):
     page = build_page([plan_job(0.1, 0, 0.9), plan_job(0.5, 0, 0.95), plan_job(0.5, 1, None)])
     assert page.selections.empty
