@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
     """
     measured = fetch_measured(runs, "denoising", " measure.denoising.denoiser.experiment_name=DENOISERS")
     measured = measured.rename(columns={"model": "classifier"})
+    pictures = _draw_strips(runs, measured)
     column = "level" if "level" in measured else "stddev"
     if "level" in measured and "stddev" in measured:
         log.warning("measured with salt and pepper and with gaussian noise; salt and pepper is drawn")
@@ -65,7 +67,7 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
         "crossings": crossings,
         "": summarise(chains, ["curve", "strength"], "macro_recall"),
     }
-    return Drawing(figures, tables, "macro_recall", pictures=_draw_strips(runs))
+    return Drawing(figures, tables, "macro_recall", pictures=pictures)
 
 
 def average_draws(measured: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -209,20 +211,33 @@ def _plot_curves(axes: Axes, chains: pd.DataFrame, measure: str, column: str, na
     axes.tick_params(labelsize=8)
 
 
-def _draw_strips(runs: StudyRuns) -> dict[str, Figure]:
-    """Pictures of the first seed that is measured: original, noisy and denoised, one figure a denoiser."""
+def _draw_strips(runs: StudyRuns, measured: pd.DataFrame) -> dict[str, Figure]:
+    """Pictures of the first seed that is measured: original, noisy and denoised, one figure a denoiser.
+
+    Evaluations are fetched of runs with a denoiser that has no picture yet, the newest first, and no others.
+    """
     strips: dict[str, Figure] = {}
+    by_run = measured[measured["input"] == "denoised"].groupby("run_id")["denoiser"]
+    denoisers = {run_id: set(names) for run_id, names in by_run}
     run_ids = list(runs.table.sort_values("seed", kind="stable")["run_id"])
     found = tracking.fetch_evaluations("denoising", sorted(set(runs.table["experiment_id"])), run_ids)
-    for evaluation in [run_id for evaluations in found.values() for run_id in reversed(evaluations)]:
-        try:
-            arrays = tracking.fetch_arrays(evaluation, _STRIP)
-        except TrackingError as error:
-            log.warning("%s", error)
-            continue
-        rows = [("original", arrays["original"])]
-        for level, noisy, denoised in zip(arrays["levels"], arrays["noisy"], arrays["denoised"], strict=True):
-            rows += [(f"{level:g}: noisy", noisy), ("denoised", denoised)]
-        denoiser = str(arrays["denoiser"])
-        strips.setdefault(denoiser, plot_image_rows(rows, f"Test images, denoised by {denoiser}"))
+    for run_id, evaluations in found.items():
+        for evaluation in reversed(evaluations):
+            if denoisers.get(run_id, set()) <= strips.keys():
+                break
+            try:
+                arrays = tracking.fetch_arrays(evaluation, _STRIP)
+            except TrackingError as error:
+                log.warning("%s", error)
+                continue
+            denoiser = str(arrays["denoiser"])
+            if denoiser not in strips:
+                strips[denoiser] = _plot_strip(arrays, f"Test images, denoised by {denoiser}")
     return {f"pictures_{number}": figure for number, figure in enumerate(strips.values(), start=1)}
+
+
+def _plot_strip(arrays: Mapping[str, np.ndarray], title: str) -> Figure:
+    rows = [("original", arrays["original"])]
+    for level, noisy, denoised in zip(arrays["levels"], arrays["noisy"], arrays["denoised"], strict=True):
+        rows += [(f"{level:g}: noisy", noisy), ("denoised", denoised)]
+    return plot_image_rows(rows, title)

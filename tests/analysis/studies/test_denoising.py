@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mnist_flow import tracking
 from mnist_flow.analysis.crossings import find_crossings
 from mnist_flow.analysis.studies import denoising
 from mnist_flow.analysis.studies.denoising import (
@@ -198,14 +199,19 @@ def draw_measured(measured_runs):
                 table = shown.assign(n=10)[[*columns, "n", *shown.columns.difference(columns)]].replace(math.inf, 99.0)
                 measured_runs.evaluate(run_id, "denoising", table)
             for strip in strips.get(seed, []):
-                measured_runs.evaluate(run_id, "denoising", table, strip, "denoised.npz")
+                of_strip = table.replace({"denoiser": {"dense": str(strip["denoiser"])}})
+                measured_runs.evaluate(run_id, "denoising", of_strip, strip, "denoised.npz")
         return denoising.draw(measured_runs.build(), denoising.Config(name="denoising", experiments=["x"], filter=None))
 
     return draw
 
 
-def test_the_study_tells_recalls_crossings_and_quality_and_shows_pictures_of_each_denoiser(draw_measured, caplog):
-    strips = {0: [make_strip("dense", 2), make_strip("sparse", 1)], 1: [make_strip("sparse", 2)]}
+def test_the_study_tells_recalls_crossings_and_quality_and_shows_pictures_of_each_denoiser(
+    draw_measured, caplog, monkeypatch
+):
+    fetch, fetched = tracking.fetch_arrays, []
+    monkeypatch.setattr(tracking, "fetch_arrays", lambda run_id, path: (fetched.append(run_id), fetch(run_id, path))[1])
+    strips = {0: [make_strip("sparse", 1)], 1: [make_strip("sparse", 2), make_strip("dense", 2)]}
     drawing = draw_measured([make_measured()], strips)
     assert {what: figure.get_suptitle().splitlines()[0] for what, figure in drawing.figures.items()} == {
         "": "Noise on the test images",
@@ -213,11 +219,11 @@ def test_the_study_tells_recalls_crossings_and_quality_and_shows_pictures_of_eac
         "quality": "Images beside the clean ones: noise on the test images",
     }
     assert list(drawing.tables) == ["levels", "crossings", ""]
-    assert drawing.tables["levels"]["level 0.5"].tolist() == ["70.20 ± 0.35 %", "90.95 ± 1.41 %"]
-    assert drawing.tables["crossings"]["crossing"].tolist() == [pytest.approx(0.25 / 6)]
-    assert drawing.tables[""]["strength"].tolist() == sorted(LEVELS * 2)
+    assert drawing.tables["levels"]["level 0.5"].tolist() == ["70.20 ± 0.35 %", *["90.95 ± 1.41 %"] * 2]
+    assert drawing.tables["crossings"]["crossing"].tolist() == [pytest.approx(0.25 / 6)] * 2
+    assert sorted(drawing.tables[""]["strength"]) == sorted(LEVELS * 3)
     assert drawing.metric == "macro_recall"
-    # Those of the lowest seed, the newest first; of what has none a warning tells.
+    # Those of the lowest seed that has them, the newest first; no other is fetched. Of what has none a warning tells.
     texts = [
         [text.get_text() for text in figure.axes[0].texts if text.get_text()] for figure in drawing.pictures.values()
     ]
@@ -226,7 +232,7 @@ def test_the_study_tells_recalls_crossings_and_quality_and_shows_pictures_of_eac
         ["Test images, denoised by sparse", "original", "0.25: noisy", "denoised"],
         ["Test images, denoised by dense", "original", "0.25: noisy", "denoised", "0.5: noisy", "denoised"],
     ]
-    assert caplog.text.count("samples/denoised.npz can't be had") == 2
+    assert (len(fetched), caplog.text.count("samples/denoised.npz can't be had")) == (3, 1)
 
 
 def test_gaussian_noise_is_drawn_over_its_standard_deviation(draw_measured):
