@@ -74,6 +74,8 @@ class Run:
     def load_data(self) -> DataSet:
         """Load the data set that the run was trained on: `test.images`, `test.labels`, `train`, `class_names`, …
 
+        Its arrays are read-only; `test.images.copy()` may be changed.
+
         Raises:
             DataError: it can't be had.
             RunError: it is another one than that of the run.

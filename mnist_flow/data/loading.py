@@ -49,7 +49,7 @@ def load_info(
 def load_data_set(
     name: str, path: str | None = None, module: str | None = None, options: Mapping[str, Any] = NO_OPTIONS
 ) -> DataSet:
-    """Load a data set, as `load_info` does, and scale its images to 0 to 1; they are the caller's."""
+    """Load a data set, as `load_info` does, and scale its images to 0 to 1; its arrays are read-only."""
     _, data = _load(name, path, module, options)
     info = data.name, data.source, data.digest, data.input_shape, data.class_names
     return DataSet(*info, _scale(data.train), _scale(data.test))
@@ -180,7 +180,7 @@ def _scale(part: Part, factor: float = 1.0) -> Images:
     images /= np.float32(255)
     if factor != 1:
         images *= np.float32(factor)
-    # A guard: jobs share these arrays, and one that writes into them must fail rather than change the next one's data.
+    # A guard: jobs share these arrays, as measures do; one that writes into them must fail, not change another's data.
     images.setflags(write=False)
     part.labels.setflags(write=False)
     return Images(images, part.labels)

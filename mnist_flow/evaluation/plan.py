@@ -112,7 +112,7 @@ def plan_evaluations(config: EvaluateConfig, runs: Sequence[LoggedRun]) -> tuple
 
 
 def load_run_data(run: LoggedRun, mnist_npz: str | None = None) -> DataSet:
-    """Load the data set that a run was trained on; its images are the caller's.
+    """Load the data set that a run was trained on; its arrays are read-only.
 
     Args:
         run: the run.

@@ -141,6 +141,15 @@ def test_validation_test_is_the_test_set(numbered):
     assert splits.validation is splits.test
 
 
+def test_the_arrays_of_a_data_set_are_read_only(numbered):
+    """Several measures share them, and no measure may spoil them for the next."""
+    data_set = load_data_set("mnist", str(numbered))
+    for part in (data_set.train, data_set.test):
+        for array in (part.images, part.labels):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
 @pytest.mark.parametrize("validation", ["holdout", "test"])
 def test_the_next_job_of_a_process_gets_the_same_arrays(numbered, validation):
     """No bytes are copied, no file is read: they are those of the job before, and nobody can have spoilt them."""
