@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # What the command prints at its end: the page of the parent run.
 _LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)\S*")
-# How many jobs are done, and of how many, in what the command prints when one ends.
-_COUNTS = re.compile(r"\[(\d+)/(\d+)\b")
+# How many jobs are done, of how many, and how many failed, in what the command prints when one ends.
+_COUNTS = re.compile(r"\[(\d+)/(\d+)\b(?:[^\]]*?(\d+) failed)?")
 # Jupyter tells its processes that what they print is shown as on a terminal.
 _OF_A_TERMINAL = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 _POOL = "hydra_plugins.hydra_joblib_launcher"
@@ -129,16 +129,19 @@ class _JupyterDisplay:
     """A bar of the jobs that are done, above the lines of the sweep, in the output of a cell."""
 
     def __init__(self) -> None:
-        from IPython.display import HTML, display
+        from IPython.display import display
 
-        self._html, self._lines, self._bar = HTML, list[str](), ""
-        self._handle = display(HTML(""), display_id=True)
+        self._lines, self._bar = list[str](), ""
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
 
     def show(self, line: str) -> None:
         """Show one more line, and move the bar as it says."""
         self._lines.append(line)
         if counts := _COUNTS.search(line):
-            done, total = counts.groups()
-            self._bar = f"<progress value={done} max={total}></progress> {done} of {total} done"
-        text = html.escape("\n".join(self._lines))
-        self._handle.update(self._html(f"{self._bar}<pre style='max-height: 20em; overflow: auto'>{text}</pre>"))
+            done, total, failed = counts.groups()
+            told = f"{done} of {total} done" + (f", {failed} failed" if int(failed or 0) else "")
+            self._bar = f"<progress value={done} max={total}></progress> {told}"
+        text = "\n".join(self._lines)
+        shown = f"{self._bar}<pre style='max-height: 20em; overflow: auto'>{html.escape(text)}</pre>"
+        # The plain text is for a notebook that is converted or compared.
+        self._handle.update({"text/html": shown, "text/plain": text}, raw=True)

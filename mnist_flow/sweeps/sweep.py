@@ -116,9 +116,7 @@ class Sweep:
             if going_on:
                 log.warning("runs of the sweep that go on in other processes: %d", going_on)
             if self.jobs:
-                trouble = self._log_outcomes(
-                    tracking.wait_for(self.fetch_plan, patience), print_them=status == "FINISHED"
-                )
+                trouble = self._log_outcomes(tracking.wait_for(self.fetch_plan, patience), status)
         except TrackingError as error:
             log.warning("the sweep's tables are not logged: %s", error)
         self.parent.end(status, patience)
@@ -183,8 +181,11 @@ class Sweep:
         sweep = self.parent.experiment_id, self.parent.run_id
         return tracking.fetch_ended_children(*sweep, since), len(tracking.fetch_running_children(*sweep))
 
-    def _log_outcomes(self, planned: list[PlannedJob], print_them: bool) -> str:
-        """Log the tables; with `print_them` print the best and settle the models, and return what can't be done."""
+    def _log_outcomes(self, planned: list[PlannedJob], status: str) -> str:
+        """Log the tables; unless the sweep was interrupted print the best and where they are.
+
+        Once all jobs are finished, settle the models; returns what of that can't be done.
+        """
         outcomes = [describe_outcome(*pair, self.failures) for pair in zip(self.before, planned, strict=True)]
         objective = self.base.objective
         replicates = log_outcomes(self.parent, planned, outcomes, objective, self.n_workers)
@@ -195,10 +196,11 @@ class Sweep:
         note = tracking.join_parts(told, counted, failed, f"Made by: `{self.command}`")
         self.parent.set_tags({tracking.NOTE_TAG: note})
         trouble = ""
-        if print_them:
-            print_best(self.jobs, replicates, objective)
+        if status == "FINISHED":
             best = choose_best_run([one.run for one in planned if one.run is not None], objective)
             trouble = settle_models(self.base.tracking, self.parent.experiment_id, self.parent.run_id, best)
+        if status != "KILLED":
+            print_best(self.jobs, replicates, objective)
             where = f"run {self.parent.run_id} at {tracking.get_uri()}"
             look = tracking.describe_look(self.parent.experiment_id, self.parent.run_id)
             print_line(f"more in sweep/ of the parent, {where}; look: {look}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import mnist_flow
+from mnist_flow.api import sweeping
 from mnist_flow.errors import UserError
 
 GRID = "data=digits model=mlp 'model.hidden_units=[8]' epochs=1 seed=0,1 tracking.experiment_name=notebook"
@@ -30,6 +33,22 @@ def test_a_sweep_is_trained_in_processes_and_gives_its_tables(store, capsys):
     assert mnist_flow.sweep(GRID).run_id == made.run_id
     # A part of it has no parent run of its own.
     assert mnist_flow.sweep(f"{GRID} seed=1").tables == {}
+
+
+def test_the_bar_tells_what_failed_and_the_lines_are_there_as_text(monkeypatch):
+    shown = []
+    handle = SimpleNamespace(update=lambda data, raw: shown.append(data))
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: handle)
+    display = sweeping._JupyterDisplay()
+    for line in (
+        "reg=0  FINISHED  [1/4 done, 2 running, 0 failed, 0:00:09 left]",
+        "reg=<1>  FAILED  [1/4 done, 1 running, 1 failed]",
+    ):
+        display.show(line)
+    assert "<progress value=1 max=4></progress> 1 of 4 done<pre" in shown[0]["text/html"]
+    assert "<progress value=1 max=4></progress> 1 of 4 done, 1 failed<pre" in shown[1]["text/html"]
+    assert "reg=&lt;1&gt;  FAILED" in shown[1]["text/html"]
+    assert shown[1]["text/plain"].splitlines()[1].startswith("reg=<1>  FAILED")
 
 
 @pytest.mark.slow

@@ -456,7 +456,7 @@ def test_what_a_job_is_told_is_in_its_config_and_no_value_of_a_variable(compose_
     ]
 
 
-def test_jobs_that_fail_are_told_and_the_others_are_trained(open_it, log_run, store, caplog):
+def test_jobs_that_fail_are_told_and_the_others_are_trained(open_it, log_run, store, caplog, capsys):
     def make(job):
         if job.config.seed:
             return log_run(sweep, job, 0.8)
@@ -474,6 +474,10 @@ def test_jobs_that_fail_are_told_and_the_others_are_trained(open_it, log_run, st
     sweep.end("FAILED")
     run = store.get_run(sweep.parent.run_id)
     assert run.info.status == "FAILED"
+    # What came out is told all the same, and where to look for the rest.
+    printed = capsys.readouterr().out
+    assert "best val_accuracy first" in printed
+    assert f"/runs/{run.info.run_id}" in printed.splitlines()[-1]
     assert {name: run.data.metrics[f"jobs_{name}"] for name in ("finished", "new", "failed", "missing")} == {
         "finished": 2,
         "new": 2,
