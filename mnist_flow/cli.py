@@ -114,9 +114,10 @@ def clear_errors(config_name: str, arguments: Sequence[str]) -> Iterator[None]:
         if not isinstance(error, (UserError, RunError)) and _is_bad_input(error):
             remedy = "call mnist_flow.sweep" if config_name == "config" else "make a call for each"
             error = ConfigError(_describe(error, config_name, arguments, remedy))
-        if error is raised:
+        if error is raised and not isinstance(error, (UserError, RunError)):
             raise
-        raise error from raised
+        # A notebook would print hundreds of lines of the libraries' before the one that tells what is wrong.
+        raise error from (raised if os.environ.get(_FULL_ERROR) == "1" and error is not raised else None)
 
 
 def _call(main: Callable[[], object], config_name: str, full_error: bool) -> tuple[int, str]:

@@ -35,7 +35,7 @@ def split_overrides(overrides: Overrides) -> list[str]:
     try:
         words = shlex.split(overrides) if isinstance(overrides, str) else overrides
     except ValueError as error:
-        raise ConfigError(f"overrides={overrides}: {error}; close the quote") from error
+        raise ConfigError(f"overrides={overrides}: {error}; close the quote") from None
     if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         raise ConfigError(
             f"overrides={overrides!r}: must be one text, or a list of them, such as ['epochs=2', 'reg=0']"

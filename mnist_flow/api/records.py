@@ -121,6 +121,7 @@ class Run:
         return _connect(self.uri, key=None)
 
 
+@cli.clear_errors("config", ())
 def run(run_id: str, *, uri: str | None = None) -> Run:
     """Look up a training run.
 
@@ -141,6 +142,7 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
     return Run(run_id, found.state, found.params, metrics, link, complete_tracking_uri(uri))
 
 
+@cli.clear_errors("config", ())
 def runs(
     experiments: str | Sequence[str] | None = None, *, filter: str | None = None, uri: str | None = None
 ) -> pd.DataFrame:
@@ -169,6 +171,9 @@ def runs(
             raise TrackingError(f"experiment '{name}': there is none at {tracking.get_uri()}{meant}")
     ids = {known[name]: name for name in (known if names is None else names)}
     found = sorted(tracking.fetch_runs(list(ids), filter), key=lambda run: run.end_time)
+    if filter and not found:
+        # With the columns that another condition may be about.
+        return build_run_table(tracking.fetch_runs(list(ids)), ids).iloc[:0]
     return build_run_table(found, ids)
 
 

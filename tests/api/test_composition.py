@@ -70,6 +70,16 @@ def test_a_mistake_is_an_error_of_the_project_with_the_line_of_the_command(overr
     with pytest.raises(ConfigError) as raised:
         mnist_flow.train(overrides)
     assert str(raised.value) == line
+    # Nothing of Hydra's or Pydantic's is told above it.
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None or raised.value.__suppress_context__
+
+
+def test_where_every_traceback_is_wanted_it_is_told(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ConfigError) as raised:
+        mnist_flow.train("model=moon")
+    assert type(raised.value.__cause__).__name__ == "MissingConfigException"
 
 
 def test_a_folder_of_options_that_is_not_there_is_told():

@@ -96,6 +96,8 @@ def test_runs_are_a_table(trained):
     assert list(table["seed"]) == [0, 1]
     assert table["test_accuracy"].iloc[0] == trained.metrics["test_accuracy"]
     assert list(mnist_flow.runs(filter="params.seed = '1'")["run_id"]) == [other.run_id]
+    none = mnist_flow.runs("notebook", filter="params.seed = '99'")
+    assert (len(none), list(none.columns)) == (0, list(table.columns))
     with pytest.raises(TrackingError, match=r"^experiment 'notebok': there is none at .*; did you mean 'notebook'"):
         mnist_flow.runs("notebok")
 
