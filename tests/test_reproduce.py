@@ -138,6 +138,20 @@ def test_the_same_command_again_trains_and_measures_nothing(reproduced, run_comm
     assert [page.read_text() for page in pages] == before
 
 
+def test_other_runs_of_the_experiments_are_neither_drawn_nor_counted(reproduced, run_command):
+    folder, _ = reproduced
+    tables = [
+        folder / "out" / "results" / f"{name}.csv" for name in ("learning_rate", "learning_rate-learning_rate_holdout")
+    ]
+    before = [table.read_text() for table in tables]
+    other = ("data=digits", "model=mlp_100", "epochs=1", "seed=9", "data.validation=test")
+    done = run_command(folder, "-m", "mnist_flow.train", *other, "tracking.experiment_name=learning_rate")
+    assert done.returncode == 0, done.stderr
+    done = run_command(folder, *REPRODUCE)
+    assert (done.returncode, "0 runs to train" in done.stdout) == (0, True), done.stderr
+    assert [table.read_text() for table in tables] == before
+
+
 @pytest.mark.parametrize(
     "choice",
     [
@@ -149,7 +163,8 @@ def test_the_same_command_again_trains_and_measures_nothing(reproduced, run_comm
 def test_only_the_page_of_the_part_that_is_chosen_is_written(reproduced, run_command, choice):
     folder, _ = reproduced
     results, twins = (folder / "out" / name for name in ("RESULTS.md", "HOLDOUT.md"))
-    text = twins.read_text()
+    chosen = "'presets=[learning_rate_holdout]' "
+    text = twins.read_text().replace(chosen, "")
     results.write_text("of another store\n")
     twins.unlink()
     arguments = [one for one in REPRODUCE if not one.startswith(("presets=", "parts."))]
@@ -157,7 +172,9 @@ def test_only_the_page_of_the_part_that_is_chosen_is_written(reproduced, run_com
     assert done.returncode == 0, done.stderr
     assert "0 runs to train" in done.stdout
     assert results.read_text() == "of another store\n"
-    assert twins.read_text() == text
+    # The command on the page is that which was typed.
+    assert (chosen in twins.read_text()) == ("presets=[learning_rate_holdout]" in choice)
+    assert twins.read_text().replace(chosen, "") == text
     assert "Five reports" not in (folder / "out" / "report.html").read_text()
 
 

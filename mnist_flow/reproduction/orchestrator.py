@@ -250,7 +250,8 @@ def _build_page(
         if not state.todo:
             # Half a study would choose among what happens to be there.
             selections.append(build_selection(runs, min_settings=1).assign(study=state.preset.published.setting))
-    results = _draw(studies, {state.preset.name for state in states if state.finished}.union(section.searches))
+    runs_of = {state.preset.name: list(state.build_runs()["run_id"]) for state in states if state.finished}
+    results = _draw(studies, {**dict.fromkeys(section.searches, ()), **runs_of})
     return Page(
         part=part,
         template=section.template or part,
@@ -266,7 +267,14 @@ def _build_page(
         },
         tables={arguments: result.tables for arguments, result in results.items()},
         headings={" ".join(step.arguments): step.tables for step in section.studies},
-        unfinished={state.preset.command: (len(state.todo), len(state.planned)) for state in states if state.todo},
+        unfinished={
+            " ".join([state.preset.command, *map(quote_argument, config.overrides)]): (
+                len(state.todo),
+                len(state.planned),
+            )
+            for state in states
+            if state.todo
+        },
         links=links,
         runs=pd.concat([state.build_runs() for state in states if state.finished]),
         computing_seconds=sum(one.run.metrics["fit_seconds"] for one in finished if one.run is not None),
@@ -278,16 +286,23 @@ def _build_page(
     )
 
 
-def _draw(studies: Mapping[str, DictConfig], experiments: set[str]) -> dict[str, StudyResult]:
-    """Draw the studies of those of their experiments that have runs; results by arguments of the analyze command."""
+def _draw(studies: Mapping[str, DictConfig], runs_of: Mapping[str, Sequence[str]]) -> dict[str, StudyResult]:
+    """Draw the studies of those of their experiments that have runs; results by arguments of the analyze command.
+
+    Other runs of these experiments, such as those of a trial with other settings, are left out. A search, which chooses
+    its runs itself, has no run ids here.
+    """
     drawn = {}
     for arguments, cfg in studies.items():
         named = cfg.tracking.experiment_name
-        kept = [name for name in ([named] if named else cfg.study.experiments) if name in experiments]
+        kept = [name for name in ([named] if named else cfg.study.experiments) if name in runs_of]
         if not kept:
             continue
         if not named:
             cfg.study.experiments = kept
+        if run_ids := [f"'{run_id}'" for name in kept for run_id in runs_of[name]]:
+            own = f"attributes.run_id IN ({', '.join(run_ids)})"
+            cfg.study.filter = f"{cfg.study.filter} and {own}" if cfg.study.filter else own
         try:
             drawn[arguments] = run_study(cfg)
         except UserError as error:

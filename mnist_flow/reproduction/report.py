@@ -119,6 +119,11 @@ class Page:
         """The tables of each drawing of a study, by what they show."""
         return [tables for arguments, tables in self.tables.items() if arguments.split()[0] == f"study={study}"]
 
+    def judge(self, is_met: bool | None) -> str:
+        """Say whether a target is met, where the settings are those that it is about; None: it is not measured."""
+        told = {True: "met", False: "missed", None: "not measured"}[is_met]
+        return "other settings" if self.overrides else told
+
     def judge_chains(self, *denoisers: str) -> list[Target]:
         """The targets beyond the reports, of the chains with these denoisers, where they are measured and drawn."""
         return [
@@ -178,7 +183,7 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    described = describe_best_on_test, describe_choice, describe_met, describe_verdict
+    described = describe_best_on_test, describe_choice, describe_verdict
     numbers = format_amount, format_cell, format_difference, format_interval, format_points, format_spread
     results = format_measure, format_reached
     formatted = *described, *numbers, *results, build_heading, embed_svg, mark_code
@@ -278,11 +283,6 @@ def format_reached(target: Target) -> str:
         return "–"
     text = format_spread(target.mean, target.std, target.n, is_loss=False)
     return text.replace(" %", " points") if target.is_loss else text
-
-
-def describe_met(target: Target) -> str:
-    """met, missed or not measured."""
-    return {True: "met", False: "missed", None: "not measured"}[target.is_met]
 
 
 def format_amount(value: float, is_loss: bool) -> str:

@@ -87,6 +87,9 @@ def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_p
     page = build_page([plan_job(0.1, 0, 0.9), plan_job(0.5, 0, 0.95), plan_job(0.5, 1, None)])
     assert page.selections.empty
     assert page.unfinished == {f"python -m mnist_flow.train -m experiment={NAME}": (1, 3)}
+    # With other settings the command has them, too.
+    page = build_page([plan_job(0.1, 0, 0.9), plan_job(0.5, 0, None)], ["data=digits", "seed=0,1"])
+    assert list(page.unfinished) == [f"python -m mnist_flow.train -m experiment={NAME} data=digits seed=0,1"]
 
 
 @pytest.mark.parametrize(("part", "rows"), [("reports", ["000-2A", "000-4B"]), ("reports_cnn", [])])
