@@ -7,7 +7,13 @@ from keras import layers
 
 from mnist_flow.models.autoencoder import build_autoencoder
 from mnist_flow.models.cnn import Block, build_cnn
-from mnist_flow.models.inspection import compute_activations, limit_batch_size, list_layers
+from mnist_flow.models.inspection import (
+    Activation,
+    compute_activations,
+    limit_batch_size,
+    list_layers,
+    summarise_activations,
+)
 from mnist_flow.models.layers import HiddenLayer
 from mnist_flow.models.unet import build_unet
 
@@ -45,6 +51,16 @@ def test_activations_against_literals(network):
     assert found["flatten"].output.tolist() == [[23, 0]]
     assert found["dense_1"].output.tolist() == [[46.5]]
     assert {one.output.dtype for one in found.values()} == {np.dtype(np.float32)}
+
+
+def test_summary_of_activations_against_literals():
+    maps = np.array([[[0, 2], [0, 4]]], np.float32).reshape(1, 2, 2, 1)
+    table = summarise_activations([Activation("conv_1", "Conv2D", maps), Activation("d", "Dense", maps.reshape(2, 2))])
+    assert list(table) == ["layer", "kind", "shape", "min", "mean", "max", "share_zero"]
+    assert table.to_numpy().tolist() == [
+        ["conv_1", "Conv2D", "2 × 2 × 1", 0, 1.5, 4, 0.5],
+        ["d", "Dense", "2", 0, 1.5, 4, 0.5],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
-from mnist_flow.models.activations import Activation, summarise_activations
+from mnist_flow.models.inspection import Activation, summarise_activations
 
 _MEASURE = "feature_maps"
 # Of a layer; more would be too small to see.

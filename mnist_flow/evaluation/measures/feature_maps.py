@@ -13,7 +13,7 @@ from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.evaluation.subject import EvaluationResult, Subject
 from mnist_flow.metrics.classification import choose_one_of_each
-from mnist_flow.models.activations import summarise_activations
+from mnist_flow.models.inspection import compute_activations, summarise_activations
 
 TASKS = ("classification", "reconstruction")
 
@@ -40,7 +40,7 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     """Keep the outputs of the chosen layers for the first test image of each chosen label.
 
     Returns:
-        Table `feature_maps`: a row a layer, see `activations.summarise_activations`. Metrics: share_zero of each layer.
+        Table `feature_maps`: a row a layer, see `inspection.summarise_activations`. Metrics: share_zero of each layer.
         The arrays `samples/feature_maps.npz` hold images (n, height, width, channels) float32 in [0, 1], labels (n,)
         int, the texts class_names of the labels 0, 1, …, the texts layers and kinds, one a layer from input to output,
         and the outputs of each layer as output_1, output_2, …, float32 (n, height, width, maps) or (n, units).
@@ -48,9 +48,6 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
     Raises:
         RunError: the model has no such layer, or no test image has a label.
     """
-    # Imports TensorFlow, which a plan of evaluations does without.
-    from mnist_flow.models.inspection import compute_activations
-
     test, measured = subject.data_set.test, subject.measured
     first = {int(test.labels[index]): index for index in choose_one_of_each(test.labels)}
     if absent := [str(label) for label in config.digits if label not in first]:

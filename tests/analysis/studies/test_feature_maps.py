@@ -10,7 +10,7 @@ from mnist_flow import tracking
 from mnist_flow.analysis.studies import feature_maps
 from mnist_flow.analysis.studies.feature_maps import arrange_maps, plot_feature_maps
 from mnist_flow.errors import TrackingError
-from mnist_flow.models.activations import Activation
+from mnist_flow.models.inspection import Activation
 
 IMAGE = np.linspace(0, 1, 784, dtype=np.float32).reshape(28, 28, 1)
 
