@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import replace
 
 from mnist_flow.data.dataset import DatasetInfo, Images, Splits
@@ -61,24 +60,23 @@ def train_model(
     history = list(before.history)
     epochs = range(before.epoch, before.epoch if before.stopped else settings.epochs)
     trainer = _build_trainer(learner, objective, splits.train, info.n_classes, settings, changes, epochs)
-    averages = optimization.optimizer.use_ema
     start = time.perf_counter()
     for epoch in epochs:
-        if averages and epoch > 0:
+        if epoch > 0:
             # Between two epochs the network has the averaged weights.
-            _swap_average(learner)
+            _swap_average(learner, optimization)
         seed_layers(learner, settings.seed, epoch)
         learner.reset_metrics()
         for images_done, metrics in trainer.train_epoch(epoch):
             _check_loss(learner, epoch, metrics["loss"])
             told.on_steps(epoch + 1, images_done, metrics)
-        with _averaged(learner) if averages else nullcontext():
-            measured = {f"val_{name}": value for name, value in validate().items()}
+        _swap_average(learner, optimization)
+        measured = {f"val_{name}": value for name, value in validate().items()}
+        _swap_average(learner, optimization)
         _check_loss(learner, epoch, measured["val_loss"])
         rate = optimization.read_learning_rate(int(learner.optimizer.iterations))
         history.append({**metrics, **measured, "learning_rate": rate})
-        if averages:
-            _swap_average(learner)
+        _swap_average(learner, optimization)
         told.on_epoch(epoch + 1, history[-1])
         stopped = monitors.update(epoch + 1, history[-1], learner)
         if told.keeps_states:
@@ -159,19 +157,12 @@ def _build_trainer(
     return ChangedImages(learner, pair, batches, len(inputs), size, steps)
 
 
-@contextmanager
-def _averaged(learner: keras.Model) -> Iterator[None]:
-    """In the block the network has the moving average of its weights."""
-    _swap_average(learner)
-    yield
-    _swap_average(learner)
-
-
-def _swap_average(learner: keras.Model) -> None:
-    """Exchange the weights and their moving average, which Keras offers as a callback that remembers what it did."""
-    swap = keras.callbacks.SwapEMAWeights()
-    swap.set_model(learner)
-    swap.on_test_begin()
+def _swap_average(learner: keras.Model, optimization: Optimization) -> None:
+    """Exchange the weights and their moving average, if there is one, with a callback that remembers what it did."""
+    if optimization.optimizer.use_ema:
+        swap = keras.callbacks.SwapEMAWeights()
+        swap.set_model(learner)
+        swap.on_test_begin()
 
 
 def _check_loss(learner: keras.Model, epoch: int, loss: float) -> None:
