@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin, pairwise_distances_argmin_min
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
 
 from mnist_flow.data.arrays import FloatArray, IntArray
 
@@ -113,24 +113,19 @@ def label_by_nearest(latents: FloatArray, known: FloatArray, labels: IntArray) -
         known: float32 (m, units).
         labels: int64 (m,), of the known latents.
     """
-    return labels[_search(known).kneighbors(latents, return_distance=False)[:, 0]]
+    return labels[pairwise_distances_argmin(latents, known)]
 
 
-class NearestImages:
-    """Finds the nearest of many images.
+def find_nearest(images: FloatArray, known: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Find the nearest known image of each: its root-mean-square difference of the pixels (n,), and its index (n,).
 
     Args:
-        images: float32 (m, height, width, channels), to be searched.
+        images: float32 (n, height, width, channels).
+        known: float32 (m, height, width, channels).
     """
-
-    def __init__(self, images: FloatArray) -> None:
-        self._neighbors = _search(images.reshape(len(images), -1))
-
-    def find(self, images: FloatArray) -> tuple[FloatArray, IntArray]:
-        """Find the nearest image of each: its root-mean-square difference of the pixels (n,), and its index (n,)."""
-        flat = images.reshape(len(images), -1)
-        distances, indices = self._neighbors.kneighbors(flat)
-        return distances[:, 0] / np.sqrt(flat.shape[1]), indices[:, 0]
+    flat = images.reshape(len(images), -1)
+    indices, distances = pairwise_distances_argmin_min(flat, known.reshape(len(known), -1))
+    return distances / np.sqrt(flat.shape[1]), indices
 
 
 def compute_spread(images: FloatArray) -> float:
@@ -199,8 +194,3 @@ def measure_samples(
         rows.append(describe(chosen, class_names[label], float(agrees[chosen].mean()), diversity))
     diversity = float(pd.DataFrame(rows)["diversity"].mean())
     return pd.DataFrame([describe(everything, ALL, float(agrees.mean()), diversity), *rows])
-
-
-def _search(points: FloatArray) -> NearestNeighbors:
-    # Trees gain nothing in hundreds of dimensions; brute force works through the distances in chunks.
-    return NearestNeighbors(n_neighbors=1, algorithm="brute").fit(points)

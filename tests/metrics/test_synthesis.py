@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from mnist_flow.metrics.synthesis import (
-    NearestImages,
     choose_nearer,
     compute_spread,
+    find_nearest,
     interpolate_latents,
     label_by_nearest,
     measure_samples,
@@ -106,7 +106,7 @@ def test_the_nearest_code_gives_its_label():
 
 
 def test_distances_are_roots_of_mean_squares():
-    distances, indices = NearestImages(paint(0, 0.5, 1)).find(paint(0.4, 1, 0.1))
+    distances, indices = find_nearest(paint(0.4, 1, 0.1), paint(0, 0.5, 1))
     np.testing.assert_allclose(distances, [0.1, 0, 0.1], atol=1e-6)
     assert indices.tolist() == [1, 2, 0]
 

@@ -24,8 +24,8 @@ from mnist_flow.metrics.synthesis import (
     ALL,
     TEST_IMAGES,
     WAYS,
-    NearestImages,
     choose_nearer,
+    find_nearest,
     interpolate_latents,
     label_by_nearest,
     measure_samples,
@@ -148,9 +148,8 @@ def measure(name: str, config: Config, subject: Subject) -> EvaluationResult:
         streams = {method: np.random.default_rng([config.seed, order.index(method)]) for method in methods}
         made = [samples for method, rng in streams.items() for samples in _METHODS[method](generator, rng)]
         real = _choose_real(subject.data_set.test, config)
-        search = NearestImages(train)
         for samples in [_Samples(TEST_IMAGES, real.labels, [real.images]), *made]:
-            judged: list[_Judged] = [(judge.predict(images), *search.find(images)) for images in samples.steps]
+            judged: list[_Judged] = [(judge.predict(images), *find_nearest(images, train)) for images in samples.steps]
             for step, (images, (probabilities, distances, _)) in enumerate(zip(samples.steps, judged, strict=True)):
                 table = measure_samples(
                     images, samples.intended, probabilities, distances, real.images, real.labels, class_names
