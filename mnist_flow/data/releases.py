@@ -17,6 +17,7 @@ from mnist_flow.errors import DataError
 from mnist_flow.runtime.native_output import native_stderr_hidden
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+_INPUT_SHAPE = (28, 28, 1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Release:
     idx_names: tuple[str, ...]  # of x_train, y_train, x_test, y_test, each with .gz at its end
     downloads: tuple[RemoteFile, ...]  # these files, or one .zip that holds them
     cache_folder: str  # below `datasets` in Keras's cache
-    input_shape: tuple[int, int, int] = (28, 28, 1)
     first_label: int = 0
     transposed: bool = False  # whether its IDX files exchange the rows and columns of an image
 
@@ -67,11 +67,8 @@ def load_release(release: Release, path: str | None = None) -> RawData:
         DataError: the data can't be had, or are not what was published; the message names every remedy.
     """
     source, arrays = _read(release, path)
-    sizes = len(arrays["x_train"]), len(arrays["x_test"])
-    if sizes != release.sizes:
-        found, wanted = (f"{train:,} training and {test:,} test images" for train, test in (sizes, release.sizes))
-        raise DataError(f"{source}: has {found}, but {release.title} has {wanted}. {release.remedies}")
-    return RawData(source, release.input_shape, release.class_names, **arrays, remedies=release.remedies)
+    raw = RawData(source, _INPUT_SHAPE, release.class_names, **arrays, remedies=release.remedies)
+    return check_sizes(raw, release.title, release.sizes)
 
 
 def fetch_file(file: RemoteFile, release: Release) -> Path:
@@ -140,25 +137,41 @@ def _read_archive(file: Path, release: Release) -> list[np.ndarray]:
         raise DataError(f"{file}: damaged or cut short ({error}). {release.remedies}") from error
 
 
-def load_of_keras(name: str, title: str, remedies: str) -> dict[str, np.ndarray]:
-    """Load a data set from Keras's cache, or download it; Keras checks the hash.
+def load_of_keras(name: str, title: str, remedies: str, path: str | None) -> tuple[str, dict[str, np.ndarray]]:
+    """Load a data set from an .npz file, or else from Keras's cache or the network; Keras checks the hash.
 
     Args:
         name: of the module in `keras.datasets`.
         title: of the data set in messages.
         remedies: how the data can be had otherwise, the end of the message.
+        path: of the file, with x_train, y_train, x_test and y_test; None: Keras's.
 
     Returns:
-        The arrays x_train, y_train, x_test and y_test, as Keras has them.
+        Where the arrays are from, and the arrays by name, as Keras has them.
 
     Raises:
-        DataError: they are not in the cache, and the download failed.
+        DataError: the file can't be read; or they are not in the cache, and the download failed.
     """
+    if path is not None:
+        return read_npz(path, remedies)
     with native_stderr_hidden():
         module = import_module(f"keras.datasets.{name}")
     try:
-        (x_train, y_train), (x_test, y_test) = module.load_data()
+        train, test = module.load_data()
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{title} is not in Keras's cache and the download failed ({reason}). {remedies}") from error
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return f"keras.datasets.{name}", dict(zip(_KEYS, (*train, *test), strict=True))
+
+
+def check_sizes(raw: RawData, title: str, sizes: tuple[int, int]) -> RawData:
+    """Return a data set whose training and test part have as many images as were published.
+
+    Raises:
+        DataError: they have not.
+    """
+    found = len(raw.x_train), len(raw.x_test)
+    if found != sizes:
+        has, wanted = (f"{train:,} training and {test:,} test images" for train, test in (found, sizes))
+        raise DataError(f"{raw.source}: has {has}, but {title} has {wanted}. {raw.remedies}")
+    return raw

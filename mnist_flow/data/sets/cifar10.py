@@ -8,8 +8,7 @@ import numpy as np
 
 from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import RawData
-from mnist_flow.data.npz import read_npz
-from mnist_flow.data.releases import load_of_keras
+from mnist_flow.data.releases import check_sizes, load_of_keras
 from mnist_flow.errors import DataError
 
 _SHAPE = (32, 32, 3)
@@ -37,24 +36,19 @@ def load(path: str | None = None, batch: int = 10_000) -> RawData:
     Raises:
         DataError: the data can't be had, or are not what was published; the message names every remedy.
     """
-    if path is None:
-        source, arrays = "keras.datasets.cifar10", load_of_keras("cifar10", "CIFAR-10", _REMEDIES)
-    elif (folder := Path(path).expanduser()).is_dir():
+    if path is not None and (folder := Path(path).expanduser()).is_dir():
         source = str(folder.resolve())
         x_train, y_train = _read_files(folder, _TRAIN_FILES, batch)
         x_test, y_test = _read_files(folder, _TEST_FILES, batch)
         arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     else:
-        source, arrays = read_npz(path, _REMEDIES)
+        source, arrays = load_of_keras("cifar10", "CIFAR-10", _REMEDIES, path)
     for part in ("train", "test"):
         # Keras has a column of labels.
         if arrays[f"y_{part}"].ndim == 2:
             arrays[f"y_{part}"] = arrays[f"y_{part}"].reshape(-1)
-    sizes = len(arrays["x_train"]), len(arrays["x_test"])
-    if sizes != (5 * batch, batch):
-        found, wanted = (f"{train:,} training and {test:,} test images" for train, test in (sizes, (5 * batch, batch)))
-        raise DataError(f"{source}: has {found}, but CIFAR-10 has {wanted}. {_REMEDIES}")
-    return RawData(source, _SHAPE, _CLASSES, **arrays, remedies=_REMEDIES)
+    raw = RawData(source, _SHAPE, _CLASSES, **arrays, remedies=_REMEDIES)
+    return check_sizes(raw, "CIFAR-10", (5 * batch, batch))
 
 
 def _read_files(folder: Path, names: tuple[str, ...], batch: int) -> tuple[np.ndarray, np.ndarray]:

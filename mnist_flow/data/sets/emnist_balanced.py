@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import string
+from functools import partial
 
 from mnist_flow.config.train import DataSection
-from mnist_flow.data.dataset import RawData
 from mnist_flow.data.emnist import describe_emnist
 from mnist_flow.data.releases import load_release
 
@@ -18,6 +18,4 @@ class Config(DataSection):
     """131,600 handwritten digits and letters of 47 classes, 112,800 of them for training."""
 
 
-def load(path: str | None = None) -> RawData:
-    """Load EMNIST balanced: see `load_release`."""
-    return load_release(RELEASE, path)
+load = partial(load_release, RELEASE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mnist_flow.config.train import DataSection
-from mnist_flow.data.dataset import RawData
 from mnist_flow.data.releases import Release, RemoteFile, load_release
 
 # URLs, MD5 and names of the classes as in torchvision.datasets.KMNIST.
@@ -28,6 +29,4 @@ class Config(DataSection):
     """70,000 cursive Japanese characters of 28×28 pixels, 60,000 of them for training."""
 
 
-def load(path: str | None = None) -> RawData:
-    """Load Kuzushiji-MNIST: see `load_release`."""
-    return load_release(RELEASE, path)
+load = partial(load_release, RELEASE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mnist_flow.config.train import DataSection
 from mnist_flow.data.dataset import RawData
-from mnist_flow.data.npz import read_npz
 from mnist_flow.data.releases import load_of_keras
 
 _REMEDIES = (
@@ -27,8 +26,5 @@ def load(path: str | None = None) -> RawData:
     Raises:
         DataError: the data can't be had; the message names every remedy.
     """
-    if path is None:
-        source, arrays = "keras.datasets.mnist", load_of_keras("mnist", "MNIST", _REMEDIES)
-    else:
-        source, arrays = read_npz(path, _REMEDIES)
+    source, arrays = load_of_keras("mnist", "MNIST", _REMEDIES, path)
     return RawData(source, (28, 28, 1), tuple("0123456789"), **arrays, remedies=_REMEDIES)
