@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ from mnist_flow.runtime.lazy import keras
 
 
 class BlockConfig(Section):
+    """Convolutions one after another (stride 1, no padding), then a pooling whose stride is its size."""
+
     filters: Annotated[list[Count], Field(min_length=1)]
     kernel_size: Count
     pool_size: Count
@@ -58,28 +60,10 @@ class Config(ModelSection):
         return self
 
     def check_input(self, input_shape: tuple[int, int, int]) -> None:
-        check_blocks(input_shape, self.list_blocks(), self.zero_padding)
-
-    def list_blocks(self) -> list[Block]:
-        """The convolutional part, as `build_cnn` takes it."""
-        return [Block(block.filters, block.kernel_size, block.pool_size, self.activation) for block in self.blocks]
-
-    def list_hidden(self) -> list[HiddenLayer]:
-        """The dense hidden layers, as `build_cnn` takes them."""
-        layers = zip(self.hidden_units, self.hidden_dropout, strict=True)
-        return [HiddenLayer(units, dropout, self.hidden_activation) for units, dropout in layers]
+        check_blocks(input_shape, self.blocks, self.zero_padding)
 
 
-class Block(NamedTuple):
-    """Convolutions one after another (stride 1, no padding), then a pooling whose stride is its size."""
-
-    filters: Sequence[int]
-    kernel_size: int
-    pool_size: int
-    activation: str = "relu"  # a Keras name
-
-
-def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[Block], zero_padding: int = 0) -> None:
+def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[BlockConfig], zero_padding: int = 0) -> None:
     """Raise ValueError where kernels and pools are larger than what the blocks before them leave of the image."""
     height, width, _ = input_shape
     size = min(height, width) + 2 * zero_padding
@@ -94,49 +78,44 @@ def check_blocks(input_shape: tuple[int, int, int], blocks: Sequence[Block], zer
 
 def build(config: Config, info: DatasetInfo) -> keras.Model:
     """Build the network of a config for the images and classes of a data set: see `build_cnn`."""
-    return build_cnn(
-        info.input_shape,
-        info.n_classes,
-        config.list_blocks(),
-        config.list_hidden(),
-        pooling=config.pooling,
-        zero_padding=config.zero_padding,
-        convolution_dropout=config.convolution_dropout,
-        block_dropout=config.block_dropout,
-        normalized=(config.batch_normalization_after or "convolutions") if config.batch_normalization else None,
-        centering=config.centering,
-        name=config.name,
-    )
+    options = config.model_dump(exclude={"family", "module", "regularized_layers", "blocks"})
+    return build_cnn(info.input_shape, info.n_classes, config.blocks, **options)
 
 
 def build_cnn(
     input_shape: tuple[int, int, int],
     n_classes: int,
-    blocks: Sequence[Block],
-    hidden: Sequence[HiddenLayer] = (),
+    blocks: Sequence[BlockConfig],
+    hidden_units: Sequence[int] = (),
+    hidden_dropout: Sequence[float] = (),
     *,
+    activation: str = "relu",
+    hidden_activation: str = "relu",
     pooling: str = "max",
     zero_padding: int = 0,
     convolution_dropout: float = 0.0,
     block_dropout: float | None = None,
-    normalized: Literal["convolutions", "pooling"] | None = None,
+    batch_normalization: bool = False,
+    batch_normalization_after: Literal["pooling"] | None = None,
     centering: Centering | None = None,
     name: str = "cnn",
 ) -> keras.Model:
-    """Blocks of convolutions `conv_1`, `conv_2`, …, then Dense layers `dense_1`, … and a softmax output for each
-    class.
+    """Blocks of convolutions `conv_1`, `conv_2`, …, then Dense layers `dense_1`, … and a softmax over the classes.
 
     Args:
         input_shape: height, width and channels of an image.
         n_classes: outputs.
         blocks: the convolutional part.
-        hidden: the dense hidden layers.
+        hidden_units: units of each dense hidden layer.
+        hidden_dropout: fraction of the outputs of each dense hidden layer dropped in training.
+        activation: of the convolutions, a Keras name.
+        hidden_activation: of the dense hidden layers.
         pooling: max or average.
         zero_padding: pixels of zeros around the image first.
         convolution_dropout: fraction of the last block's outputs dropped in training.
         block_dropout: fraction of the outputs of each block before it dropped in training; None: none.
-        normalized: what of each block batch normalization follows; it also follows each dense hidden layer. None: there
-            is none.
+        batch_normalization: normalise in each block, and after each dense hidden layer.
+        batch_normalization_after: what it follows in a block; None: the convolutions.
         centering: what puts each image in the middle first, see `build_network`.
         name: of the model.
 
@@ -155,15 +134,18 @@ def build_cnn(
     for number, block in enumerate(blocks, start=1):
         for filters in block.filters:
             convolutions += 1
-            options = {"activation": block.activation, "name": f"conv_{convolutions}"}
+            options = {"activation": activation, "name": f"conv_{convolutions}"}
             stack.append(keras.layers.Conv2D(filters, block.kernel_size, **options))
         ends = [pool(block.pool_size, name=f"pool_{number}")]
-        if normalized:
-            ends.insert(normalized == "pooling", keras.layers.BatchNormalization(name=f"block_batch_norm_{number}"))
+        if batch_normalization:
+            norm = keras.layers.BatchNormalization(name=f"block_batch_norm_{number}")
+            ends.insert(batch_normalization_after == "pooling", norm)
         stack.extend(ends)
         if block_dropout and number < len(blocks):
             stack.append(keras.layers.Dropout(block_dropout, name=f"block_dropout_{number}"))
     if convolution_dropout > 0:
         stack.append(keras.layers.Dropout(convolution_dropout, name="convolution_dropout"))
-    layers = [*stack, *build_dense_part(hidden, n_classes, normalized is not None)]
+    dense = zip(hidden_units, hidden_dropout, strict=True)
+    hidden = [HiddenLayer(units, dropout, hidden_activation) for units, dropout in dense]
+    layers = [*stack, *build_dense_part(hidden, n_classes, batch_normalization)]
     return build_network(input_shape, layers, name, centering)

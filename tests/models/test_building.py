@@ -18,7 +18,7 @@ from mnist_flow.data.dataset import DatasetInfo
 from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.composition import list_replicates
 from mnist_flow.models import build_model
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import BlockConfig, build_cnn
 from support import COLOUR, LETTERS, MNIST
 
 Compose = Callable[..., DictConfig]
@@ -180,7 +180,7 @@ def test_a_users_own_family_is_built_with_the_penalty_on_its_hidden_layers(
 
 def test_zeros_around_an_image_on_both_sides_make_room_for_a_kernel():
     """Four pixels and two zeros on either side just hold a kernel of eight."""
-    model = build_cnn((4, 4, 1), 2, [Block([3], 8, 1)], zero_padding=2)
+    model = build_cnn((4, 4, 1), 2, [BlockConfig(filters=[3], kernel_size=8, pool_size=1)], zero_padding=2)
     assert model.get_layer("conv_1").output.shape == (None, 1, 1, 3)
     with pytest.raises(ValueError, match="nothing is left of the 4×4 image after block 1"):
-        build_cnn((4, 4, 1), 2, [Block([3], 9, 1)], zero_padding=2)
+        build_cnn((4, 4, 1), 2, [BlockConfig(filters=[3], kernel_size=9, pool_size=1)], zero_padding=2)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mnist_flow.models.centering import build_network, move_to_middle
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import BlockConfig, build_cnn
 from mnist_flow.models.inspection import compute_activations
 from mnist_flow.models.mlp import build_mlp
 
@@ -64,7 +64,9 @@ def test_the_colours_of_a_pixel_stay_together():
     "build",
     [
         lambda centering: build_mlp(SHAPE, 3, [5], centering=centering),
-        lambda centering: build_cnn(SHAPE, 3, [Block([2], 3, 2)], centering=centering),
+        lambda centering: build_cnn(
+            SHAPE, 3, [BlockConfig(filters=[2], kernel_size=3, pool_size=2)], centering=centering
+        ),
     ],
     ids=["mlp", "cnn"],
 )

@@ -9,8 +9,7 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, UserError
 from mnist_flow.models import build_model
-from mnist_flow.models.cnn import Block, build_cnn
-from mnist_flow.models.layers import HiddenLayer
+from mnist_flow.models.cnn import BlockConfig, build_cnn
 from support import MNIST
 
 LAYERS = {
@@ -209,7 +208,13 @@ def test_zero_padding_surrounds_the_image():
 
 
 def test_blocks_are_built_in_their_order():
-    model = build_cnn((28, 28, 1), 10, [Block([2], 3, 2), Block([3, 4], 3, 3)], [HiddenLayer(5)])
+    model = build_cnn(
+        (28, 28, 1),
+        10,
+        [BlockConfig(filters=[2], kernel_size=3, pool_size=2), BlockConfig(filters=[3, 4], kernel_size=3, pool_size=3)],
+        [5],
+        [0],
+    )
     shapes = [layer.output.shape[1:] for layer in model.layers]
     assert shapes == [
         *((26, 26, 2), (13, 13, 2)),

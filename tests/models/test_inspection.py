@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from mnist_flow.models.autoencoder import build_autoencoder
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import BlockConfig, build_cnn
 from mnist_flow.models.inspection import (
     Activation,
     compute_activations,
@@ -14,7 +14,6 @@ from mnist_flow.models.inspection import (
     list_layers,
     summarise_activations,
 )
-from mnist_flow.models.layers import HiddenLayer
 from mnist_flow.models.unet import build_unet
 
 build_classifier = partial(build_cnn, (28, 28, 1), 10)
@@ -68,9 +67,10 @@ def test_summary_of_activations_against_literals():
     [
         partial(
             build_classifier,
-            [Block([2], 3, 2)],
-            [HiddenLayer(4, 0.5)],
-            normalized="convolutions",
+            [BlockConfig(filters=[2], kernel_size=3, pool_size=2)],
+            [4],
+            [0.5],
+            batch_normalization=True,
         ),
         partial(build_autoencoder, (28, 28, 1), [8], 2),
         partial(build_unet, (28, 28, 1), [4, 4], 4),
@@ -94,7 +94,7 @@ def test_layers_of_an_autoencoder_are_those_of_its_halves():
     ("build", "images"),
     [
         (
-            partial(build_classifier, [Block([32, 64], 3, 3)], [HiddenLayer(300)]),
+            partial(build_classifier, [BlockConfig(filters=[32, 64], kernel_size=3, pool_size=3)], [300], [0]),
             108,
         ),  # 24 × 24 × 64
         (partial(build_unet, (28, 28, 1), [96, 192], 192), 106),  # 14 × 14 × 192

@@ -5,13 +5,13 @@ from mnist_flow.data.dataset import DataSet, Images
 from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.evaluation.measures import feature_maps
 from mnist_flow.evaluation.subject import LoadedModel, Subject
-from mnist_flow.models.cnn import Block, build_cnn
+from mnist_flow.models.cnn import BlockConfig, build_cnn
 
 
 @pytest.fixture
 def subject():
     """A network whose one convolution copies the inner pixels; image number i has the pixels i/10 and shows i % 5."""
-    model = build_cnn((28, 28, 1), 10, [Block([1], 3, 2)], convolution_dropout=0.5)
+    model = build_cnn((28, 28, 1), 10, [BlockConfig(filters=[1], kernel_size=3, pool_size=2)], convolution_dropout=0.5)
     copy = np.zeros((3, 3, 1, 1))
     copy[1, 1] = 1
     model.get_layer("conv_1").set_weights([copy, np.zeros(1)])
