@@ -54,8 +54,8 @@ class Judged:
 
     what: str
     target: str
-    measured: str
-    met: bool | None  # None: not measured
+    measured: str = "–"
+    met: bool | None = None  # None: not measured
 
     @property
     def verdict(self) -> str:
@@ -162,12 +162,17 @@ def list_reached(piece: Mapping[str, Any], contender: str) -> dict[int, tuple[fl
     }
 
 
+def _judge_number(what: str, target: str, value: float | None, template: str, limit: float) -> Judged:
+    """A number, told by a template, that may not be above a limit; None: not measured."""
+    return Judged(what, target) if value is None else Judged(what, target, template.format(value), value <= limit)
+
+
 def _judge_ratios(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:
     for key, contender, reference, measure, limit, what in _RATIOS:
         target = f"≤ {limit:g}"
         ratio = compare(pieces[key]["measurements"], contender, reference, measure) if key in pieces else None
         if ratio is None:
-            yield Judged(what, target, "–", None)
+            yield Judged(what, target)
         else:
             yield Judged(what, target, f"{ratio.median:.2f} (minimum {ratio.minimum:.2f})", ratio.median <= limit)
 
@@ -177,23 +182,22 @@ def _judge_tracking(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
     target = f"≤ {_TRACKING_SHARE:.0%} + {_TRACKING_SECONDS} s a run"
     cost = compute_tracking(pieces["tracking"]) if "tracking" in pieces else None
     if cost is None:
-        return Judged(what, target, "–", None)
+        return Judged(what, target)
     return Judged(what, target, f"{cost.run_seconds:+.2f} s a run ({cost.share:+.1%})", cost.met)
 
 
 def _judge_trial(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
     what, target = "(g) a trial beyond a grid's job, 1,000 trials known", f"≤ {_TRIAL_SECONDS} s"
     costs = compute_trial_costs(pieces["g"]) if "g" in pieces else None
-    if costs is None:
-        return Judged(what, target, "–", None)
-    return Judged(what, target, f"{costs.run_seconds:+.2f} s", costs.run_seconds <= _TRIAL_SECONDS)
+    seconds = None if costs is None else costs.run_seconds
+    return _judge_number(what, target, seconds, "{:+.2f} s", _TRIAL_SECONDS)
 
 
 def _judge_search(pieces: Mapping[str, Mapping[str, Any]]) -> Judged:
     what, target = "(h) time until our search has what plain Optuna has in the end, of its time", "≤ 2/3"
     reached = list_reached(pieces["h"], OURS) if "h" in pieces else {}
     if not reached:
-        return Judged(what, target, "–", None)
+        return Judged(what, target)
     shares = [math.inf if seconds is None else seconds / whole for seconds, whole in reached.values()]
     median = statistics.median(shares)
     told = ", ".join("never" if share == math.inf else f"{share:.2f}" for share in shares)
@@ -206,24 +210,17 @@ def _judge_growth(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:
     measurements = pieces["growth"]["measurements"] if "growth" in pieces else []
     for question, limit, what in _GROWTH:
         seconds = compute_median(measurements, f"{question}_10000", "seconds")
-        shown, met = ("–", None) if seconds is None else (f"{seconds:.1f} s", seconds <= limit)
-        yield Judged(what, f"≤ {limit} s", shown, met)
-    peak = max(select(measurements, "curves_10000", "peak_bytes").values(), default=None)
-    shown, met = ("–", None) if peak is None else (f"{peak / _GIGABYTE:.2f} GB", peak <= _GIGABYTE)
-    yield Judged("peak memory of study=curves, 10,000 runs", "≤ 1 GB", shown, met)
+        yield _judge_number(what, f"≤ {limit} s", seconds, "{:.1f} s", limit)
+    peak = max((peak / _GIGABYTE for peak in select(measurements, "curves_10000", "peak_bytes").values()), default=None)
+    yield _judge_number("peak memory of study=curves, 10,000 runs", "≤ 1 GB", peak, "{:.2f} GB", 1)
 
 
 def _judge_others(pieces: Mapping[str, Mapping[str, Any]]) -> Iterator[Judged]:
     seconds = compute_median(pieces["help"]["measurements"], "ours", "seconds") if "help" in pieces else None
-    shown = "–" if seconds is None else f"{seconds:.2f} s"
-    yield Judged("`--help`", "≤ 1.5 s", shown, None if seconds is None else seconds <= 1.5)
+    yield _judge_number("`--help`", "≤ 1.5 s", seconds, "{:.2f} s", 1.5)
     imported = pieces["f"]["facts"].get("tensorflow_imported") if "f" in pieces else None
-    yield Judged(
-        "`analyze` imports TensorFlow",
-        "no",
-        {None: "–", "0": "no", "1": "yes"}[imported],
-        None if imported is None else imported == "0",
-    )
+    met = None if imported is None else imported == "0"
+    yield Judged("`analyze` imports TensorFlow", "no", {None: "–", True: "no", False: "yes"}[met], met)
     for key in ("a", "b", "c"):
         peaks = select(pieces[key]["measurements"], "ours", "peak_bytes") if key in pieces else {}
         peak = max(peaks.values(), default=None)
