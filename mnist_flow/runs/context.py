@@ -89,11 +89,8 @@ class RunContext:
 
     def describe_result(self, metrics: Mapping[str, float]) -> dict[str, str]:
         """The result of the run in words, by what it is, given its metrics."""
-        config = self.config
         results = {**metrics, **read_results(metrics)}
-        loss = None if config.loss is None else config.loss.name
-        n_test, n_quality = len(self.splits.test), config.evaluation.quality_images
-        return self.task.describe_result(results, config.noise, n_test, n_quality, loss)
+        return self.task.describe_result(results, self.config, len(self.splits.test))
 
     def describe_invocation(self) -> dict[str, str]:
         """What was composed and by which overrides, as texts by the path of their artifact."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_flow.config.train import NoiseSection, TrainConfig
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images, name_class
 from mnist_flow.data.noise import Corrupt
@@ -115,16 +115,14 @@ class Classification(Task):
             draw=partial(_draw, trained, probabilities, measures),
         )
 
-    def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
-    ) -> dict[str, str]:
+    def describe_result(self, results: Mapping[str, float], config: TrainConfig, n_test: int) -> dict[str, str]:
         accuracy, error = results["test_accuracy"], results["test_accuracy_standard_error"]
         # Runs of older versions have none.
         balanced = results.get("test_balanced_accuracy", accuracy)
         told = f"{balanced:.2%} (mean recall of the classes, whose sizes differ)"
         of_loss, without = "", results["test_cross_entropy"]
-        if loss is not None:
-            of_loss, without = f" ({loss})", results["test_loss"] - results["test_l2_penalty"]
+        if config.loss is not None:
+            of_loss, without = f" ({config.loss.name})", results["test_loss"] - results["test_l2_penalty"]
         return {
             "test accuracy": f"{accuracy:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
             # Where classes are of nearly the same size it says the same as the accuracy.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_flow.config.train import NoiseSection, TrainConfig
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt
@@ -106,9 +106,7 @@ class Generation(Task):
             draw=lambda: {"samples/generated.png": self.plot_samples(trained, epoch)},
         )
 
-    def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
-    ) -> dict[str, str]:
+    def describe_result(self, results: Mapping[str, float], config: TrainConfig, n_test: int) -> dict[str, str]:
         return {
             "test loss": f"{results['test_loss']:.3f} nats an image (n = {n_test:,})",
             "its parts": f"{results['test_cross_entropy']:.3f} binary cross-entropy of the pixels, "

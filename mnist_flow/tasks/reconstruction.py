@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mnist_flow.config.train import NoiseSection
+from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images
 from mnist_flow.data.noise import Corrupt, choose_corruption, describe_noise
@@ -88,13 +88,13 @@ class Reconstruction(Task):
             },
         )
 
-    def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
-    ) -> dict[str, str]:
-        quality = f"{results['test_psnr']:.2f} dB, {results['test_ssim']:.4f} (n = {min(n_quality, n_test):,})"
+    def describe_result(self, results: Mapping[str, float], config: TrainConfig, n_test: int) -> dict[str, str]:
+        n_quality = min(config.evaluation.quality_images, n_test)
+        quality = f"{results['test_psnr']:.2f} dB, {results['test_ssim']:.4f} (n = {n_quality:,})"
+        loss = "binary cross-entropy" if config.loss is None else config.loss.name
         return {
-            "noise": describe_noise(noise),
-            "test loss": f"{results['test_loss']:.5f} ({loss or 'binary cross-entropy'} a pixel, n = {n_test:,})",
+            "noise": describe_noise(config.noise),
+            "test loss": f"{results['test_loss']:.5f} ({loss} a pixel, n = {n_test:,})",
             "test PSNR, SSIM": quality,
             "validation loss": f"{results['val_loss']:.5f} (epoch {results['selected_epoch']:.0f})",
         }

@@ -128,15 +128,11 @@ class Task(Objective):
         """
 
     @abstractmethod
-    def describe_result(
-        self, results: Mapping[str, float], noise: NoiseSection, n_test: int, n_quality: int, loss: str | None = None
-    ) -> dict[str, str]:
+    def describe_result(self, results: Mapping[str, float], config: TrainConfig, n_test: int) -> dict[str, str]:
         """Describe the result of a run for the terminal, a text by its heading.
 
         Args:
             results: the run's final metrics; those of an epoch are the selected epoch's.
-            noise: that it was trained with.
+            config: that it was trained with.
             n_test: number of test images.
-            n_quality: number of test images at most whose quality is measured.
-            loss: the name of the loss that it was trained with in place of the task's own; None: that one.
         """

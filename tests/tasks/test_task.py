@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from mnist_flow import figures
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
 from mnist_flow.data.dataset import DatasetInfo, Images, Splits
 from mnist_flow.data.noise import choose_corruption
-from mnist_flow.data.noise.gaussian import Config as Gaussian
 from mnist_flow.data.noise.none import Config as NoNoise
 from mnist_flow.data.noise.salt_and_pepper import Config as SaltAndPepper
 from mnist_flow.models.cvae import build_cvae
@@ -116,7 +117,18 @@ def test_there_is_no_other_task():
         find_task("segmentation")
 
 
-def test_a_classifiers_result_is_told_with_its_error():
+@pytest.fixture
+def tell(compose_config):
+    """Tells the results of a run of a task, trained with some overrides."""
+
+    def tell(results, n_test, *overrides):
+        config = validate_config(compose_config(*overrides), TrainConfig)
+        return find_task(config.task).describe_result(results, config, n_test)
+
+    return tell
+
+
+def test_a_classifiers_result_is_told_with_its_error(tell):
     results = {
         "test_accuracy": 0.9812,
         "test_accuracy_standard_error": 0.0014,
@@ -125,7 +137,7 @@ def test_a_classifiers_result_is_told_with_its_error():
         "val_accuracy": 0.975,
         "selected_epoch": 3.0,
     }
-    assert find_task("classification").describe_result(results, NoNoise(name="none"), 10_000, 1000) == {
+    assert tell(results, 10_000) == {
         "test accuracy": "98.12% ± 0.14% (standard error, n = 10,000)",
         "test loss": "0.12346 with the L2 penalty, 0.10000 without",
         "validation accuracy": "97.50% (epoch 3)",
@@ -133,25 +145,23 @@ def test_a_classifiers_result_is_told_with_its_error():
     # It is told where it differs from the accuracy by more than the standard error.
     for balanced, told in ((0.9800, None), (0.75, "75.00% (mean recall of the classes, whose sizes differ)")):
         unequal = results | {"test_balanced_accuracy": balanced}
-        described = find_task("classification").describe_result(unequal, NoNoise(name="none"), 10_000, 1000)
-        assert described.get("balanced accuracy") == told
+        assert tell(unequal, 10_000).get("balanced accuracy") == told
 
 
-def test_a_denoisers_result_is_told_with_its_noise_and_the_images_measured():
+def test_a_denoisers_result_is_told_with_its_noise_and_the_images_measured(tell):
     results = {"test_loss": 0.1, "test_psnr": 20.123, "test_ssim": 0.9, "val_loss": 0.11, "selected_epoch": 2.0}
-    noise = Gaussian(name="gaussian", stddev=0.4, min_stddev=None, redraw=True)
-    told = find_task("reconstruction").describe_result(results, noise, 360, 1000)
-    assert told == {
+    denoiser = "model=autoencoder", "noise=gaussian", "noise.stddev=0.4"
+    assert tell(results, 360, *denoiser, "evaluation.quality_images=1000") == {
         "noise": "stddev 0.4",
         "test loss": "0.10000 (binary cross-entropy a pixel, n = 360)",
         "test PSNR, SSIM": "20.12 dB, 0.9000 (n = 360)",
         "validation loss": "0.11000 (epoch 2)",
     }
-    few = find_task("reconstruction").describe_result(results, noise, 360, 20)
+    few = tell(results, 360, *denoiser, "evaluation.quality_images=20")
     assert few["test PSNR, SSIM"] == "20.12 dB, 0.9000 (n = 20)"
 
 
-def test_a_generators_result_is_told_in_its_parts():
+def test_a_generators_result_is_told_in_its_parts(tell):
     results = {
         "test_loss": 110.5,
         "test_cross_entropy": 100.25,
@@ -159,7 +169,7 @@ def test_a_generators_result_is_told_in_its_parts():
         "val_loss": 111.0,
         "selected_epoch": 2.0,
     }
-    assert find_task("generation").describe_result(results, NoNoise(name="none"), 360, 1000) == {
+    assert tell(results, 360, "model=cvae") == {
         "test loss": "110.500 nats an image (n = 360)",
         "its parts": "100.250 binary cross-entropy of the pixels, 10.250 KL divergence of the latents",
         "validation loss": "111.000 (epoch 2)",
