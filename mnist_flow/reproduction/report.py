@@ -35,15 +35,6 @@ _REPORTS = {
 
 
 @dataclass(frozen=True)
-class Search:
-    """How many trials a search had, how many ended in which way, and the time of all of them, h:mm:ss."""
-
-    n: int
-    ended: Mapping[str, int]
-    computing: str
-
-
-@dataclass(frozen=True)
 class Page:
     """What a part of the reproduction shows, in Markdown and in report.html."""
 
@@ -86,11 +77,12 @@ class Page:
         }
 
     @property
-    def searches(self) -> list[Search]:
-        """The searches that chose the settings."""
+    def searches(self) -> list[dict[str, Any]]:
+        """Of each search that chose the settings: n trials, how many ended how, and the time of all, h:mm:ss."""
         found = [tables["trials"] for tables in self.list_tables("search")]
         return [
-            Search(len(trials), Counter(trials["state"]), _format_seconds(trials["seconds"].sum())) for trials in found
+            {"n": len(one), "ended": Counter(one["state"]), "computing": _format_seconds(one["seconds"].sum())}
+            for one in found
         ]
 
     @property
