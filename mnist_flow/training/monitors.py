@@ -23,13 +23,16 @@ class _Monitor:
     best: float | None = field(init=False, default=None)
     wait: int = field(init=False, default=0)
 
-    def improves(self, monitor: str, value: float, by_more_than: float = 0.0) -> bool:
-        """Whether a value of a metric is better than the best so far: higher for accuracies, lower for losses."""
+    def take(self, monitor: str, value: float, by_more_than: float = 0.0) -> bool:
+        """Take an epoch's value; returns whether it is the best so far: highest for accuracies, lowest for losses."""
         if self.best is None:
-            return True
-        if monitor.endswith("accuracy"):
-            return value > self.best + by_more_than
-        return value < self.best - by_more_than
+            is_best = True
+        elif monitor.endswith("accuracy"):
+            is_best = value > self.best + by_more_than
+        else:
+            is_best = value < self.best - by_more_than
+        self.best, self.wait = (value, 0) if is_best else (self.best, self.wait + 1)
+        return is_best
 
     def state_dict(self) -> dict[str, Any]:
         """What it remembers."""
@@ -55,11 +58,9 @@ class Plateau(_Monitor):
 
     def update(self, monitor: str, value: float, learning_rate: float) -> float:
         """Take an epoch's value of the monitored metric and its learning rate; returns the rate of the next epoch."""
-        if self.improves(monitor, value, self.min_delta):
-            self.best, self.wait = value, 0
+        if self.take(monitor, value, self.min_delta) or self.wait < self.patience:
             return learning_rate
-        self.wait += 1
-        if self.wait < self.patience or learning_rate <= np.float32(self.min_learning_rate):
+        if learning_rate <= np.float32(self.min_learning_rate):
             return learning_rate
         self.wait = 0
         return max(learning_rate * self.factor, self.min_learning_rate)
@@ -73,11 +74,7 @@ class EarlyStopping(_Monitor):
 
     def update(self, monitor: str, value: float) -> bool:
         """Take an epoch's value of the monitored metric; returns whether this epoch is the last."""
-        if self.improves(monitor, value):
-            self.best, self.wait = value, 0
-            return False
-        self.wait += 1
-        return self.wait >= self.patience
+        return not self.take(monitor, value) and self.wait >= self.patience
 
 
 @dataclass
@@ -92,8 +89,8 @@ class BestEpoch(_Monitor):
 
     def update(self, monitor: str, value: float, epoch: int, learner: keras.Model) -> None:
         """Take an epoch's value of the monitored metric, its number from 1, and the network."""
-        if self.improves(monitor, value):
-            self.best, self.epoch, self.weights = value, epoch, learner.get_weights()
+        if self.take(monitor, value):
+            self.epoch, self.weights = epoch, learner.get_weights()
 
 
 @dataclass
