@@ -13,4 +13,5 @@ from mnist_flow.figures.images import plot_beside_nearest as plot_beside_nearest
 from mnist_flow.figures.images import plot_image_rows as plot_image_rows
 from mnist_flow.figures.images import plot_misclassified as plot_misclassified
 from mnist_flow.figures.images import plot_shifted_images as plot_shifted_images
+from mnist_flow.figures.images import shorten_name as shorten_name
 from mnist_flow.figures.style import STYLE as STYLE

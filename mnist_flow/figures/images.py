@@ -49,7 +49,6 @@ def plot_misclassified(
     figure.suptitle(title, fontsize=10)
     # One axes for the whole grid: 25 of their own take three times as long to draw.
     axes = figure.add_axes((0, 0, 1, 1 - title_height / figure.get_figheight()))
-    axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
@@ -60,7 +59,7 @@ def plot_misclassified(
         if len(caption) <= _CAPTION_LENGTH:
             axes.text(column + 0.5, row + 0.19, caption, ha="center", fontsize=8)
         else:
-            true_name, predicted_name = (_shorten(name, 13) for name in names)
+            true_name, predicted_name = (shorten_name(name, 13) for name in names)
             caption = f"{true_name}\ntaken for {predicted_name} ({confidence[index]:.0%})"
             axes.text(column + 0.5, row + 0.2, caption, ha="center", fontsize=7)
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="auto")
@@ -139,7 +138,7 @@ def plot_beside_nearest(
     """
     steps, n = len(made), len(nearest)
     size, gap, title_height = 0.72, 0.14, 0.62
-    names = [_shorten(name, 20) for name in class_names]
+    names = [shorten_name(name, 20) for name in class_names]
     label_width = max(0.85, 0.6 + 0.08 * max(map(len, names)))
     block = (steps + 1) * size + gap
     # A class may have fewer images than the others; without classes a row is as long as it can be.
@@ -175,13 +174,13 @@ def plot_beside_nearest(
                 if step < steps:
                     agrees = intended[index] in (-1, judged[step, index])
                     color = "#56B4E9" if agrees else "#E69F00"
-                    name = _shorten(class_names[judged[step, index]], 10)
+                    name = shorten_name(class_names[judged[step, index]], 10)
                     axes.text(left + 0.04, top + 0.03, name, va="top", fontsize=7, color=color, path_effects=outline)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 
-def _shorten(name: str, most: int) -> str:
+def shorten_name(name: str, most: int) -> str:
     """The name of a class, cut to so many characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 

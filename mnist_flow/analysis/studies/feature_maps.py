@@ -20,6 +20,7 @@ from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
+from mnist_flow.figures import shorten_name
 from mnist_flow.models.inspection import Activation, summarise_activations
 
 _MEASURE = "feature_maps"
@@ -108,7 +109,7 @@ def plot_feature_maps(
     """
     blocks = [_build_block("images: Input", image, is_colour=image.shape[2] == 3)]
     blocks += [_build_block(_name(one), one.output) for one in activations]
-    names = [name if len(name) <= _NAME_LETTERS else f"{name[: _NAME_LETTERS - 1]}…" for name in class_names]
+    names = [shorten_name(name, _NAME_LETTERS) for name in class_names]
     is_answer = blocks[-1].output.shape == (len(names),) and len(names) <= _MAX_NAMED
     if is_answer:
         blocks[-1] = replace(blocks[-1], names=names, width=max(blocks[-1].width, _NAME_WIDTH * len(names)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from pydantic import Field
 from threadpoolctl import threadpool_limits
 
@@ -34,9 +35,6 @@ from mnist_flow.metrics.synthesis import (
     sample_uniform_latents,
 )
 from mnist_flow.models.prediction import predict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TASKS = ("reconstruction", "generation")
 NEEDED_LAYERS = ("decoder",)
