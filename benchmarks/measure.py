@@ -26,7 +26,6 @@ def measure_work(
     """Measure a piece of work.
 
     Args:
-        work: what to do.
         rounds: how many times every contender does it.
         data: the file with MNIST.
         torch_python: the Python that the PyTorch loop runs in.

@@ -34,7 +34,6 @@ def fill(client: MlflowClient, experiment: str, runs: int, epochs: int, copies: 
     """Log runs of one network with ten learning rates and as many seeds as that takes; a plan finds them finished.
 
     Args:
-        client: of the store.
         experiment: name in MLflow; must not be there.
         runs: how many, a multiple of ten.
         epochs: points of each curve.

@@ -152,7 +152,6 @@ def list_reached(piece: Mapping[str, Any], contender: str) -> dict[int, tuple[fl
 
     Args:
         piece: the record of a work whose measurements have traces.
-        contender: its name.
     """
     loops = {number: one for name, number, one in list_traces(piece) if name == LOOP}
     return {

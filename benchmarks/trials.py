@@ -20,7 +20,6 @@ def fill(client: MlflowClient, experiment: str, trials: int) -> None:
     """Log copies of a search's only trial, with other choices and other metrics, until there are so many.
 
     Args:
-        client: of the store.
         experiment: name in MLflow; it has one search of one trial, over the learning rate, momentum and λ.
         trials: how many there are in the end.
     """

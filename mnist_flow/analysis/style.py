@@ -116,7 +116,6 @@ def make_panels(
         n_columns: at most.
         panel_size: width and height of each, inches.
         margin: height of all that is above and below the panels, inches.
-        title: of the figure.
         share: one range for the axes of all panels.
 
     Returns:
@@ -139,7 +138,6 @@ def plot_rows(axes: Axes, runs: pd.DataFrame, metric: str, index: int, size: int
     """Plot every run as a faint point, and means ± one sample standard deviation, from left to right.
 
     Args:
-        axes: to plot on.
         runs: one row a run, with `place`, its height on the axes.
         metric: column on the horizontal axis.
         index: number of the model, from 0: its colour and marker.
@@ -156,7 +154,6 @@ def plot_replicates(axes: Axes, runs: pd.DataFrame, x: str, metric: str, index: 
     """Plot every run as a faint point, and the means joined by a line, with ± one sample standard deviation.
 
     Args:
-        axes: to plot on.
         runs: one row a run and value of `x`, all in one colour.
         x: column from left to right.
         metric: column from bottom to top.

@@ -37,7 +37,6 @@ def describe_mistake(
     """Describe an error that Hydra or OmegaConf raised.
 
     Args:
-        error: what was raised.
         config_name: name of the command's config, in which a key that was misspelt is looked for.
         arguments: what was typed.
         remedy: of several values of a key that takes one.

@@ -59,7 +59,6 @@ def load_release(release: Release, path: str | None = None) -> RawData:
     """Load a published data set.
 
     Args:
-        release: what was published.
         path: an .npz file with the arrays x_train, y_train, x_test and y_test, images upright and labels from 0; or a
             folder or .zip with the published files. None looks in Keras's cache, then downloads; hashes are checked.
 

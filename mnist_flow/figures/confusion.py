@@ -26,7 +26,6 @@ def plot_confusion_matrix(
 
     Args:
         confusion: int (n_classes, n_classes) counts, rows true and columns predicted.
-        title: of the figure.
         class_names: of the rows and columns.
         normalize: show fractions of each row instead of counts.
     """

@@ -24,7 +24,6 @@ def plot_epoch_curves(
 
     Args:
         history: one mapping an epoch with loss and val_loss, and of a classifier accuracy and val_accuracy.
-        title: of the figure.
         validation_name: what the validation images are, for the legend.
         selected_epoch: marked with a line where it is not the last; 0 for none.
         loss_name: for its axis.

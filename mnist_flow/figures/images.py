@@ -39,7 +39,6 @@ def plot_misclassified(
         predicted: int (n,), labels.
         confidence: float (n,), 0 to 1.
         class_names: of the labels 0, 1, …
-        title: of the figure.
     """
     columns = 5
     rows = max(1, -(-len(images) // columns))
@@ -92,7 +91,6 @@ def plot_image_rows(rows: Sequence[tuple[str, FloatArray]], title: str | None = 
     Args:
         rows: text and float32 (n, height, width, channels), n the same for all; pixels outside [0, 1] are drawn as 0
             or 1.
-        title: of the figure.
     """
     letters = max(len(line) for label, _ in rows for line in label.splitlines() or [""])
     label_width, size, title_height = 0.2 + _LETTER_WIDTH * letters, 0.8, 0.4 if title else 0.0
@@ -133,7 +131,6 @@ def plot_beside_nearest(
         intended: int (n,), the label that each was made as, in ascending order; -1 for none.
         judged: int (steps, n), the labels that the reference classifier predicts.
         class_names: of the labels 0, 1, …
-        title: of the figure.
         each: images of a class, in one row.
     """
     steps, n = len(made), len(nearest)
@@ -189,7 +186,6 @@ def _draw_image(axes: Axes, image: FloatArray, extent: tuple[float, float, float
     """Draw an image (height, width, channels), in shades if it has one channel; pixels outside [0, 1] as 0 or 1.
 
     Args:
-        axes: to draw on.
         image: it is centred within the extent, where its sides differ.
         extent: left, right, bottom and top of a place for a square image.
         shades: of an image with one channel.

@@ -42,7 +42,6 @@ def build_autoencoder(
         latent_units: length of the latent.
         activation: of the hidden layers, a Keras name.
         latent_activation: of the latent.
-        name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → the same, each pixel a sigmoid.

@@ -20,7 +20,6 @@ def build_network(
     Args:
         input_shape: height, width and channels of an image.
         layers: the first one takes images.
-        name: of the network.
         centering: mass: the layers see each image moved by `move_to_middle`; None: as it is.
 
     Returns:

@@ -117,7 +117,6 @@ def build_cnn(
         batch_normalization: normalise in each block, and after each dense hidden layer.
         batch_normalization_after: what it follows in a block; None: the convolutions.
         centering: what puts each image in the middle first, see `build_network`.
-        name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.

@@ -38,7 +38,6 @@ def build_conv_autoencoder(
             halvings.
         kernel_size: of all convolutions, pixels; they pad.
         activation: of all layers but the last, a Keras name.
-        name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → the same, each pixel a sigmoid.

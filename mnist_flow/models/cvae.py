@@ -42,11 +42,9 @@ def build_cvae(
 
     Args:
         input_shape: height, width and channels of an image.
-        n_classes: number of classes.
         hidden_units: units of the encoder's hidden layers; the decoder has them in reverse.
         latent_units: length of the latent.
         activation: of the hidden layers, a Keras name.
-        name: of the model.
 
     Returns:
         [images (batch, height, width, channels) float32 in [0, 1], classes (batch, n_classes) one-hot] → images, each

@@ -63,7 +63,6 @@ def build_mlp(
         gaussian_noise: standard deviation of what is added to the input and to each hidden layer's outputs in training,
             see `build_dense_part`.
         centering: what puts each image in the middle first, see `build_network`.
-        name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → (batch, n_classes) float32 class probabilities.

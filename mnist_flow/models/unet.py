@@ -40,7 +40,6 @@ def build_unet(
         bottleneck_filters: of the convolution between the two ways, at the smallest size.
         kernel_size: of all convolutions; they pad.
         activation: of all layers but the last, a Keras name.
-        name: of the model.
 
     Returns:
         (batch, height, width, channels) float32 in [0, 1] → the same, each pixel a sigmoid.

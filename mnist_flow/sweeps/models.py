@@ -18,7 +18,6 @@ def check_sweep_registration(config: TrackingConfig, candidates: Collection[str]
     """Look whether the best run can be registered, before anything is started.
 
     Args:
-        config: of the sweep.
         candidates: ids of runs of which one is its best; empty while any of its runs is not finished.
 
     Raises:
@@ -41,7 +40,6 @@ def settle_models(config: TrackingConfig, experiment_id: str, parent_run_id: str
     """Register the best run of a finished sweep, and delete the models that are not kept.
 
     Args:
-        config: of the sweep.
         experiment_id: of the sweep.
         parent_run_id: of the runs whose models may be deleted; None: only register.
         best: id of the sweep's best run, which may be another sweep's child; None: there is none.

@@ -182,7 +182,6 @@ def hand_over(
     in them around the job.
 
     Args:
-        config: of the sweep.
         parent: run of the sweep.
         varying: params that vary.
         overrides: of each job.

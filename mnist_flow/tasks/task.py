@@ -134,5 +134,4 @@ class Task(Objective):
         Args:
             results: the run's final metrics; those of an epoch are the selected epoch's.
             config: that it was trained with.
-            n_test: number of test images.
         """

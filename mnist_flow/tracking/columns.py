@@ -107,7 +107,6 @@ def _read_values(
     """Read columns that are a run's id, a name and values: for each row the data of its run, the name and the values.
 
     Args:
-        session: of the database.
         alike: ids of the runs and of others like them. A run may end or be deleted since it was chosen, and is still
             one of these.
         runs: the chosen ones, by id.
@@ -124,7 +123,6 @@ def select_points(store: SqlAlchemyStore, run_ids: Sequence[str], metric: str) -
     Args:
         store: from `find_database`.
         run_ids: of the runs; SQLite takes 32,000 of them.
-        metric: its name.
 
     Returns:
         A run's id, a step and a value each.

@@ -56,8 +56,6 @@ class Delivery:
     """Sends the operations of one run from a thread of its own, for as long as it takes.
 
     Args:
-        run_id: the run.
-        experiment_id: its experiment.
         keep_in: folder for the record where the server stays away.
     """
 
@@ -285,9 +283,6 @@ def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operat
     """Do one operation.
 
     Args:
-        client: of the tracking server.
-        run_id: the run.
-        experiment_id: its experiment.
         operation: see the `case`s.
         files: where the folders are that operations name.
     """

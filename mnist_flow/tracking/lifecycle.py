@@ -58,8 +58,6 @@ def start_run(
 
     Args:
         experiment_id: where a new run goes.
-        run_name: its name.
-        tags: its tags.
         parent_run_id: the sweep's; of an evaluation, the training run's.
         take_up: id of an interrupted run to go on with, instead of a new one.
         alone_since: Unix time in seconds at which no other process had the same fingerprint; none may since.

@@ -57,7 +57,6 @@ def show_figures(run_id: str, paths: Sequence[str]) -> None:
     MLflow's page shows pictures in their own size, which of a study's SVG fits, and of its PNG is too large.
 
     Args:
-        run_id: the run.
         paths: of SVG files among its artifacts.
     """
     client = mlflow.MlflowClient()

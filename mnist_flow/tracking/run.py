@@ -64,7 +64,6 @@ class TrackedRun:
 
     Args:
         run_id: the run, already RUNNING.
-        experiment_id: its experiment.
         options: for a server that goes away.
         taken_up: the run has a history, which is not to be logged twice.
     """

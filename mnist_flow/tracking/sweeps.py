@@ -46,7 +46,6 @@ def open_sweep(
         experiment_id: where it belongs.
         fingerprint: of the set of jobs; None where they are not known beforehand.
         overrides: what the user typed.
-        name: the run's.
         resume: go on with an earlier sweep of the same jobs.
         stale_after: seconds of silence after which a sweep of another machine is taken for dead.
         options: for a server that goes away.

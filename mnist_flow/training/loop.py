@@ -41,7 +41,6 @@ def train_model(
         model: from images (n, *info.input_shape), float32 in [0, 1], to what the objective's loss takes.
         objective: what it is trained for.
         splits: images to learn from and images to measure each epoch on.
-        info: of the data set.
         optimization: optimizer and learning rate. With `use_ema` the averaged weights are validated and kept.
         settings: how long and how.
         changes: noise and augmentation of the training images; None: none.

@@ -114,7 +114,6 @@ def weigh_classes(pair: Pair, labels: IntArray, n_classes: int) -> Pair:
     Args:
         pair: of the objective of a classifier, whose targets are one-hot.
         labels: int64 (n,) of the training images.
-        n_classes: number of classes.
     """
     counts = np.bincount(labels, minlength=n_classes)
     # A class without training images weighs nothing that is ever counted.

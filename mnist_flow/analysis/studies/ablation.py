@@ -102,7 +102,6 @@ def plot_differences(
         differences: changed, n, difference, ci_low, ci_high, from `statistics.compare_paired`.
         summary: changed, n, mean, std, from `statistics.summarise`; has the reference, too.
         metric: of both.
-        title: of the figure.
         reference_setting: what the reference is, for the label of the axis.
     """
     n_changes = differences["changed"].str.count(re.escape(_AND))

@@ -59,7 +59,6 @@ def plot_networks(
         summary: from `summarise_networks`.
         published: columns network and value.
         metric: the column drawn.
-        title: of the figure.
     """
     figure = style.make_figure(8.5, 0.62 * len(summary) + 2.2, title)
     axes = figure.subplots()

@@ -104,7 +104,6 @@ def plot_feature_maps(
     Args:
         image: float32 (height, width, channels), what was put in.
         activations: of this one image: outputs (height, width, maps) or (units,).
-        title: of the figure.
         class_names: written below the bars of the last layer, if it has one for each class and they are at most 48.
     """
     blocks = [_build_block("images: Input", image, is_colour=image.shape[2] == 3)]

@@ -42,7 +42,6 @@ def plot_conditions(measured: pd.DataFrame, title: str) -> Figure:
 
     Args:
         measured: one row a run and condition: model, condition, accuracy, run_id, data.name.
-        title: of the figure.
     """
     conditions, models = order_conditions(measured), list(dict.fromkeys(measured["model"]))
     # Models stand one above the other within a condition's row.

@@ -98,7 +98,6 @@ def plot_shift(table: pd.DataFrame, published: pd.DataFrame, directions: Sequenc
         table: from `repeat_unmoved`, with the column data.name.
         published: from `select_shifted`: stars in their panel and their model's colour, where all runs are on MNIST.
         directions: the columns, of those measured.
-        title: of the figure.
     """
     models = list(table["model"].unique())
     fills = [fill for fill in _FILLS if fill in set(table["fill"])]

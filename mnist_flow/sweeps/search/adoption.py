@@ -36,7 +36,6 @@ def find_finished(
     Args:
         experiment_id: where to look.
         base: the config of any trial.
-        space: of the search.
         composer: makes configs from overrides.
         terms: of the search.
         known: trials that the search has already; their runs are left out.

@@ -36,12 +36,10 @@ def show_plan(
 
     Args:
         config: Hydra's, of the command.
-        space: of the search.
         composer: makes configs from overrides.
         terms: of the search.
         jobs: of a trial, one a replicate.
         fingerprint: of the search.
-        settings: of the search.
 
     Raises:
         TrackingError: the server does not answer.

@@ -78,7 +78,6 @@ def build_study(settings: SearchSettings, space: Space, objectives: Sequence[str
     """Make an empty study in memory.
 
     Args:
-        settings: of the search.
         space: that the sampler must be able to take.
         objectives: what is searched for.
         n_known: number of trials that are known already; the sampler draws others than it drew for them.
