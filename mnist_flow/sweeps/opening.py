@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mnist_flow import tracking
 from mnist_flow.config.overrides import list_config_dirs, quote_argument, write_sweep_command
@@ -113,7 +113,10 @@ def open_parent(
     parent.keep_console(get_session().console)
     texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(typed)}
     if config.jobs is not None:
-        texts["sweep/jobs.yaml"] = Path(config.jobs).read_text(encoding="utf-8")
+        is_typed = isinstance(config.jobs, ListConfig)  # The list itself, in place of a file.
+        texts["sweep/jobs.yaml"] = (
+            OmegaConf.to_yaml(config.jobs) if is_typed else Path(config.jobs).read_text(encoding="utf-8")
+        )
     parent.log_artifacts(texts=texts, tables=name_tables(**tables))
     parent.set_tags({tracking.NOTE_TAG: f"Made by: `{describe_sweep_command(config)}`"})
     return parent

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import mlflow
 import pandas as pd
 import pytest
+import yaml
 from hydra.core.utils import JobReturn, JobStatus
 from mlflow.entities import Metric, Param
 
@@ -599,3 +600,11 @@ def test_a_list_of_jobs_is_kept_by_the_parent(open_it, tmp_path, store):
     assert text == (tmp_path / "jobs.yaml").read_text()
     grid = json.loads(tracking.fetch_text(sweep.parent.run_id, "sweep/grid.json"))
     assert grid["columns"] == ["job", "reg", "seed", "fingerprint"]
+
+
+def test_a_list_of_jobs_may_be_typed_and_is_kept_by_the_parent_like_that_of_a_file(open_it, store):
+    sweep = open_it('jobs=[["reg=0"],["reg=1e-4","seed=3"]]')
+    assert [(job.config.reg, job.config.seed) for job in sweep.jobs] == [(0, 0), (1e-4, 3)]
+    sweep.end("KILLED")
+    text = tracking.fetch_text(sweep.parent.run_id, "sweep/jobs.yaml")
+    assert yaml.safe_load(text) == [["reg=0"], ["reg=1e-4", "seed=3"]]
