@@ -56,7 +56,9 @@ class Registration:
         self.check([run_id])
         client = mlflow.MlflowClient()
         with self._clear_errors():
-            found = client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
+            # MLflow's filters have no way to write a name with an apostrophe and quotation marks.
+            of_run = client.search_model_versions(f"run_id = '{run_id}'")
+            found = [version for version in of_run if version.name == self.name]
             version = found[0] if found else self._create_version(client, run_id)
             client.set_registered_model_alias(self.name, self.alias, version.version)
         return str(version.version)

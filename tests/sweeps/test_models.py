@@ -99,6 +99,17 @@ def test_a_run_is_registered_once_and_its_alias_moves_only_when_that_is_asked_fo
     }
 
 
+def test_a_model_may_have_a_name_with_quotes_and_is_registered_once(store):
+    run = store.create_run("0")
+    model = store.create_logged_model("0", "model", run.info.run_id)
+    store.finalize_logged_model(model.model_id, "READY")
+    store.log_outputs(run.info.run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    for name in ("Ada's", 'Ada\'s "best"'):
+        registration = tracking.Registration(name, "best", move_alias=False)
+        assert [registration.register(run.info.run_id) for _ in range(2)] == ["1", "1"]
+        assert store.get_registered_model(name).aliases == {"best": 1}
+
+
 def test_what_can_not_be_registered_is_told_before_anything_is_started(store, compose_config, monkeypatch):
     for wrong, line in (
         (("tracking.register=digits", "tracking.log_model=false"), "there is no model with tracking.log_model=false"),
