@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.runs import RunsConfig
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.runtime.terminal import count, print_line
@@ -25,7 +26,8 @@ def export_to_folder(config: RunsConfig, runs: Sequence[tracking.StoredRun]) -> 
         raise ConfigError(f"{tracking.get_uri()}: no such runs; nothing is exported")
     tracking.export_runs(chosen, folder)
     print_line(f"exported to {folder}: {count(len(chosen), 'run')}")
-    print_line(f"import them: python -m mnist_flow.runs action=import folder={folder} tracking.uri=URI")
+    typed = type_override("folder", str(folder))
+    print_line(f"import them: python -m mnist_flow.runs action=import {typed} tracking.uri=URI")
 
 
 def import_from_folder(config: RunsConfig) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import type_override
 from mnist_flow.config.runs import RunsConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import BusyError, ConfigError
@@ -152,7 +153,7 @@ def _delete_checkpoints(config: RunsConfig) -> None:
     else:
         print_line(f"checkpoint_dir={config.checkpoint_dir}: no checkpoint that no run goes on from")
     if unknown:
-        print_line(f"left, since {tracking.get_uri()} does not know their runs: run_ids=[{','.join(unknown)}]")
+        print_line(f"left, since {tracking.get_uri()} does not know their runs: {type_override('run_ids', unknown)}")
     if rows and not config.apply:
         print_line(_NOTHING_YET)
     elif rows:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlflow
 
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
@@ -117,7 +118,7 @@ def _describe(error: Exception, run_id: str) -> str:
         return (
             f"has no run {run_id}, since its store was deleted or is elsewhere; deliver to where it is now: "
             "python -m mnist_flow.sync tracking.uri=URI, or give the record up: "
-            f"python -m mnist_flow.runs action=delete_records run_ids=[{run_id}]"
+            f"python -m mnist_flow.runs action=delete_records {type_override('run_ids', [run_id])}"
         )
     return shorten(error)
 

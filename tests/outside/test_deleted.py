@@ -11,6 +11,7 @@ import mlflow
 import pytest
 
 from commands import Command, start_command
+from mnist_flow.config.overrides import type_override
 from support import QUICK, find_checkpoints, wait_until
 
 TRAIN = ("-m", "mnist_flow.train")
@@ -78,7 +79,7 @@ def test_a_store_deleted_while_a_run_is_trained_is_one_line_and_its_record_can_b
     # In a new store the run can't be found.
     assert run_command(tmp_path, *TRAIN, *QUICK).returncode == 0
     delivered = run_command(tmp_path, "-m", "mnist_flow.sync")
-    remedy = f"python -m mnist_flow.runs action=delete_records run_ids=[{record.name}]"
+    remedy = f"python -m mnist_flow.runs action=delete_records {type_override('run_ids', [record.name])}"
     assert (delivered.returncode, delivered.stderr.endswith(f"or give the record up: {remedy}\n")) == (1, True)
     given_up = run_command(tmp_path, *shlex.split(remedy)[1:], "apply=true")
     assert given_up.returncode == 0, given_up.stderr

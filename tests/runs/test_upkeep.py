@@ -208,7 +208,7 @@ def test_checkpoints_that_no_run_goes_on_from_are_deleted(look, ids, store, tmp_
     shown = look("action=delete_checkpoints")
     left = {ids["lost"], "0" * 32}
     assert left & set(IDS.findall(shown)) == {"0" * 32}
-    assert f"does not know their runs: run_ids=[{'0' * 32}]" in shown
+    assert f"does not know their runs: 'run_ids=[{'0' * 32}]'" in shown
     assert "deleted: 5 checkpoints\n" in look("action=delete_checkpoints", "apply=true")
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == left
     look("action=delete_checkpoints", f"run_ids=[{'0' * 32}]", "apply=true")

@@ -126,6 +126,11 @@ def test_runs_arrive_whole_once_and_with_their_parents(store, ids, call, new_sto
     assert "0 runs; there already: 3" in call("action=import", "folder=back", f"tracking.uri={store.tracking_uri}")
 
 
+def test_how_to_import_is_told_as_a_shell_takes_it(ids, call):
+    told = call("action=export", "folder='out of here'", f"run_ids=[{ids['train']}]")
+    assert told.endswith("mnist_flow.runs action=import 'folder=out of here' tracking.uri=URI\n")
+
+
 def test_an_import_that_breaks_off_leaves_no_half_run_and_goes_on(ids, call, new_store, tmp_path, monkeypatch):
     call("action=export", "folder=out", "tracking.experiment_name=x")
     uri, other = switch_store(new_store, tmp_path / "there")

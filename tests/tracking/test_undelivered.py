@@ -71,13 +71,14 @@ def test_all_records_can_be_sent_to_one_server(store, keep, tmp_path):
 
 def test_a_run_that_the_server_does_not_have_is_told_and_kept(store, experiment_id, keep, tmp_path):
     run_id = keep(mlflow.get_tracking_uri())
-    folder = (tmp_path / "undelivered" / run_id).rename(tmp_path / "undelivered" / ("0" * 32))
+    # Unquoted, Hydra would take this id for a number.
+    folder = (tmp_path / "undelivered" / run_id).rename(tmp_path / "undelivered" / ("1e1" + "0" * 29))
     file = folder / "record.json"
     file.write_text(file.read_text().replace(run_id, folder.name))
     (told,) = tracking.deliver_undelivered(tmp_path / "undelivered")
     assert told.run_id == ""
     assert f"has no run {folder.name}" in told.reason
-    assert f"action=delete_records run_ids=[{folder.name}]" in told.reason
+    assert f"""action=delete_records "run_ids=['{folder.name}']\"""" in told.reason
     assert file.exists()
 
 
