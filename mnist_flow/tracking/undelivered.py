@@ -88,15 +88,16 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
                 yield Delivered(folder, "", f"can't be written ({error.strerror})")
             return
         for record in list_records(folder):
-            meant_for = ""
+            goes_to = ""
             try:
                 meant_for = load_record(record)["tracking_uri"]
-                if meant_for in away:
-                    yield Delivered(record, "", away[meant_for])
+                goes_to = uri or meant_for
+                if goes_to in away:
+                    yield Delivered(record, "", away[goes_to])
                     continue
-                if not is_store_there(uri or meant_for):
+                if not is_store_there(goes_to):
                     raise TrackingError(
-                        f"{hide_credentials(uri or meant_for)}: no such store; deliver to where it is now: "
+                        f"{hide_credentials(goes_to)}: no such store; deliver to where it is now: "
                         "python -m mnist_flow.sync tracking.uri=URI"
                     )
                 # Records hold no credentials; the server in force may have some.
@@ -105,9 +106,9 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
             except TrackingError as error:
                 yield Delivered(record, "", str(error))
             except Exception as error:
-                reason = f"tracking server {hide_credentials(uri or meant_for)}: {_describe(error, record.name)}"
+                reason = f"tracking server {hide_credentials(goes_to)}: {_describe(error, record.name)}"
                 if may_pass(error):
-                    away[meant_for] = reason
+                    away[goes_to] = reason
                 yield Delivered(record, "", reason)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

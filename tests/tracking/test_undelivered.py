@@ -7,8 +7,10 @@ import logging
 
 import mlflow
 import pytest
+import requests
 
 from mnist_flow import tracking
+from mnist_flow.tracking import undelivered
 from mnist_flow.tracking.delivery import Delivery
 from support import find_free_port
 
@@ -67,6 +69,21 @@ def test_all_records_can_be_sent_to_one_server(store, keep, tmp_path):
     assert {one.run_id for one in told} == set(ids)
     assert {store.get_run(run_id).info.status for run_id in ids} == {"FINISHED"}
     assert not (tmp_path / "undelivered").exists()
+
+
+def test_one_server_that_is_away_is_tried_once_for_all_records(store, keep, tmp_path, monkeypatch):
+    tried = []
+
+    def try_once(client, folder):
+        tried.append(folder)
+        raise requests.ConnectionError("Connection refused")
+
+    for _ in range(2):
+        keep()
+    monkeypatch.setattr(undelivered, "deliver_record", try_once)
+    told = list(tracking.deliver_undelivered(tmp_path / "undelivered", "http://127.0.0.1:9"))
+    assert [one.reason for one in told] == ["tracking server http://127.0.0.1:9: does not answer"] * 2
+    assert len(tried) == 1
 
 
 def test_a_run_that_the_server_does_not_have_is_told_and_kept(store, experiment_id, keep, tmp_path):
