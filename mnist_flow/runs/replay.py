@@ -63,8 +63,8 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
     # Where the run is, which a variable of the environment may have decided.
     names = {experiment_id: name for name, experiment_id in tracking.list_experiments().items()}
     if (where := original.experiment_id) not in names:
-        remedy = f"restore it: mlflow experiments restore --experiment-id {where}"
-        raise TrackingError(f"run_id={run_id}: its experiment {where} is deleted; {remedy}")
+        command = tracking.describe_mlflow_command(f"mlflow experiments restore --experiment-id {where}")
+        raise TrackingError(f"run_id={run_id}: its experiment {where} is deleted; restore it: {command}")
     logged["tracking"] = {"rerun_of": run_id, "experiment_name": names[where]}
     logged["resume"] = False
     for section, keys in _LOCAL.items():

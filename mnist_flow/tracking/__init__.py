@@ -10,6 +10,7 @@ from mnist_flow.tracking.deletion import delete_runs as delete_runs
 from mnist_flow.tracking.directions import build_run_link as build_run_link
 from mnist_flow.tracking.directions import describe_gc_command as describe_gc_command
 from mnist_flow.tracking.directions import describe_look as describe_look
+from mnist_flow.tracking.directions import describe_mlflow_command as describe_mlflow_command
 from mnist_flow.tracking.directions import describe_ui_command as describe_ui_command
 from mnist_flow.tracking.directions import find_pages as find_pages
 from mnist_flow.tracking.directions import get_uri as get_uri

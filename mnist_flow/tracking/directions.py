@@ -30,9 +30,10 @@ def describe_ui_command() -> str:
     return get_uri() if _is_remote() else _describe_ui(_choose_port())
 
 
-def describe_mlflow_command(command: str) -> str:
-    """A command of MLflow's, `mlflow …`, as it is to be typed so that it works on the store in force."""
-    variables = "" if _is_default_of_mlflow() else f"MLFLOW_TRACKING_URI={quote_argument(_shorten(get_uri()))} "
+def describe_mlflow_command(command: str, uri: str | None = None) -> str:
+    """A command of MLflow's, `mlflow …`, as it is to be typed so that it works on a store; None: on that in force."""
+    uri = get_uri() if uri is None else hide_credentials(uri)
+    variables = "" if _is_default_of_mlflow(uri) else f"MLFLOW_TRACKING_URI={quote_argument(_shorten(uri))} "
     return variables + _name_mlflow() + command.removeprefix("mlflow")
 
 
@@ -76,7 +77,7 @@ def _is_remote() -> bool:
 
 def _describe_ui(port: int) -> str:
     ui = f"{_name_mlflow()} ui" + (f" --port {port}" if port != _PORTS[0] else "")
-    return ui if _is_default_of_mlflow() else f"{ui} --backend-store-uri {quote_argument(_shorten(get_uri()))}"
+    return ui if _is_default_of_mlflow(get_uri()) else f"{ui} --backend-store-uri {quote_argument(_shorten(get_uri()))}"
 
 
 def _choose_port() -> int:
@@ -108,13 +109,13 @@ def _name_mlflow() -> str:
     return f"{quote_argument(str(near))} -m mlflow"
 
 
-def _is_default_of_mlflow() -> bool:
-    """Whether MLflow's own commands, typed here, find the store in force.
+def _is_default_of_mlflow(uri: str) -> bool:
+    """Whether MLflow's own commands, typed here, find this store.
 
     They don't where a folder `mlruns` holds experiments of an older MLflow, and they make a folder of the undecoded
     path where it has letters that are encoded in a URI.
     """
-    here = find_sqlite_file(get_uri()) == DEFAULT_FILE.absolute()
+    here = find_sqlite_file(uri) == DEFAULT_FILE.absolute()
     return here and quote(str(Path.cwd())) == str(Path.cwd()) and not any(Path("mlruns").glob("[0-9]*/meta.yaml"))
 
 

@@ -32,7 +32,7 @@ from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
 from mnist_flow.tracking.address import complete_uri, find_sqlite_file
-from mnist_flow.tracking.directions import describe_upgrade_command, get_uri
+from mnist_flow.tracking.directions import describe_mlflow_command, describe_upgrade_command, get_uri
 
 log = logging.getLogger(__name__)
 
@@ -230,8 +230,13 @@ def wait_for(call: Callable[[], Result], patience: float) -> Result:
         time.sleep(1)
 
 
-def shorten(error: BaseException) -> str:
-    """An error as one line without credentials; those of servers that are common, with the remedy."""
+def shorten(error: BaseException, uri: str | None = None) -> str:
+    """An error as one line without credentials; those of servers that are common, with the remedy.
+
+    Args:
+        error: whatever was raised.
+        uri: of the server that raised it; None: that in force.
+    """
     reason = hide_credentials(" ".join(str(error).split())) or type(error).__name__
     if "error code 401" in reason:
         return (
@@ -240,7 +245,8 @@ def shorten(error: BaseException) -> str:
         )
     if deleted := re.search(r"The (run|experiment) (\S+) must be in the 'active' state", reason):
         what, name = deleted.groups()
-        return f"the {what} {name} is deleted; restore it: mlflow {what}s restore --{what}-id {name}"
+        command = describe_mlflow_command(f"mlflow {what}s restore --{what}-id {name}", uri)
+        return f"the {what} {name} is deleted; restore it: {command}"
     if "ProxyError" in reason or "error code 407" in reason:
         return _describe_proxy(asks="error code 407" in reason)
     if unverified := re.search(r"certificate verify failed: (.*?) \(_ssl", reason):

@@ -106,7 +106,7 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
             except TrackingError as error:
                 yield Delivered(record, "", str(error))
             except Exception as error:
-                reason = f"tracking server {hide_credentials(goes_to)}: {_describe(error, record.name)}"
+                reason = f"tracking server {hide_credentials(goes_to)}: {_describe(error, record.name, goes_to)}"
                 if may_pass(error):
                     away[goes_to] = reason
                 yield Delivered(record, "", reason)
@@ -114,14 +114,14 @@ def deliver_undelivered(folder: Path, uri: str | None = None) -> Iterator[Delive
         folder.rmdir()
 
 
-def _describe(error: Exception, run_id: str) -> str:
+def _describe(error: Exception, run_id: str, uri: str) -> str:
     if is_missing(error):
         return (
             f"has no run {run_id}, since its store was deleted or is elsewhere; deliver to where it is now: "
             "python -m mnist_flow.sync tracking.uri=URI, or give the record up: "
             f"python -m mnist_flow.runs action=delete_records {type_override('run_ids', [run_id])}"
         )
-    return shorten(error)
+    return shorten(error, uri)
 
 
 def deliver_kept_records(folder: Path) -> None:

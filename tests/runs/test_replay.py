@@ -194,6 +194,17 @@ def test_what_was_typed_counts_where_a_trial_of_a_search_has_logged_the_default_
     assert defaults == ["config", {"override data": "digits"}, {"override model": "cnn_20_40"}, "_self_"]
 
 
+def test_a_deleted_experiment_is_restored_where_it_is(logged_run, tmp_path, monkeypatch):
+    # MLflow sets it with the store in force, and it would win over tracking.uri.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run_id = logged_run(config=LOGGED, hydra=HYDRA)
+    (tmp_path / "mlflow.db").rename(tmp_path / "other.db")
+    uri = f"sqlite:///{tmp_path}/other.db"
+    mlflow.MlflowClient(uri).delete_experiment("1")
+    with pytest.raises(TrackingError, match=r"restore it: MLFLOW_TRACKING_URI=sqlite:///other\.db .*mlflow exp"):
+        write_config([f"run_id={run_id}", f"tracking.uri={uri}"], str(tmp_path))
+
+
 def test_a_run_without_its_config_can_not_be_repeated(logged_run, tmp_path):
     run_id = logged_run(hydra=HYDRA)
     with pytest.raises(TrackingError, match=f"run_id={run_id}: its artifact config/config.yaml can't be had"):

@@ -236,6 +236,18 @@ def test_a_proxy_is_named_with_its_variable(use_uri, monkeypatch, code, trouble)
     assert said.endswith("or go past it: no_proxy=server.example")
 
 
+def test_what_is_deleted_is_restored_where_it_is(tmp_path, use_uri):
+    deleted = MlflowException("The run ab12 must be in the 'active' state. Current state is deleted.")
+    for uri, other, named in (
+        (f"sqlite:///{tmp_path}/mine.db", None, f"MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mine.db "),
+        (f"sqlite:///{tmp_path}/mine.db", "http://ada:sesame@there", "MLFLOW_TRACKING_URI='http://***@there' "),
+    ):
+        use_uri(uri)
+        said = shorten(deleted, other)
+        assert said.startswith(f"the run ab12 is deleted; restore it: {named}")
+        assert said.endswith("mlflow runs restore --run-id ab12")
+
+
 def test_a_certificate_that_is_not_trusted_will_not_be_later():
     assert not may_pass(MlflowException("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"))
 
