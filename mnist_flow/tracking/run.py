@@ -72,7 +72,8 @@ class TrackedRun:
         self.run_id = run_id
         self.experiment_id = experiment_id
         self._options = options
-        self._tables: list[str] = []
+        # As MLflow's page wants them listed.
+        self._tables: list[dict[str, str]] = []
         self._taken_up = taken_up
         self._read_console: Callable[[], str] | None = None
         self._console_path = CONSOLE
@@ -84,6 +85,7 @@ class TrackedRun:
             with clear_errors():
                 run = client.get_run(run_id)
                 self._params = run.data.params
+                self._tables = json.loads(run.data.tags.get(names.TABLES_TAG, "[]"))
                 for name in run.data.metrics:
                     history = client.get_metric_history(run_id, name)
                     self._points[name] = {point.step: _to_list(point) for point in history}
@@ -199,10 +201,10 @@ class TrackedRun:
                 else:
                     table.to_json(place(path), orient="split", index=False, double_precision=15)
         self._put(kind="artifacts", folder=folder.name)
-        if new := [path for path in tables or {} if path.endswith(".json") and path not in self._tables]:
+        entries = [{"path": path, "type": "table"} for path in tables or {} if path.endswith(".json")]
+        if new := [entry for entry in entries if entry not in self._tables]:
             self._tables += new
-            listed = json.dumps([{"path": path, "type": "table"} for path in self._tables])
-            self._put(kind="batch", tags={names.TABLES_TAG: listed})
+            self._put(kind="batch", tags={names.TABLES_TAG: json.dumps(self._tables)})
 
     def log_data_set(self, info: DatasetInfo, parts: Mapping[str, Images]) -> None:
         """Log the parts of a data set (training, validation, test) as MLflow dataset inputs with their digests."""

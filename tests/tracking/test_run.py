@@ -303,6 +303,15 @@ def test_a_run_that_is_taken_up_has_each_step_once(store, experiment_id, interru
     assert len(store.search_runs([experiment_id])) == 1
 
 
+def test_a_run_that_is_taken_up_keeps_the_list_of_its_tables(store, experiment_id):
+    run_id = store.create_run(experiment_id).info.run_id
+    store.log_table(run_id, {"value": [1]}, "tables/first.json")
+    with tracking.start_run(experiment_id, "name", {}, take_up=run_id) as run:
+        run.log_artifacts(tables={"tables/second.json": pd.DataFrame({"value": [2]})})
+    listed = json.loads(store.get_run(run_id).data.tags["mlflow.loggedArtifacts"])
+    assert [entry["path"] for entry in listed] == ["tables/first.json", "tables/second.json"]
+
+
 def test_a_run_that_is_taken_up_belongs_to_the_new_process(store, experiment_id, interrupted):
     store.set_tag(interrupted.run_id, names.PROCESS_TAG, DEAD_PROCESS)
     with tracking.start_run(experiment_id, "name", {}, take_up=interrupted.run_id):
