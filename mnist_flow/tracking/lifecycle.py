@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -73,22 +74,15 @@ def start_run(
     options = options or DeliveryOptions()
     adopted = take_project_run()
     begun = {**tags, **describe_owner()} | ({names.PARENT_TAG: parent_run_id} if parent_run_id else {})
-    with clear_errors():
-        if existing := take_up or adopted:
-            run_id = existing
-            wait_for(lambda: reopen(existing, run_name if adopted else None, begun), options.patience)
-        else:
-            # A sweep's jobs wait for a server that was there when the sweep began.
-            patience = options.patience if parent_run_id else 0
-            run_id = _create_or_end(lambda: _create(experiment_id, run_name, begun, alone_since, stale_after), patience)
+    if existing := take_up or adopted:
+        open_it, patience = partial(reopen, existing, run_name if adopted else None, begun), options.patience
+    else:
+        open_it = partial(create, experiment_id, run_name, begun, alone_since, stale_after)
+        # A sweep's jobs wait for a server that was there when the sweep began.
+        patience = options.patience if parent_run_id else 0
+    run = begin_run(experiment_id, open_it, patience, options, taken_up=bool(existing))
     try:
-        run = TrackedRun(run_id, experiment_id, options, taken_up=bool(take_up or adopted))
-    except BaseException as error:
-        with suppress(Exception):
-            mlflow.MlflowClient().set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    try:
-        with _log_system_metrics(run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
+        with _log_system_metrics(run.run_id, taken_up=bool(take_up)) if system_metrics else nullcontext():
             yield run
     except PrunedError as pruned:
         # KILLED, so that nothing that looks for finished runs takes it for one.
@@ -97,31 +91,46 @@ def start_run(
         raise
     except Exception as error:
         _end_quietly(run, "FAILED", options.patience, traceback.format_exc())
-        log.error("run %s is marked FAILED; its artifact traceback.txt says where", run_id)
+        log.error("run %s is marked FAILED; its artifact traceback.txt says where", run.run_id)
         raise error
     except BaseException:
         _end_quietly(run, "KILLED", _LAST_PATIENCE)
-        log.error("run %s is marked KILLED", run_id)
+        log.error("run %s is marked KILLED", run.run_id)
         raise
     else:
         run.end("FINISHED")
 
 
-def _create_or_end(create: Callable[[], str], patience: float) -> str:
-    """The id of a run that `create` makes; a signal that arrives meanwhile does not leave it open."""
-    created: list[str] = []
+def begin_run(
+    experiment_id: str, open_it: Callable[[], str], patience: float, options: DeliveryOptions, *, taken_up: bool
+) -> TrackedRun:
+    """Begin to write to a run; neither an error nor a signal that arrives meanwhile leaves it RUNNING.
 
-    def create_whole() -> str:
+    Args:
+        experiment_id: the run's.
+        open_it: makes the run, or reopens it, and returns its id.
+        patience: seconds for which that is tried again while the server is away.
+        options: for a server that goes away later.
+        taken_up: the run has a history, which is not to be logged twice.
+
+    Raises:
+        TrackingError: the server does not answer or refuses.
+        RunError: the disk is full.
+    """
+    opened: list[str] = []
+
+    def open_whole() -> None:
         with signals_held():
-            created.append(create())
-        return created[-1]
+            opened.append(open_it())
 
     try:
-        return wait_for(create_whole, patience)
-    except BaseException:
-        if created:
+        with clear_errors():
+            wait_for(open_whole, patience)
+        return TrackedRun(opened[-1], experiment_id, options, taken_up)
+    except BaseException as error:
+        if opened:
             with suppress(Exception):
-                mlflow.MlflowClient().set_terminated(created[-1], "KILLED")
+                mlflow.MlflowClient().set_terminated(opened[-1], "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
 
 
@@ -233,16 +242,21 @@ def describe_owner() -> dict[str, str]:
     return {names.PROCESS_TAG: describe_process(), names.HEARTBEAT_TAG: str(int(time.time()))}
 
 
-def reopen(run_id: str, name: str | None, tags: Mapping[str, str]) -> None:
-    """Make an existing run this process's, RUNNING again."""
+def reopen(run_id: str, name: str | None, tags: Mapping[str, str]) -> str:
+    """Make an existing run this process's, RUNNING again; returns its id."""
     client = mlflow.MlflowClient()
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
     client.update_run(run_id, status="RUNNING", name=name)
+    return run_id
 
 
-def _create(
-    experiment_id: str, name: str, tags: Mapping[str, str], alone_since: float | None, stale_after: float
+def create(
+    experiment_id: str,
+    name: str,
+    tags: Mapping[str, str],
+    alone_since: float | None = None,
+    stale_after: float = STALE_AFTER,
 ) -> str:
     """Create a run; with `alone_since`, unless another process has one of the same fingerprint.
 

@@ -7,18 +7,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.tracking.context.registry import resolve_tags
 
 from mnist_flow.errors import UserError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import fetch_text
-from mnist_flow.tracking.lifecycle import MAX_NAME_LENGTH, describe_owner, reopen, take_project_run
+from mnist_flow.tracking.lifecycle import MAX_NAME_LENGTH, begin_run, create, describe_owner, reopen, take_project_run
 from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
@@ -54,7 +54,6 @@ def open_sweep(
         TrackingError: the server does not answer.
         UserError: another process runs this sweep.
     """
-    client = mlflow.MlflowClient()
     summary = hide_credentials(" ".join(overrides))[:_MAX_OVERRIDES_LENGTH]
     name = hide_credentials(name)[:MAX_NAME_LENGTH]
     tags = {
@@ -64,22 +63,19 @@ def open_sweep(
         **({names.FINGERPRINT_TAG: fingerprint} if fingerprint else {}),
         **describe_owner(),
     }
-    with clear_errors():
-        if adopted := take_project_run():
-            reopen(adopted, name, tags)
-            return TrackedRun(adopted, experiment_id, options, taken_up=True)
-        earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if resume and fingerprint else None
-        if earlier is not None:
-            run, alive = earlier
-            if alive:
-                raise UserError(
-                    f"this sweep is running already, in {name_process(run.data.tags[names.PROCESS_TAG])} as run "
-                    f"{run.info.run_id}; wait for it, or resume=false"
-                )
-            reopen(run.info.run_id, name, tags)
-            return TrackedRun(run.info.run_id, experiment_id, options, taken_up=True)
-        run_id = client.create_run(experiment_id, tags=resolve_tags(tags), run_name=name).info.run_id
-        return TrackedRun(run_id, experiment_id, options)
+    existing = take_project_run()
+    may_go_on = existing is None and resume
+    earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if may_go_on and fingerprint else None
+    if earlier is not None:
+        run, alive = earlier
+        if alive:
+            raise UserError(
+                f"this sweep is running already, in {name_process(run.data.tags[names.PROCESS_TAG])} as run "
+                f"{run.info.run_id}; wait for it, or resume=false"
+            )
+        existing = run.info.run_id
+    open_it = partial(reopen, existing, name, tags) if existing else partial(create, experiment_id, name, tags)
+    return begin_run(experiment_id, open_it, 0.0, options, taken_up=existing is not None)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from mnist_flow import tracking
-from mnist_flow.errors import UserError
+from mnist_flow.errors import RunError, UserError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names, sweeps
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE
@@ -99,6 +102,31 @@ def test_the_last_of_several_goes_on(open_sweep):
     second.end("FINISHED")
     assert first.run_id != second.run_id
     assert open_sweep().run_id == second.run_id
+
+
+def test_a_sweep_that_finds_no_room_for_its_files_is_not_left_running(
+    store, experiment_id, open_sweep, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(RunError, match=r"its artifacts can't be written to .*nowhere"):
+        open_sweep()
+    assert [run.info.status for run in store.search_runs([experiment_id])] == ["FAILED"]
+
+
+def test_a_sweep_that_is_interrupted_while_its_run_is_made_is_not_left_running(
+    store, experiment_id, open_sweep, monkeypatch, ctrl_c_raises
+):
+    create_run = mlflow.MlflowClient.create_run
+
+    def create_and_interrupt(*arguments, **options):
+        created = create_run(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return created
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_run", create_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        open_sweep()
+    assert [run.info.status for run in store.search_runs([experiment_id])] == ["KILLED"]
 
 
 @pytest.mark.parametrize(
