@@ -47,13 +47,15 @@ class SweepCallback(Callback):
             if is_search(config):
                 from mnist_flow.sweeps.search.opening import open_search
 
-                get_session().sweep = open_search(config)
+                with get_session().opening():
+                    get_session().sweep = open_search(config)
                 return
             from mnist_flow.sweeps.opening import open_sweep
             from mnist_flow.sweeps.series import SweepSeries
 
             several = len(requests) > 1
-            get_session().sweep = SweepSeries(config, requests) if several else open_sweep(config, requests[0])
+            with get_session().opening():
+                get_session().sweep = SweepSeries(config, requests) if several else open_sweep(config, requests[0])
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """End the sweep as finished; Hydra does not call this after an error or an interruption."""

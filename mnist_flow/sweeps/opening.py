@@ -110,6 +110,7 @@ def open_parent(
         stale_after=base.tracking.stale_after,
         options=tracking.DeliveryOptions(base.tracking.patience, Path(base.tracking.undelivered_dir)),
     )
+    get_session().parent = parent
     parent.keep_console(get_session().console)
     texts = {"sweep/overrides.yaml": OmegaConf.to_yaml(typed)}
     if config.jobs is not None:

@@ -12,6 +12,7 @@ from mnist_flow.jobs.grids import name_key, read_overrides
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.sweeps.opening import open_sweep
 from mnist_flow.sweeps.request import SweepRequest
+from mnist_flow.sweeps.session import get_session
 from mnist_flow.sweeps.sweep import Launch, Sweep
 
 
@@ -45,7 +46,8 @@ class SweepSeries:
             ]
             status = "FINISHED"
             try:
-                self._open = open_sweep(self._config, request)
+                with get_session().opening():
+                    self._open = open_sweep(self._config, request)
                 returns += self._open.run(launch) if self._open is not None else []
             except (RunError, UserError) as error:
                 failures.append(f"{request.preset}: {error}")

@@ -8,11 +8,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from mnist_flow.runtime.console import Console, hear_console
+from mnist_flow.runtime.signals import signals_held
 
 if TYPE_CHECKING:
     from mnist_flow.sweeps.search.search import Search
     from mnist_flow.sweeps.series import SweepSeries
     from mnist_flow.sweeps.sweep import Sweep
+    from mnist_flow.tracking import TrackedRun
 
 
 class Session:
@@ -28,6 +30,22 @@ class Session:
         self.console = console
         # None before a sweep is opened, where nothing is left to do, and after its end.
         self.sweep: Sweep | SweepSeries | Search | None = None
+        # The parent run that was opened last, which `opening` ends where its sweep does not come to be.
+        self.parent: TrackedRun | None = None
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """End the parent run that is opened in the block, where an error or a signal breaks the block off."""
+        self.parent = None
+        try:
+            yield
+        except BaseException as error:
+            if self.parent is not None:
+                from mnist_flow.tracking import end_quietly
+
+                with signals_held():
+                    end_quietly(self.parent, "FAILED" if isinstance(error, Exception) else "KILLED", patience=0.0)
+            raise
 
     def end_sweep(self, status: str) -> None:
         """End the sweep that is open, if any: FINISHED, FAILED or KILLED.

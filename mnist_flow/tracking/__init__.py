@@ -32,6 +32,7 @@ from mnist_flow.tracking.histories import fetch_histories as fetch_histories
 from mnist_flow.tracking.importing import find_imported as find_imported
 from mnist_flow.tracking.importing import import_runs as import_runs
 from mnist_flow.tracking.lifecycle import adopt_project_run as adopt_project_run
+from mnist_flow.tracking.lifecycle import end_quietly as end_quietly
 from mnist_flow.tracking.lifecycle import is_project_run as is_project_run
 from mnist_flow.tracking.lifecycle import log_files as log_files
 from mnist_flow.tracking.lifecycle import log_summary as log_summary

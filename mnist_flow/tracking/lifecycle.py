@@ -87,14 +87,14 @@ def start_run(
     except PrunedError as pruned:
         # KILLED, so that nothing that looks for finished runs takes it for one.
         run.set_tags({names.PRUNED_TAG: str(pruned.epoch), names.PRUNED_BECAUSE_TAG: pruned.reason})
-        _end_quietly(run, "KILLED", options.patience)
+        end_quietly(run, "KILLED", options.patience)
         raise
     except Exception as error:
-        _end_quietly(run, "FAILED", options.patience, traceback.format_exc())
+        end_quietly(run, "FAILED", options.patience, traceback.format_exc())
         log.error("run %s is marked FAILED; its artifact traceback.txt says where", run.run_id)
         raise error
     except BaseException:
-        _end_quietly(run, "KILLED", _LAST_PATIENCE)
+        end_quietly(run, "KILLED", _LAST_PATIENCE)
         log.error("run %s is marked KILLED", run.run_id)
         raise
     else:
@@ -144,7 +144,7 @@ def _log_system_metrics(run_id: str, taken_up: bool) -> Iterator[None]:
         monitor.finish()
 
 
-def _end_quietly(run: TrackedRun, status: str, patience: float, trace: str | None = None) -> None:
+def end_quietly(run: TrackedRun, status: str, patience: float, trace: str | None = None) -> None:
     """What goes wrong here must not hide the error that led here, nor keep the run from ending."""
     try:
         if trace is not None:
