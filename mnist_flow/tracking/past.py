@@ -8,12 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.store.entities import PagedList
+from mlflow.utils import get_results_from_paginated_fn
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.garbage import collection_paused
@@ -227,22 +228,13 @@ def search(
     Raises:
         TrackingError: the server does not answer, or the filter is malformed.
     """
-    client = mlflow.MlflowClient()
-    found: list[Run] = []
-    token: str | None = None
-    while True:
-        with clear_errors(), collection_paused():
-            page: PagedList[Run] = client.search_runs(
-                [experiment_ids] if isinstance(experiment_ids, str) else list(experiment_ids),
-                conditions,
-                max_results=at_most or _PAGE,
-                order_by=list(order),
-                page_token=token,
-            )
-        found += page
-        token = page.token
-        if not token or (at_most and len(found) >= at_most):
-            return found
+    where = [experiment_ids] if isinstance(experiment_ids, str) else list(experiment_ids)
+    search_runs = partial(mlflow.MlflowClient().search_runs, where, conditions, order_by=list(order))
+    with clear_errors(), collection_paused():
+        found: list[Run] = get_results_from_paginated_fn(
+            lambda size, token: search_runs(max_results=size, page_token=token), _PAGE, at_most
+        )
+    return found
 
 
 def search_finished_training(experiment_id: str, extra_filter: str | None) -> list[Run]:

@@ -10,6 +10,7 @@ import mlflow
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils import get_results_from_paginated_fn
 
 from mnist_flow.config.runs import Status
 from mnist_flow.errors import TrackingError
@@ -152,16 +153,13 @@ def describe_runs(runs: Sequence[Run]) -> list[StoredRun]:
 
 
 def _fetch_models(experiment_ids: set[str]) -> list[LoggedModel]:
-    client = mlflow.MlflowClient()
-    found: list[LoggedModel] = []
-    token: str | None = None
-    while experiment_ids:
-        with clear_errors():
-            page = client.search_logged_models(sorted(experiment_ids), max_results=_PAGE, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            break
+    if not experiment_ids:
+        return []  # MLflow refuses to look nowhere.
+    search_models = mlflow.MlflowClient().search_logged_models
+    with clear_errors():
+        found: list[LoggedModel] = get_results_from_paginated_fn(
+            lambda size, token: search_models(sorted(experiment_ids), max_results=size, page_token=token), _PAGE
+        )
     return found
 
 
