@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import mlflow
 import pandas as pd
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from mnist_flow.config.overrides import begin_command, type_override
 from mnist_flow.config.train import FOLD
@@ -22,7 +21,7 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import describe_run_move, fetch_texts
 from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.past import search, search_finished_training
-from mnist_flow.tracking.server import check_store_is_there, clear_errors, is_missing, may_pass, shorten
+from mnist_flow.tracking.server import check_store_is_there, clear_errors, fetch_or_none, may_pass, shorten
 
 if TYPE_CHECKING:
     import keras
@@ -56,12 +55,9 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
     """
     check_store_is_there()
     with clear_errors():
-        try:
-            run = mlflow.MlflowClient().get_run(run_id)
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            raise RunError(f"run {run_id}: there is no such run at {get_uri()}") from error
+        run = fetch_or_none(lambda: mlflow.MlflowClient().get_run(run_id))
+    if run is None:
+        raise RunError(f"run {run_id}: there is no such run at {get_uri()}")
     return _describe(run)
 
 

@@ -22,7 +22,7 @@ from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.directions import describe_mlflow_command, get_uri
 from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
-from mnist_flow.tracking.server import clear_errors, is_missing, is_store_there, lock_beside
+from mnist_flow.tracking.server import clear_errors, fetch_or_none, is_store_there, lock_beside
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
@@ -107,12 +107,7 @@ def _find(name: str) -> Experiment | None:
         make_sqlite_store(file)
     with clear_errors():
         if given := os.environ.get(_ID_VARIABLE):
-            try:
-                experiment = mlflow.get_experiment(given)
-            except MlflowException as error:
-                if not is_missing(error):
-                    raise
-                return None
+            experiment = fetch_or_none(lambda: mlflow.get_experiment(given))
         else:
             experiment = mlflow.get_experiment_by_name(choose_experiment_name(name))
     if experiment is None:

@@ -18,7 +18,7 @@ from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.directions import get_uri
-from mnist_flow.tracking.server import clear_errors, is_missing, may_pass, shorten
+from mnist_flow.tracking.server import clear_errors, fetch_or_none, may_pass, shorten
 
 # What a store without a registry answers.
 _NO_REGISTRY = (ErrorCode.Name(FEATURE_DISABLED), ErrorCode.Name(ENDPOINT_NOT_FOUND))
@@ -66,12 +66,8 @@ class Registration:
     def _find_version(self) -> tuple[str | None, str | None]:
         """The version that the alias leads to, and the run that made it."""
         client = mlflow.MlflowClient()
-        try:
-            version = client.get_registered_model(self.name).aliases.get(self.alias)
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            return None, None
+        model = fetch_or_none(lambda: client.get_registered_model(self.name))
+        version = None if model is None else model.aliases.get(self.alias)
         return (None, None) if version is None else (version, client.get_model_version(self.name, version).run_id)
 
     def _create_version(self, client: mlflow.MlflowClient, run_id: str) -> mlflow.entities.model_registry.ModelVersion:

@@ -213,6 +213,16 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
+def fetch_or_none(call: Callable[[], Result]) -> Result | None:
+    """The result of a call to the server; None where what it asks for is not there."""
+    try:
+        return call()
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
+
+
 def _is_refusal(error: Exception) -> bool:
     """SQLite can't write its file, or the server does not know us; MLflow gives these the code of an internal error."""
     return any(sign in str(error) for sign in _REFUSALS)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import mlflow
 from mlflow.entities import LoggedModel, Run
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils import get_results_from_paginated_fn
 
@@ -18,7 +17,7 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
-from mnist_flow.tracking.server import clear_errors, is_missing
+from mnist_flow.tracking.server import clear_errors, fetch_or_none
 
 # Runs of which the children are searched one by one.
 _FEW = 5
@@ -70,12 +69,8 @@ def fetch_stored_run(run_id: str) -> StoredRun | None:
         TrackingError: the server does not answer.
     """
     with clear_errors():
-        try:
-            return _describe(mlflow.MlflowClient().get_run(run_id), {})
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            return None
+        run = fetch_or_none(lambda: mlflow.MlflowClient().get_run(run_id))
+    return None if run is None else _describe(run, {})
 
 
 def fetch_stored_runs(
