@@ -126,7 +126,7 @@ def _run_job(context: RunContext) -> list[float]:
         check_writable(Path(config.training.checkpoint_dir))
     from mnist_flow import tracking
     from mnist_flow.runs.earlier import find_earlier, find_shorter, open_checkpoint
-    from mnist_flow.runs.registration import check_run_registration, register_run
+    from mnist_flow.runs.registration import check_registration, register_run
     from mnist_flow.runs.replay import fetch_original
     from mnist_flow.runs.training import check_optimizer
     from mnist_flow.runs.warm_start import fetch_first_weights
@@ -143,7 +143,8 @@ def _run_job(context: RunContext) -> list[float]:
         objectives = _report_finished(context, earlier.run)
         register_run(context, earlier.run.run_id)
         return objectives
-    check_run_registration(context)
+    if not context.in_sweep:
+        check_registration(config.tracking)
     with native_stderr_hidden():
         from mnist_flow.training.devices import configure_tensorflow
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mnist_flow import tracking
 from mnist_flow.config.tracking import TrackingConfig
 from mnist_flow.errors import RunError, TrackingError
@@ -16,15 +18,19 @@ def find_registration(config: TrackingConfig) -> tracking.Registration | None:
     return tracking.Registration(config.registered_name, config.alias, config.move_alias)
 
 
-def check_run_registration(context: RunContext) -> None:
-    """Look whether a new run can be registered, if its config asks for it; a sweep does so for all its jobs.
+def check_registration(config: TrackingConfig, candidates: Collection[str] = ()) -> None:
+    """Look whether a run can be registered, if a config asks for it, before anything is started.
+
+    Args:
+        config: of the run, or of a sweep, which registers its best run.
+        candidates: ids of runs of which one is to be registered; empty while it is not known.
 
     Raises:
         TrackingError: the alias leads elsewhere and is not to be moved; or the store has no registry.
     """
-    registration = None if context.in_sweep else find_registration(context.config.tracking)
+    registration = find_registration(config)
     if registration is not None:
-        registration.check([])
+        registration.check(candidates)
 
 
 def register_run(context: RunContext, run_id: str) -> None:

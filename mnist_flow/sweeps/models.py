@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from mnist_flow import tracking
 from mnist_flow.config.tracking import TrackingConfig
@@ -12,20 +12,6 @@ from mnist_flow.jobs.tables import read_results
 from mnist_flow.runs.registration import find_registration, print_registration
 from mnist_flow.runtime.terminal import print_line
 from mnist_flow.tracking import PastRun
-
-
-def check_sweep_registration(config: TrackingConfig, candidates: Collection[str]) -> None:
-    """Look whether the best run can be registered, before anything is started.
-
-    Args:
-        candidates: ids of runs of which one is its best; empty while any of its runs is not finished.
-
-    Raises:
-        TrackingError: the alias leads elsewhere and is not to be moved; or the store has no registry.
-    """
-    registration = find_registration(config)
-    if registration is not None:
-        registration.check(candidates)
 
 
 def choose_best_run(runs: Sequence[PastRun], objective: str) -> str | None:

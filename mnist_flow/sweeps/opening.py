@@ -26,9 +26,10 @@ from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.jobs.tables import build_grid, build_replicates, build_summary, find_telling
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runs.earlier import can_go_on, list_shorter
+from mnist_flow.runs.registration import check_registration
 from mnist_flow.runs.warm_start import find_start
 from mnist_flow.runtime.terminal import count, print_line
-from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
+from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables, print_best
 from mnist_flow.sweeps.request import SweepRequest
 from mnist_flow.sweeps.session import get_session
@@ -67,7 +68,7 @@ def open_sweep(config: DictConfig, request: SweepRequest) -> Sweep | None:
         remove_leftover(base.training.checkpoint_dir, run.run_id)
     all_done = bool(planned) and all(one.state == "finished" for one in planned)
     best = choose_best_run(finished, base.objective) if all_done else None
-    check_sweep_registration(base.tracking, [] if best is None else [best])
+    check_registration(base.tracking, [] if best is None else [best])
     if all_done and not tracking.is_project_run():
         last = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
         # The main process of one that was cut off may have been killed while its workers went on.

@@ -15,7 +15,8 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.runs.orchestrator import run_experiment
-from mnist_flow.sweeps.models import check_sweep_registration, choose_best_run, settle_models
+from mnist_flow.runs.registration import check_registration
+from mnist_flow.sweeps.models import choose_best_run, settle_models
 from support import QUICK, wait_until
 
 SWEEP = ("-m", "mnist_flow.train", "-m", *QUICK, "optimizer.learning_rate=0.1,0.0001")
@@ -222,6 +223,6 @@ def test_a_registered_model_is_kept_and_registered_by_the_sweep(settle, capsys):
 def test_a_sweep_is_told_before_it_begins_that_its_alias_is_taken(settle, compose_config):
     settle("tracking.register=digits")
     config = validate_config(compose_config("data=digits", "tracking.register=digits"), TrainConfig).tracking
-    check_sweep_registration(config, [settle.best])
+    check_registration(config, [settle.best])
     with pytest.raises(TrackingError, match=r"register=digits: its alias best is version 1, of run"):
-        check_sweep_registration(config, [])
+        check_registration(config, [])

@@ -18,8 +18,8 @@ from mnist_flow.errors import ConfigError
 from mnist_flow.jobs.composition import Composer, Job, list_replicates
 from mnist_flow.jobs.grids import list_grids
 from mnist_flow.jobs.identity import compute_fingerprint
+from mnist_flow.runs.registration import check_registration
 from mnist_flow.runs.warm_start import find_start
-from mnist_flow.sweeps.models import check_sweep_registration
 from mnist_flow.sweeps.opening import describe_sweep_command, hand_over, open_parent, prepare_experiment
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
@@ -113,7 +113,7 @@ def _check_runs(base: TrainConfig, terms: Terms, experiment_id: str, fingerprint
         # Which run is the best is certain where no trial is left.
         if sum(record.state != "running" and not record.included for record in known) >= n_trials:
             candidates = tracking.fetch_stored_runs([experiment_id], sweep=earlier.run_id)
-    check_sweep_registration(base.tracking, [run.run_id for run in candidates])
+    check_registration(base.tracking, [run.run_id for run in candidates])
 
 
 def _read_space(config: DictConfig) -> tuple[Space, Composer]:
