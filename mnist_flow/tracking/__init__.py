@@ -68,8 +68,8 @@ from mnist_flow.tracking.past import fetch_past_runs as fetch_past_runs
 from mnist_flow.tracking.past import fetch_run as fetch_run
 from mnist_flow.tracking.past import fetch_running_children as fetch_running_children
 from mnist_flow.tracking.past import fetch_runs as fetch_runs
-from mnist_flow.tracking.past import fetch_sweep as fetch_sweep
 from mnist_flow.tracking.past import fetch_sweeps as fetch_sweeps
+from mnist_flow.tracking.past import find_sweep as find_sweep
 from mnist_flow.tracking.registry import Registration as Registration
 from mnist_flow.tracking.registry import fetch_registered as fetch_registered
 from mnist_flow.tracking.relocation import Move as Move
@@ -91,7 +91,6 @@ from mnist_flow.tracking.stock import fetch_stored_runs as fetch_stored_runs
 from mnist_flow.tracking.stock import list_with_children as list_with_children
 from mnist_flow.tracking.sweeps import close_abandoned_children as close_abandoned_children
 from mnist_flow.tracking.sweeps import fetch_sweep_tables as fetch_sweep_tables
-from mnist_flow.tracking.sweeps import find_sweep as find_sweep
 from mnist_flow.tracking.sweeps import open_sweep as open_sweep
 from mnist_flow.tracking.undelivered import KeptRecord as KeptRecord
 from mnist_flow.tracking.undelivered import delete_records as delete_records

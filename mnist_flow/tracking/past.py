@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _PAGE = 1000
 # Seconds of silence after which a RUNNING run of another machine is taken for dead, where no config says how many.
 STALE_AFTER = 600.0
+# Of runs that are older than the tag.
+_NO_PROCESS = "/-/0/0"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,14 @@ class PastSweep:
     status: str
     # What was typed, as one text.
     overrides: str
+    process: str
+    # It is RUNNING, and its process lives.
+    is_alive: bool
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether it ended before it was finished, so that it has no final tables."""
+        return not self.is_alive and self.status != "FINISHED"
 
 
 def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
@@ -145,15 +155,29 @@ def fetch_sweeps(experiment_ids: Sequence[str]) -> list[PastSweep]:
         TrackingError: the server does not answer.
     """
     return [
-        PastSweep(run.info.run_id, run.info.experiment_id, run.info.status, _read_overrides(run))
+        _describe_sweep(run, STALE_AFTER)
         for experiment_id in experiment_ids
         for run in search(experiment_id, f"tags.`{names.KIND_TAG}` = 'sweep'", ["attributes.start_time ASC"])
     ]
 
 
-def _read_overrides(run: Run) -> str:
-    """What was typed for a sweep; in parents that are older than its tag it is their description."""
-    return str(run.data.tags.get(names.OVERRIDES_TAG, run.data.tags.get(names.NOTE_TAG, ""))).strip()
+def find_sweep(experiment_id: str, fingerprint: str | None, stale_after: float) -> PastSweep | None:
+    """The last sweep with this fingerprint; None: there is none, or no fingerprint is given.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    sweeps = f"tags.`{names.KIND_TAG}` = 'sweep' and tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'"
+    found = search(experiment_id, sweeps, ["attributes.start_time DESC"], at_most=1) if fingerprint else []
+    return _describe_sweep(found[0], stale_after) if found else None
+
+
+def _describe_sweep(run: Run, stale_after: float) -> PastSweep:
+    info, tags = run.info, run.data.tags
+    # In parents that are older than its tag what was typed is their description.
+    overrides = str(tags.get(names.OVERRIDES_TAG, tags.get(names.NOTE_TAG, ""))).strip()
+    process, is_alive = tags.get(names.PROCESS_TAG, _NO_PROCESS), info.status == "RUNNING" and lives(run, stale_after)
+    return PastSweep(info.run_id, info.experiment_id, info.status, overrides, process, is_alive)
 
 
 def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) -> list[tuple[str, str]]:
@@ -207,17 +231,6 @@ def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> 
 def fetch_running_children(experiment_id: str, parent_run_id: str) -> list[Run]:
     """Children of a sweep that are RUNNING."""
     return search(experiment_id, f"tags.`{names.PARENT_TAG}` = '{parent_run_id}' and attributes.status = 'RUNNING'")
-
-
-def fetch_sweep(experiment_id: str, fingerprint: str, stale_after: float) -> tuple[Run, bool] | None:
-    """The last parent run of a sweep with this fingerprint, and whether its process lives; None: there is none."""
-    found = search(
-        experiment_id,
-        f"tags.`{names.KIND_TAG}` = 'sweep' and tags.`{names.FINGERPRINT_TAG}` = '{fingerprint}'",
-        ["attributes.start_time DESC"],
-        at_most=1,
-    )
-    return (found[0], found[0].info.status == "RUNNING" and lives(found[0], stale_after)) if found else None
 
 
 def search(
@@ -280,7 +293,7 @@ def _describe(run: Run, stale_after: float) -> PastRun:
         recipe=tags.get(names.RECIPE_TAG, ""),
         parent_run_id=tags.get(names.PARENT_TAG, ""),
         code=tags.get(names.CODE_TAG, ""),
-        process=tags.get(names.PROCESS_TAG, "/-/0/0"),
+        process=tags.get(names.PROCESS_TAG, _NO_PROCESS),
         data_digest=tags.get(names.DATA_TAG, ""),
         end_time=run.info.end_time or 0,
         seconds=((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000,

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import fetch_text
 from mnist_flow.tracking.lifecycle import MAX_NAME_LENGTH, begin_run, create, describe_owner, reopen, take_project_run
-from mnist_flow.tracking.past import fetch_running_children, fetch_sweep, lives
+from mnist_flow.tracking.past import fetch_running_children, find_sweep, lives
 from mnist_flow.tracking.run import DeliveryOptions, TrackedRun
 from mnist_flow.tracking.server import clear_errors, wait_for
 
@@ -64,40 +63,16 @@ def open_sweep(
         **describe_owner(),
     }
     existing = take_project_run()
-    may_go_on = existing is None and resume
-    earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if may_go_on and fingerprint else None
+    earlier = find_sweep(experiment_id, fingerprint, stale_after) if resume and existing is None else None
     if earlier is not None:
-        run, alive = earlier
-        if alive:
+        if earlier.is_alive:
             raise UserError(
-                f"this sweep is running already, in {name_process(run.data.tags[names.PROCESS_TAG])} as run "
-                f"{run.info.run_id}; wait for it, or resume=false"
+                f"this sweep is running already, in {name_process(earlier.process)} as run {earlier.run_id}; "
+                "wait for it, or resume=false"
             )
-        existing = run.info.run_id
+        existing = earlier.run_id
     open_it = partial(reopen, existing, name, tags) if existing else partial(create, experiment_id, name, tags)
     return begin_run(experiment_id, open_it, 0.0, options, taken_up=existing is not None)
-
-
-@dataclass(frozen=True)
-class LastSweep:
-    """The last parent run of a sweep."""
-
-    run_id: str
-    # It ended before it was finished, so that it has no final tables.
-    was_cut_off: bool
-
-
-def find_sweep(experiment_id: str, fingerprint: str | None, stale_after: float) -> LastSweep | None:
-    """The last parent run of a sweep with this fingerprint; None: there is none.
-
-    Raises:
-        TrackingError: the server does not answer.
-    """
-    earlier = fetch_sweep(experiment_id, fingerprint, stale_after) if fingerprint else None
-    if earlier is None:
-        return None
-    run, lives_on = earlier
-    return LastSweep(run.info.run_id, not lives_on and run.info.status != "FINISHED")
 
 
 def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:

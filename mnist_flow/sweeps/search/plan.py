@@ -49,9 +49,9 @@ def show_plan(
     experiment_id = tracking.find_experiment(base.tracking.experiment_name)
     records: list[TrialRecord] = []
     if experiment_id is not None and base.resume:
-        known = tracking.fetch_sweep(experiment_id, fingerprint, base.tracking.stale_after)
+        known = tracking.find_sweep(experiment_id, fingerprint, base.tracking.stale_after)
         if known is not None:
-            records = fetch_trials(experiment_id, known[0].info.run_id, terms, with_curves=False)
+            records = fetch_trials(experiment_id, known.run_id, terms, with_curves=False)
     print_line("the space:")
     for override in space.typed:
         print_line(f"  {quote_argument(override)}")
