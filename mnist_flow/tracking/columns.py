@@ -43,7 +43,7 @@ def select_runs(
     experiment_id: str,
     tags: Mapping[str, str],
     params: Mapping[str, str],
-    status: str | None = None,
+    status: str | None,
 ) -> list[Run]:
     """Read the runs of an experiment with these tags, params and status, the oldest first; deleted ones are left out.
 

@@ -61,7 +61,7 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
     return _describe(run)
 
 
-def fetch_logged_runs(experiment_id: str, extra_filter: str | None = None) -> tuple[list[LoggedRun], list[str]]:
+def fetch_logged_runs(experiment_id: str, extra_filter: str | None) -> tuple[list[LoggedRun], list[str]]:
     """The finished training runs of an experiment, oldest first.
 
     Args:

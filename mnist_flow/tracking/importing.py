@@ -36,7 +36,7 @@ _RUN_ID = re.compile(r"(?<!training\.warm_start=)\b[0-9a-f]{32}\b")
 _POLL_SECONDS = 1.0
 
 
-def import_runs(folder: Path, experiment_name: str | None = None) -> Iterator[tuple[str, bool]]:
+def import_runs(folder: Path, experiment_name: str | None) -> Iterator[tuple[str, bool]]:
     """Import the runs of a folder, those above others first.
 
     A run of which the import broke off is deleted and imported anew; one that another process imports at the same time

@@ -180,45 +180,40 @@ def _describe_sweep(run: Run, stale_after: float) -> PastSweep:
     return PastSweep(info.run_id, info.experiment_id, info.status, overrides, process, is_alive)
 
 
-def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) -> list[tuple[str, str]]:
+def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) -> None:
     """Mark runs KILLED that are RUNNING by name only, since their process is gone, and say so.
 
     A run of another machine counts as gone after `stale_after` seconds of silence; one without a process tag is not
     ours to judge.
 
-    Returns:
-        Id and kind (train, sweep, …) of each.
-
     Raises:
         TrackingError: the server does not answer.
     """
     client = mlflow.MlflowClient()
-    closed = []
+    closed: Counter[str] = Counter()
     for run in search(experiment_ids, f"attributes.status = 'RUNNING' and tags.`{names.PROCESS_TAG}` LIKE '%'"):
         run_id = run.info.run_id
         if not lives(run, stale_after):
             try:
                 client.set_terminated(run_id, "KILLED")
-                closed.append((run_id, run.data.tags.get(names.KIND_TAG, "")))
+                closed[run.data.tags.get(names.KIND_TAG, "")] += 1
             except MlflowException as error:  # It may be another user's.
                 log.warning("run %s: its process is gone, but it can't be marked KILLED (%s)", run_id, shorten(error))
     if closed:
-        counts = Counter(kind for _, kind in closed)
-        described = ", ".join(f"{kind or 'other'} run{'s' if n > 1 else ''}: {n}" for kind, n in counts.items())
+        described = ", ".join(f"{kind or 'other'} run{'s' if n > 1 else ''}: {n}" for kind, n in closed.items())
         log.warning("marked KILLED, since their processes are gone: %s", described)
-    return closed
 
 
-def close_dead_runs() -> list[tuple[str, str]]:
+def close_dead_runs() -> None:
     """Mark runs of all experiments KILLED whose process was one of this machine and is gone; see `close_stale_runs`.
 
     How long another machine may be silent is for those to say who train in the experiment.
     """
     if not is_store_there():
-        return []
+        return
     with clear_errors():
         everywhere = [str(one.experiment_id) for one in mlflow.search_experiments()]
-    return close_stale_runs(everywhere, math.inf)
+    close_stale_runs(everywhere, math.inf)
 
 
 def fetch_ended_children(experiment_id: str, parent_run_id: str, since: int) -> list[Run]:

@@ -102,7 +102,7 @@ def _describe_seconds(seconds: float) -> str:
 
 
 def format_replicates(
-    replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False
+    replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool
 ) -> tuple[pd.DataFrame, str]:
     """Format the twenty best groups of a sweep: mean ± sample standard deviation over the seeds, or the folds.
 
@@ -131,7 +131,7 @@ def format_replicates(
     return shown.head(20), title
 
 
-def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool = False) -> None:
+def print_replicates(replicates: pd.DataFrame, varying: Sequence[str], objective: str, minimise: bool) -> None:
     """Print what `format_replicates` returns; nothing if no job has finished."""
     shown, title = format_replicates(replicates, varying, objective, minimise)
     if len(shown):

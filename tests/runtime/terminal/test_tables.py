@@ -135,7 +135,7 @@ def make_replicates(n, **columns):
 
 
 def test_the_best_replicates_come_first(read_lines):
-    print_replicates(make_replicates(3), ["reg"], "val_accuracy")
+    print_replicates(make_replicates(3), ["reg"], "val_accuracy", minimise=False)
     title, *table = read_lines()
     assert title == "best val_accuracy first: mean ± sample standard deviation over n seeds"
     assert read_cells(table) == [
@@ -152,7 +152,7 @@ def test_the_lowest_loss_comes_first(read_lines):
 
 
 def test_an_objective_that_is_the_test_accuracy_is_shown_once(read_lines):
-    print_replicates(make_replicates(2, test_accuracy_mean=[0.1, 0.2]), ["reg"], "test_accuracy")
+    print_replicates(make_replicates(2, test_accuracy_mean=[0.1, 0.2]), ["reg"], "test_accuracy", minimise=False)
     assert read_cells(read_lines()) == [
         ["reg", "n", "test_accuracy"],
         ["0.1", "2", "0.2000"],
@@ -161,7 +161,7 @@ def test_an_objective_that_is_the_test_accuracy_is_shown_once(read_lines):
 
 
 def test_of_many_replicates_the_best_twenty_are_shown(read_lines):
-    print_replicates(make_replicates(23), ["reg"], "val_accuracy")
+    print_replicates(make_replicates(23), ["reg"], "val_accuracy", minimise=False)
     title, *table = read_lines()
     assert title.startswith("the best 20 of 23, best val_accuracy first: ")
     cells = read_cells(table)
@@ -170,7 +170,7 @@ def test_of_many_replicates_the_best_twenty_are_shown(read_lines):
 
 
 def test_a_sweep_without_results_shows_no_replicates(capsys):
-    print_replicates(pd.DataFrame(), ["reg"], "val_accuracy")
+    print_replicates(pd.DataFrame(), ["reg"], "val_accuracy", minimise=False)
     assert capsys.readouterr().out == ""
 
 
