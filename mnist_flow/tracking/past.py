@@ -30,6 +30,8 @@ _PAGE = 1000
 STALE_AFTER = 600.0
 # Of runs that are older than the tag.
 _NO_PROCESS = "/-/0/0"
+# Tags, params and status of finished training runs.
+_FINISHED_TRAINING: tuple[Mapping[str, str], Mapping[str, str], str] = {names.KIND_TAG: "train"}, {}, "FINISHED"
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def fetch_runs(experiment_ids: Sequence[str], extra_filter: str | None = None) -
         _describe(run, stale_after=0.0)
         for experiment_id in experiment_ids
         for run in (
-            _fetch(experiment_id, {names.KIND_TAG: "train"}, {}, "FINISHED")
+            _fetch(experiment_id, *_FINISHED_TRAINING)
             if extra_filter is None
             else search_finished_training(experiment_id, extra_filter)
         )
@@ -247,10 +249,8 @@ def search(
 
 def search_finished_training(experiment_id: str, extra_filter: str | None) -> list[Run]:
     """The finished training runs of an experiment, oldest first, that match a further MLflow filter, if any."""
-    conditions = _build_filter({names.KIND_TAG: "train"}, {}, "FINISHED")
-    if extra_filter:
-        conditions = f"{conditions} and {extra_filter}"
-    return search(experiment_id, conditions, ["attributes.start_time ASC"])
+    conditions = [_build_filter(*_FINISHED_TRAINING), *([extra_filter] if extra_filter else [])]
+    return search(experiment_id, " and ".join(conditions), ["attributes.start_time ASC"])
 
 
 def _fetch(
