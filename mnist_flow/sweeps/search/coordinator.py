@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from mnist_flow.errors import UserError
 from mnist_flow.sweeps.search.messages import Assignment
 from mnist_flow.sweeps.search.space import Compose, Space
-from mnist_flow.sweeps.search.study import State, TrialRecord, average, get_last_report, make_trial
+from mnist_flow.sweeps.search.study import STATES, State, TrialRecord, make_trial
 
 log = logging.getLogger(__name__)
 
@@ -96,26 +96,15 @@ class Coordinator:
             unit = "epoch" if self.judges_epochs else "seed"
             return f"its objective {value:.6g} at {unit} {step} is behind that of other trials"
 
-    def end(
-        self,
-        record: TrialRecord,
-        state: State,
-        values: Sequence[float] | None = None,
-        reason: str = "",
-        kept: bool = False,
-    ) -> None:
+    def end(self, record: TrialRecord, state: State, reason: str = "", kept: bool = False) -> None:
         """Hear of a trial's end; `kept`: its state can't be told by its runs."""
         with self.lock:
-            record.state, record.reason = state, reason
-            record.objectives, record.ended = None if values is None else tuple(values), time.time()
+            record.state, record.reason, record.ended = state, reason, time.time()
             handle = self._handles.pop(record.number)
             if state == "complete":
                 self.study.tell(handle, record.objectives)
-            elif state == "pruned":
-                record.objectives = get_last_report(record)
-                self.study.tell(handle, state=optuna.trial.TrialState.PRUNED)
             else:
-                self.study.tell(handle, state=optuna.trial.TrialState.FAIL)
+                self.study.tell(handle, state=STATES[state])
             self.failures_in_a_row = self.failures_in_a_row + 1 if state == "failed" else 0
             self.on_end(record, kept)
 
@@ -195,14 +184,14 @@ class TrialConnection:
         return reason
 
     def _hear_complete(self, record: TrialRecord) -> None:
-        self._end(record, "complete", average(record.replicates))
+        self._end(record, "complete")
 
     def _hear_pruned(self, record: TrialRecord, reason: str) -> None:
-        self._end(record, "pruned", None, reason)
+        self._end(record, "pruned", reason)
 
     def _hear_failed(self, record: TrialRecord, reason: str) -> None:
-        self._end(record, "failed", None, reason)
+        self._end(record, "failed", reason)
 
-    def _end(self, record: TrialRecord, state: State, values: Sequence[float] | None, reason: str = "") -> None:
+    def _end(self, record: TrialRecord, state: State, reason: str = "") -> None:
         self._record = None
-        self._coordinator.end(record, state, values, reason, self._kept)
+        self._coordinator.end(record, state, reason, self._kept)

@@ -21,7 +21,8 @@ from mnist_flow.tracking import PastTrialRun
 Direction = Literal["minimize", "maximize"]
 State = Literal["running", "complete", "pruned", "failed"]
 
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+# As Optuna names the ends of a trial.
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SAMPLERS = {
     "tpe": "TPESampler",
     "random": "RandomSampler",
@@ -47,8 +48,6 @@ class TrialRecord:
     # By the keys of the space.
     choices: Mapping[str, Any]
     state: State = "running"
-    # The objectives, each the mean over the replicates; of a pruned trial, the one that was reported last.
-    objectives: tuple[float, ...] | None = None
     # The objectives of each replicate, and their runs.
     replicates: list[list[float]] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
@@ -61,6 +60,13 @@ class TrialRecord:
     # Unix time in seconds, where its runs are its own; they may have been finished before.
     started: float | None = None
     ended: float | None = None
+
+    @property
+    def objectives(self) -> tuple[float, ...] | None:
+        """The objectives, each the mean over the replicates; of a pruned trial, the one that was reported last."""
+        if self.state == "complete":
+            return tuple(sum(values) / len(values) for values in zip(*self.replicates, strict=True))
+        return (self.reports[max(self.reports)],) if self.state == "pruned" and self.reports else None
 
 
 def choose_direction(objective: str) -> Direction:
@@ -121,8 +127,8 @@ def _construct(module: Any, name: str, role: str, choice: str, options: Mapping[
 def make_trial(dimensions: Mapping[str, BaseDistribution], record: TrialRecord) -> FrozenTrial:
     """Make Optuna's trial of one that has ended, to be added to a study."""
     return optuna.create_trial(
-        state=_STATES[record.state],
-        values=record.objectives if record.state != "failed" else None,
+        state=STATES[record.state],
+        values=record.objectives,
         params=dict(record.choices),
         distributions={key: dimensions[key] for key in record.choices},
         intermediate_values=record.reports,
@@ -158,10 +164,9 @@ def rebuild_trials(
     for number, kept in adopted.items():
         # One number a replicate where there is one objective.
         replicates = [value if isinstance(value, list) else [value] for value in kept["values"]]
-        record = TrialRecord(number, kept["choices"], kept["state"], None, replicates, kept["run_ids"])
+        record = TrialRecord(number, kept["choices"], kept["state"], replicates, kept["run_ids"])
         curve = curves.get(kept["run_ids"][-1], {})
         record.reports = _list_reports(replicates) if n_replicates > 1 else dict(curve)
-        record.objectives = get_last_report(record) if record.state == "pruned" else average(replicates)
         record.included, record.reason = kept.get("included", False), kept.get("reason", "")
         records[number] = record
         if number in by_number:
@@ -196,22 +201,10 @@ def _rebuild(
     if "failed" in states:
         record.state, record.reason = "failed", "failed before"
     elif "pruned" in states:
-        record.state = "pruned"
-        record.objectives = get_last_report(record)
-        record.reason = last.pruned_because
+        record.state, record.reason = "pruned", last.pruned_because
     elif states == {"finished"} and len(ordered) == n_replicates:
-        record.state, record.objectives = "complete", average(record.replicates)
+        record.state = "complete"
     return record
-
-
-def average(replicates: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """The mean of each objective over the replicates, of which there is one or more."""
-    return tuple(sum(values) / len(values) for values in zip(*replicates, strict=True))
-
-
-def get_last_report(record: TrialRecord) -> tuple[float, ...] | None:
-    """What was reported of a trial last; None: nothing was."""
-    return (record.reports[max(record.reports)],) if record.reports else None
 
 
 def _list_reports(replicates: Sequence[Sequence[float]]) -> dict[int, float]:

@@ -7,7 +7,7 @@ import pytest
 from mnist_flow.sweeps.search.confirmation import Confirmation, ConfirmationConnection
 from mnist_flow.sweeps.search.study import TrialRecord
 
-TRIALS = [TrialRecord(number, {}, "complete", (0.9 - number / 10,)) for number in (5, 2, 4)]
+TRIALS = [TrialRecord(number, {}, "complete", [[0.9 - number / 10]]) for number in (5, 2, 4)]
 
 
 @pytest.fixture

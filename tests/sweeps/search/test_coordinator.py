@@ -108,7 +108,7 @@ def test_ten_failures_in_a_row_end_the_search(make, ended):
 
 
 def test_trials_that_were_cut_off_come_first_with_what_was_chosen_for_them(make):
-    known = [TrialRecord(4, {"reg": 0.25}, "complete", (0.5,)), TrialRecord(5, {"reg": 0.75})]
+    known = [TrialRecord(4, {"reg": 0.25}, "complete", [[0.5]]), TrialRecord(5, {"reg": 0.75})]
     coordinator = make(3, known)
     assert [begin(coordinator)[1].trial for _ in range(2)] == [5, 6]
     assert known[1].choices == {"reg": 0.75}

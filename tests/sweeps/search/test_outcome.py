@@ -20,7 +20,7 @@ def test_no_row_of_a_front_is_as_low_in_all_costs_as_another():
 
 def test_the_best_of_several_objectives_are_their_front_by_the_first_of_them():
     results = [(0.9, 300.0), (0.95, 300.0), (0.8, 100.0), (0.7, 200.0)]
-    records = [TrialRecord(number, {}, "complete", values) for number, values in enumerate(results)]
+    records = [TrialRecord(number, {}, "complete", [values]) for number, values in enumerate(results)]
     records.append(TrialRecord(4, {}, "failed"))
     chosen = choose_best(records, ["val_accuracy", "n_parameters"])
     assert [record.number for record in chosen] == [1, 2]
@@ -32,7 +32,7 @@ def test_what_decides_is_important_in_all_resamples():
     records = []
     for number, reg in enumerate(rng.uniform(size=30)):
         choices = {"reg": float(reg), "units": "ab"[number % 2]}
-        records.append(TrialRecord(number, choices, "complete", (-((reg - 0.5) ** 2), 10.0)))
+        records.append(TrialRecord(number, choices, "complete", [[-((reg - 0.5) ** 2), 10.0]]))
     trials = [make_trial(SPACE, record) for record in records]
     table = build_importances(trials, ["val_accuracy", "n_parameters"], 5)
     # The same trials tell the same.

@@ -119,7 +119,7 @@ def search_on(records, n_trials, **changes):
         }
         value = -((choices["reg"] - 0.3) ** 2) - (choices["rate"] - 0.1) ** 2
         study.tell(trial, value)
-        found.append(TrialRecord(len(found), choices, "complete", (value,)))
+        found.append(TrialRecord(len(found), choices, "complete", [[value]]))
     return found
 
 
