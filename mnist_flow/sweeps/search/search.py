@@ -22,8 +22,8 @@ from mnist_flow.runtime.terminal import count, print_line, print_table
 from mnist_flow.sweeps.models import choose_best_run, settle_models
 from mnist_flow.sweeps.outcomes import name_tables
 from mnist_flow.sweeps.pool import stop_workers
-from mnist_flow.sweeps.search.confirmation import Confirmation, ConfirmationConnection
-from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection
+from mnist_flow.sweeps.search.confirmation import Confirmation
+from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection, TrialQueue
 from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.messages import TrialServer
 from mnist_flow.sweeps.search.outcome import (
@@ -99,16 +99,14 @@ class Search:
                 self.best = [confirmed]
         return returns
 
-    def connect(self) -> Any:
+    def connect(self) -> TrialConnection:
         """Make the answerer of a new connection: for a trial, or for the confirmation of one."""
-        if self.confirmation.is_open:
-            return ConfirmationConnection(self.confirmation)
-        return TrialConnection(self.coordinator)
+        return TrialConnection(self.confirmation if self.confirmation.is_open else self.coordinator)
 
-    def hear_end(self, record: TrialRecord, kept: bool) -> None:
+    def hear_end(self, record: TrialRecord) -> None:
         """Log and print that a trial has ended."""
         objectives, ended = self.base.objectives, [one for one in self.coordinator.records if one.state != "running"]
-        if kept:
+        if record.kept:
             memory = {
                 "state": record.state,
                 "choices": dict(record.choices),
@@ -157,24 +155,24 @@ class Search:
         if trouble:
             raise RunError(trouble)
 
-    def _launch_while(self, launch: Launch, source: Any, returns: list[JobReturn]) -> None:
+    def _launch_while(self, launch: Launch, queue: TrialQueue, returns: list[JobReturn]) -> None:
         """Launch as many jobs as there are trials left, until none is left; each job asks for one."""
         idle = 0
-        while before := source.count_left():
-            n_lost, trouble = len(source.lost), "the jobs ended without asking for a trial"
+        while before := queue.count_left():
+            n_lost, trouble = len(queue.lost), "the jobs ended without asking for a trial"
             try:
                 returns += launch([[] for _ in range(before)], len(returns))
             except Exception as error:
                 trouble = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 log.warning("the launcher broke down (%s), and is started again", type(error).__name__)
-            if not source.count_left():
+            if not queue.count_left():
                 return
             # A process that is gone may have been one of those that ask.
             time.sleep(_SETTLING)
-            idle = idle + 1 if (source.count_left(), len(source.lost)) == (before, n_lost) else 0
+            idle = idle + 1 if (queue.count_left(), len(queue.lost)) == (before, n_lost) else 0
             if idle == _MAX_IDLE:
                 raise RunError(f"the launcher broke down {idle} times ({trouble}); the same command goes on")
-            source.forgive_bystanders()
+            queue.forgive_bystanders()
 
     def _build_trials(self, records: Sequence[TrialRecord]) -> pd.DataFrame:
         return build_trials(records, self.coordinator.space.dimensions, self.base.objectives)

@@ -57,6 +57,8 @@ class TrialRecord:
     reason: str = ""
     # It was finished by another sweep, and is one more than `n_trials`.
     included: bool = False
+    # Its runs, finished before, or its state, pruned between two seeds, can't tell it: the parent run remembers it.
+    kept: bool = False
     # Unix time in seconds, where its runs are its own; they may have been finished before.
     started: float | None = None
     ended: float | None = None

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from mnist_flow.sweeps.search.confirmation import Confirmation, ConfirmationConnection
+from mnist_flow.sweeps.search.confirmation import Confirmation
+from mnist_flow.sweeps.search.coordinator import TrialConnection
 from mnist_flow.sweeps.search.study import TrialRecord
 
 TRIALS = [TrialRecord(number, {}, "complete", [[0.9 - number / 10]]) for number in (5, 2, 4)]
 
 
+def make(objective="val_accuracy", best=TRIALS):
+    return Confirmation(assign=lambda record: f"assignment of {record.number}", objective=objective).prepare(best)
+
+
 @pytest.fixture
 def confirmation():
-    return Confirmation(lambda record: f"assignment of {record.number}", "val_accuracy").prepare(TRIALS)
+    return make()
 
 
 def begin(confirmation):
-    connection = ConfirmationConnection(confirmation)
+    connection = TrialConnection(confirmation)
     return connection, connection.answer("next")
 
 
@@ -29,7 +34,7 @@ def finish(connection, *values):
 
 
 def test_each_process_gets_one_of_the_best_in_their_order(confirmation):
-    assert not Confirmation(str, "val_loss").is_open
+    assert not make(best=[]).is_open
     assert confirmation.is_open
     assert [begin(confirmation)[1] for _ in range(4)] == [
         *(f"assignment of {number}" for number in (5, 2, 4)),
@@ -40,7 +45,7 @@ def test_each_process_gets_one_of_the_best_in_their_order(confirmation):
 
 @pytest.mark.parametrize(("objective", "chosen"), [("val_accuracy", 4), ("val_loss", 2)])
 def test_the_best_mean_over_fresh_seeds_is_chosen_and_of_equal_ones_the_first_trial(objective, chosen):
-    confirmation = Confirmation(str, objective).prepare(TRIALS)
+    confirmation = make(objective)
     assert confirmation.choose() is None
     for values in ((0.5, 0.75), (0.25, 1.0), (0.75, 0.75)):
         finish(begin(confirmation)[0], *values)
@@ -85,14 +90,3 @@ def test_a_confirmation_whose_process_is_lost_is_begun_anew_once(confirmation):
     again.lose()
     assert confirmation.count_left() == 0
     assert confirmation.build_table()["reason"].tolist() == ["its process was lost twice", "", ""]
-
-
-def test_those_that_a_broken_pool_takes_along_do_not_count_as_lost(confirmation):
-    for _ in range(2):
-        connections = [begin(confirmation)[0] for _ in range(3)]
-        for connection in connections:
-            connection.lose()
-        confirmation.forgive_bystanders()
-        assert confirmation.lost == []
-    assert confirmation.build_table()["reason"].tolist() == ["its process was lost twice", "", ""]
-    assert confirmation.count_left() == 2

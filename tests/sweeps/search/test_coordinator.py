@@ -23,22 +23,21 @@ def ended():
 
 @pytest.fixture
 def make(ended):
-    def make_coordinator(n_trials, records=(), assign=None, pruner=None, **judges):
+    def make_coordinator(n_trials, records=(), assign=None, pruner=None, judged=None):
         study = optuna.create_study(
             direction="maximize",
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=pruner or optuna.pruners.NopPruner(),
         )
         return Coordinator(
-            study,
-            SPACE,
-            lambda overrides: OmegaConf.create({"reg": 0.0}),
-            assign or (lambda record: Assignment(record.number, (), {}, {}, {}, None)),
-            lambda record, kept: ended.append((record.number, record.state, record.reason, kept)),
-            list(records),
-            n_trials,
-            judges_epochs=judges.get("judges_epochs", False),
-            judges_seeds=judges.get("judges_seeds", False),
+            assign=assign or (lambda record: Assignment(record.number, (), {}, {}, {}, None)),
+            records=list(records),
+            study=study,
+            space=SPACE,
+            compose=lambda overrides: OmegaConf.create({"reg": 0.0}),
+            on_end=lambda record: ended.append((record.number, record.state, record.reason, record.kept)),
+            n_trials=n_trials,
+            judged=judged,
         )
 
     return make_coordinator
@@ -116,7 +115,7 @@ def test_trials_that_were_cut_off_come_first_with_what_was_chosen_for_them(make)
 
 
 def test_a_hopeless_epoch_ends_a_trial_with_its_last_value(make, ended):
-    coordinator = make(2, pruner=optuna.pruners.MedianPruner(n_startup_trials=1), judges_epochs=True)
+    coordinator = make(2, pruner=optuna.pruners.MedianPruner(n_startup_trials=1), judged="epoch")
     good, _ = begin(coordinator)
     assert good.answer("epoch", 1, 0.9) is None
     complete(good, 0.95)
