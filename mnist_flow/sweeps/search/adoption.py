@@ -28,7 +28,7 @@ from mnist_flow.tracking import PastRun
 
 def find_finished(
     experiment_id: str, base: TrainConfig, space: Space, composer: Composer, terms: Terms, known: Sequence[TrialRecord]
-) -> dict[int, dict[str, Any]]:
+) -> list[TrialRecord]:
     """Find what a search would have trained, had it chosen it, among the finished runs of an experiment.
 
     That is, runs that have the fingerprint of a config of the space; all replicates of it, if there are several.
@@ -41,7 +41,7 @@ def find_finished(
         known: trials that the search has already; their runs are left out.
 
     Returns:
-        By the number of the trial that each of them becomes: what the parent run is to remember of it.
+        The trial that each of them becomes, without what was reported of it.
 
     Raises:
         TrackingError: the server does not answer.
@@ -57,19 +57,14 @@ def find_finished(
         if (choices := _read_choices(run.params, space, composer)) is not None
     }
     first = max((record.number for record in known), default=-1) + 1
-    found: dict[int, dict[str, Any]] = {}
+    found: list[TrialRecord] = []
     for choices in candidates.values():
         runs = _find_runs(space.list_overrides(choices), composer, past)
         results = [read_results(run.metrics) for run in runs]
         if runs and all(objective in result for result in results for objective in terms.objectives):
             values = [[result[objective] for objective in terms.objectives] for result in results]
-            found[first + len(found)] = {
-                "state": "complete",
-                "choices": choices,
-                "values": [one[0] for one in values] if len(terms.objectives) == 1 else values,
-                "run_ids": [run.run_id for run in runs],
-                "included": True,
-            }
+            number, run_ids = first + len(found), [run.run_id for run in runs]
+            found.append(TrialRecord(number, choices, "complete", values, run_ids, included=True, kept=True))
     return found
 
 

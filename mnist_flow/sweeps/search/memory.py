@@ -11,7 +11,9 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 
 from mnist_flow import tracking
 from mnist_flow.errors import TrackingError
-from mnist_flow.sweeps.search.study import TrialRecord, rebuild_trials
+from mnist_flow.jobs.tables import read_results
+from mnist_flow.sweeps.search.study import TrialRecord
+from mnist_flow.tracking import PastTrialRun
 
 # Artifact of the parent run, see `write_terms`.
 TERMS_PATH = "sweep/search.json"
@@ -49,13 +51,9 @@ def fetch_terms(run_id: str) -> Terms:
 
 
 def fetch_trials(
-    experiment_ids: str | Sequence[str],
-    run_id: str,
-    terms: Terms,
-    *,
-    with_curves: bool,
+    experiment_ids: str | Sequence[str], run_id: str, terms: Terms, *, with_curves: bool
 ) -> list[TrialRecord]:
-    """The trials of a search, in the order of their numbers.
+    """Rebuild the trials of a search from what the tracking server has, in the order of their numbers.
 
     Args:
         experiment_ids: where its runs are.
@@ -66,37 +64,90 @@ def fetch_trials(
     Raises:
         TrackingError: the server does not answer.
     """
-    runs = tracking.fetch_trial_runs(experiment_ids, run_id)
-    adopted = tracking.fetch_adopted_trials(run_id)
-    wanted = [run.run_id for run in runs if with_curves or run.state == "pruned"]
-    curves = _fetch_curves(wanted + (_list_runs(adopted) if with_curves else []), terms)
-    return rebuild_trials(runs, adopted, curves, terms.objectives, terms.replicates)
+    by_number: dict[int, dict[int, PastTrialRun]] = {}
+    for run in tracking.fetch_trial_runs(experiment_ids, run_id):
+        # The last run of each seed counts, unless an earlier one is finished.
+        seeds = by_number.setdefault(run.trial, {})
+        if run.seed not in seeds or seeds[run.seed].state != "finished":
+            seeds[run.seed] = run
+    found = {number: _rebuild(number, seeds, terms) for number, seeds in by_number.items()}
+    for number, plain in tracking.fetch_adopted_trials(run_id).items():
+        own, found[number] = found.get(number), _read_kept(number, plain)
+        if own is not None:
+            found[number].started, found[number].ended = own.started, own.ended
+    records = [found[number] for number in sorted(found)]
+    add_reports(records, terms, with_curves=with_curves)
+    return records
 
 
-def recall_trials(adopted: Mapping[int, Mapping[str, Any]], terms: Terms, *, with_curves: bool) -> list[TrialRecord]:
-    """The trials that a parent run remembers because their runs are another sweep's; see `fetch_trials`.
+def _rebuild(number: int, seeds: Mapping[int, PastTrialRun], terms: Terms) -> TrialRecord:
+    """Rebuild a trial from a run of each seed; it is `running` where one was cut off, still runs or is missing."""
+    ordered = [seeds[seed] for seed in sorted(seeds)]
+    record = TrialRecord(
+        number,
+        ordered[0].choices,
+        run_ids=[run.run_id for run in ordered],
+        started=min(run.started for run in ordered),
+        ended=max(run.ended for run in ordered),
+        replicates=[
+            [read_results(run.metrics)[objective] for objective in terms.objectives]
+            for run in ordered
+            if run.state == "finished"
+        ],
+    )
+    states = {run.state for run in ordered}
+    if "failed" in states:
+        record.state, record.reason = "failed", "failed before"
+    elif "pruned" in states:
+        record.state, record.reason = "pruned", ordered[-1].pruned_because
+    elif states == {"finished"} and len(ordered) == terms.replicates:
+        record.state = "complete"
+    return record
 
-    Args:
-        adopted: what it remembers of each, by number.
-        terms: of the search.
-        with_curves: fetch what was reported after each epoch, too.
+
+def add_reports(records: Sequence[TrialRecord], terms: Terms, *, with_curves: bool) -> None:
+    """Add what was reported of trials to the pruner; see `fetch_trials`.
 
     Raises:
         TrackingError: the server does not answer.
     """
-    curves = _fetch_curves(_list_runs(adopted) if with_curves else [], terms)
-    return rebuild_trials([], adopted, curves, terms.objectives, terms.replicates)
-
-
-def _list_runs(adopted: Mapping[int, Mapping[str, Any]]) -> list[str]:
-    return [run_id for kept in adopted.values() for run_id in kept["run_ids"]]
-
-
-def _fetch_curves(run_ids: Sequence[str], terms: Terms) -> dict[str, dict[int, float]]:
+    if terms.replicates > 1:
+        for record in records:
+            record.reports = {number: values[0] for number, values in enumerate(record.replicates, start=1)}
+        return
+    wanted = [record.run_ids[-1] for record in records if with_curves or record.state == "pruned"]
     # No pruner takes several objectives.
-    points = tracking.fetch_histories(run_ids, terms.objectives[:1])
+    points = tracking.fetch_histories(wanted, terms.objectives[:1])
     # Step 0 is the final value.
-    return {
+    curves = {
         str(one): dict(zip(curve["step"].astype(int), curve["value"].astype(float), strict=True))
         for one, curve in points[points["step"] > 0].groupby("run_id")
     }
+    for record in records:
+        record.reports = curves.get(record.run_ids[-1], {})
+
+
+def write_kept(records: Sequence[TrialRecord]) -> dict[str, str]:
+    """Write trials that can't be told by their runs as tags of the parent run, by which it remembers them."""
+    return {
+        f"{tracking.TRIAL_TAG}.{record.number}": json.dumps(
+            {
+                "state": record.state,
+                "choices": dict(record.choices),
+                "values": record.replicates,
+                "run_ids": record.run_ids,
+                "reason": record.reason,
+                "included": record.included,
+            }
+        )
+        for record in records
+    }
+
+
+def _read_kept(number: int, plain: Mapping[str, Any]) -> TrialRecord:
+    """Read a trial that the parent run remembers."""
+    # Of one objective, stores have one number a replicate, too.
+    replicates = [value if isinstance(value, list) else [value] for value in plain["values"]]
+    record = TrialRecord(number, plain["choices"], plain["state"], replicates, plain["run_ids"], kept=True)
+    record.reason, record.included = plain.get("reason", ""), plain.get("included", False)
+    return record

@@ -24,7 +24,7 @@ from mnist_flow.sweeps.opening import describe_sweep_command, hand_over, open_pa
 from mnist_flow.sweeps.search.adoption import find_finished
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import Coordinator
-from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_trials, recall_trials, write_terms
+from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, add_reports, fetch_trials, write_kept, write_terms
 from mnist_flow.sweeps.search.messages import Assignment, TrialServer
 from mnist_flow.sweeps.search.outcome import build_space_table, choose_best
 from mnist_flow.sweeps.search.plan import print_counts, print_included, show_plan
@@ -32,7 +32,6 @@ from mnist_flow.sweeps.search.search import Search
 from mnist_flow.sweeps.search.settings import check_objective, read_settings
 from mnist_flow.sweeps.search.space import Space, read_space
 from mnist_flow.sweeps.search.study import TrialRecord, build_study
-from mnist_flow.tracking import TrackedRun
 
 _LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")
 
@@ -64,7 +63,11 @@ def open_search(config: DictConfig) -> Search | None:
     if base.resume:
         records = fetch_trials(parent.experiment_id, parent.run_id, terms, with_curves=epochs)
     if settings.include_finished:
-        records += _include_finished(space, composer, base, terms, records, parent, with_curves=epochs)
+        found = find_finished(parent.experiment_id, base, space, composer, terms, records)
+        parent.set_tags(write_kept(found))
+        print_included(records, len(found))
+        add_reports(found, terms, with_curves=epochs)
+        records += found
     n_trials = settings.n_trials + sum(record.included for record in records)
     print_counts(records, n_trials)
 
@@ -163,23 +166,6 @@ def _identify(space: Space, jobs: Sequence[Job], base: TrainConfig) -> str:
 
 def _get_first(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
-
-
-def _include_finished(
-    space: Space,
-    composer: Composer,
-    base: TrainConfig,
-    terms: Terms,
-    known: list[TrialRecord],
-    parent: TrackedRun,
-    *,
-    with_curves: bool,
-) -> list[TrialRecord]:
-    """Make trials of the finished runs of other sweeps; the parent run remembers them."""
-    found = find_finished(parent.experiment_id, base, space, composer, terms, known)
-    parent.set_tags({f"{tracking.TRIAL_TAG}.{number}": json.dumps(kept) for number, kept in found.items()})
-    print_included(known, len(found))
-    return recall_trials(found, terms, with_curves=with_curves)
 
 
 def _assign(space: Space, composer: Composer, record: TrialRecord, epoch_metric: str | None) -> Assignment:

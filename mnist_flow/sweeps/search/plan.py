@@ -16,7 +16,7 @@ from mnist_flow.jobs.plan import estimate_seconds
 from mnist_flow.jobs.workers import count_workers
 from mnist_flow.runtime.terminal import count, print_line, print_time
 from mnist_flow.sweeps.search.adoption import find_finished
-from mnist_flow.sweeps.search.memory import Terms, fetch_trials, recall_trials
+from mnist_flow.sweeps.search.memory import Terms, fetch_trials
 from mnist_flow.sweeps.search.outcome import measure_seconds
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
@@ -56,9 +56,9 @@ def show_plan(
     for override in space.typed:
         print_line(f"  {quote_argument(override)}")
     if settings.include_finished:
-        found = {} if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)
+        found = [] if experiment_id is None else find_finished(experiment_id, base, space, composer, terms, records)
         print_included(records, len(found))
-        records += recall_trials(found, terms, with_curves=False)
+        records += found
     n_trials = settings.n_trials + sum(record.included for record in records)
     print_counts(records, n_trials)
     n_left = max(n_trials, len(records)) - sum(record.state != "running" for record in records)

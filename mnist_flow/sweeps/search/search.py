@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from mnist_flow.sweeps.pool import stop_workers
 from mnist_flow.sweeps.search.confirmation import Confirmation
 from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, TrialConnection, TrialQueue
 from mnist_flow.sweeps.search.importances import build_importances
+from mnist_flow.sweeps.search.memory import write_kept
 from mnist_flow.sweeps.search.messages import TrialServer
 from mnist_flow.sweeps.search.outcome import (
     build_space_table,
@@ -105,28 +105,20 @@ class Search:
 
     def hear_end(self, record: TrialRecord) -> None:
         """Log and print that a trial has ended."""
-        objectives, ended = self.base.objectives, [one for one in self.coordinator.records if one.state != "running"]
+        n_ended = sum(one.state != "running" for one in self.coordinator.records)
         if record.kept:
-            memory = {
-                "state": record.state,
-                "choices": dict(record.choices),
-                # Numbers where there is one objective, lists where there are several.
-                "values": record.replicates if len(objectives) > 1 else [values[0] for values in record.replicates],
-                "run_ids": record.run_ids,
-                "reason": record.reason,
-            }
-            self.parent.set_tags({f"{tracking.TRIAL_TAG}.{record.number}": json.dumps(memory)})
+            self.parent.set_tags(write_kept([record]))
         best = self._choose_best()
         if best:
             # One point a trial, so that its curve in MLflow shows the search.
             is_new, self.best = best != self.best, best
-            self.parent.log_metrics(self._list_best_values(), step=len(ended))
+            self.parent.log_metrics(self._list_best_values(), step=n_ended)
             if is_new and not self.is_multiple:
                 self.parent.log_artifacts(texts=self._write_presets())
         told = " ".join(f"{key}={_shorten(value)}" for key, value in record.choices.items())
         outcome = " ".join(filter(None, (record.state, self._tell_values(record))))
         reason = f"  ({record.reason})" if record.reason else ""
-        print_line(f"trial {record.number}: {told}  {outcome}{reason}  [{len(ended)}/{self.coordinator.n_trials}]")
+        print_line(f"trial {record.number}: {told}  {outcome}{reason}  [{n_ended}/{self.coordinator.n_trials}]")
         if time.monotonic() - self._tables_at > _TABLE_SECONDS:
             self._tables_at = time.monotonic()
             self.parent.log_artifacts(tables=name_tables(trials=self._build_trials(self.coordinator.records)))

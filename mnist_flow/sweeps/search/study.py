@@ -1,9 +1,9 @@
-"""Optuna's study: its sampler and pruner, and its trials as MLflow remembers them."""
+"""Optuna's study: its sampler and pruner, and its trials."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,10 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_flow.config.train import is_minimised
 from mnist_flow.errors import ConfigError
-from mnist_flow.jobs.tables import read_results
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
-from mnist_flow.tracking import PastTrialRun
 
 Direction = Literal["minimize", "maximize"]
 State = Literal["running", "complete", "pruned", "failed"]
@@ -135,85 +133,3 @@ def make_trial(dimensions: Mapping[str, BaseDistribution], record: TrialRecord) 
         distributions={key: dimensions[key] for key in record.choices},
         intermediate_values=record.reports,
     )
-
-
-def rebuild_trials(
-    runs: Sequence[PastTrialRun],
-    adopted: Mapping[int, Mapping[str, Any]],
-    curves: Mapping[str, Mapping[int, float]],
-    objectives: Sequence[str],
-    n_replicates: int,
-) -> list[TrialRecord]:
-    """Rebuild the trials of a search from what the tracking server has.
-
-    Args:
-        runs: of the trials, oldest first; the last of each seed counts, unless an earlier one is finished.
-        adopted: by trial number, the state, choices, values and run_ids of trials that can't be told by their runs:
-            those whose runs were finished before, and those that were pruned between two seeds.
-        curves: the only objective by epoch, for runs whose pruner looks at epochs.
-        objectives: names of the metrics.
-        n_replicates: number of seeds of a trial.
-
-    Returns:
-        In the order of their numbers. A trial that has not ended is `running`: its runs were cut off, or still run.
-    """
-    by_number: dict[int, dict[int, PastTrialRun]] = {}
-    for run in runs:
-        seeds = by_number.setdefault(run.trial, {})
-        if run.seed not in seeds or seeds[run.seed].state != "finished":
-            seeds[run.seed] = run
-    records = {number: _rebuild(number, seeds, curves, objectives, n_replicates) for number, seeds in by_number.items()}
-    for number, kept in adopted.items():
-        # One number a replicate where there is one objective.
-        replicates = [value if isinstance(value, list) else [value] for value in kept["values"]]
-        record = TrialRecord(number, kept["choices"], kept["state"], replicates, kept["run_ids"])
-        curve = curves.get(kept["run_ids"][-1], {})
-        record.reports = _list_reports(replicates) if n_replicates > 1 else dict(curve)
-        record.included, record.reason = kept.get("included", False), kept.get("reason", "")
-        records[number] = record
-        if number in by_number:
-            record.started, record.ended = _measure_span(by_number[number].values())
-    return [records[number] for number in sorted(records)]
-
-
-def _rebuild(
-    number: int,
-    seeds: Mapping[int, PastTrialRun],
-    curves: Mapping[str, Mapping[int, float]],
-    objectives: Sequence[str],
-    n_replicates: int,
-) -> TrialRecord:
-    ordered = [seeds[seed] for seed in sorted(seeds)]
-    started, ended = _measure_span(ordered)
-    record = TrialRecord(
-        number,
-        ordered[0].choices,
-        run_ids=[run.run_id for run in ordered],
-        started=started,
-        ended=ended,
-        replicates=[
-            [read_results(run.metrics)[objective] for objective in objectives]
-            for run in ordered
-            if run.state == "finished"
-        ],
-    )
-    last = ordered[-1]
-    record.reports = _list_reports(record.replicates) if n_replicates > 1 else dict(curves.get(last.run_id, {}))
-    states = {run.state for run in ordered}
-    if "failed" in states:
-        record.state, record.reason = "failed", "failed before"
-    elif "pruned" in states:
-        record.state, record.reason = "pruned", last.pruned_because
-    elif states == {"finished"} and len(ordered) == n_replicates:
-        record.state = "complete"
-    return record
-
-
-def _list_reports(replicates: Sequence[Sequence[float]]) -> dict[int, float]:
-    return {number: values[0] for number, values in enumerate(replicates, start=1)}
-
-
-def _measure_span(runs: Iterable[PastTrialRun]) -> tuple[float, float]:
-    """When the first of some runs began, and when the last one ended."""
-    spans = [(run.started, run.ended) for run in runs]
-    return min(started for started, _ in spans), max(ended for _, ended in spans)

@@ -63,7 +63,7 @@ def test_runs_of_the_space_are_found_with_what_was_chosen_for_them(find):
         ["optimizer=sgd", "optimizer.momentum=0.25", "batch_size=64", "model.hidden_units=[8]", "reg=1e-5"],
         ["optimizer=adam", "batch_size=32", "model.hidden_units=[16,8]", "training.early_stopping_patience=3"],
     )
-    assert [kept["choices"] for kept in found.values()] == [
+    assert [record.choices for record in found] == [
         {
             "optimizer": "sgd",
             "optimizer.momentum": 0.25,
@@ -80,7 +80,8 @@ def test_runs_of_the_space_are_found_with_what_was_chosen_for_them(find):
             "training.early_stopping_patience": "3",
         },
     ]
-    assert [(kept["values"], kept["run_ids"]) for kept in found.values()] == [([0.0], ["run 0"]), ([0.1], ["run 1"])]
+    told = [(record.replicates, record.run_ids) for record in found]
+    assert told == [([[0.0]], ["run 0"]), ([[0.1]], ["run 1"])]
 
 
 @pytest.mark.parametrize(
@@ -99,18 +100,18 @@ def test_runs_of_the_space_are_found_with_what_was_chosen_for_them(find):
     ids=" ".join,
 )
 def test_runs_outside_the_space_are_not(find, other):
-    assert find(["optimizer=sgd", "batch_size=64", "model.hidden_units=[8]", *other]) == {}
+    assert find(["optimizer=sgd", "batch_size=64", "model.hidden_units=[8]", *other]) == []
 
 
 def test_a_trial_needs_all_replicates_and_what_the_search_has_is_left_out(find):
     one = ["optimizer=adam", "batch_size=64", "model.hidden_units=[8]"]
-    assert find([*one, "seed=0"], [*one, "seed=2"], replicates=2) == {}
+    assert find([*one, "seed=0"], [*one, "seed=2"], replicates=2) == []
     both = [*one, "seed=1"], [*one, "seed=0"]
-    (kept,) = find(*both, replicates=2).values()
-    assert (kept["values"], kept["run_ids"]) == ([0.1, 0.0], ["run 1", "run 0"])
+    (record,) = find(*both, replicates=2)
+    assert (record.replicates, record.run_ids) == ([[0.1], [0.0]], ["run 1", "run 0"])
     known = TrialRecord(4, {}, run_ids=["run 0"])
-    assert find(*both, known=[known], replicates=2) == {}
-    assert list(find(one, known=[replace(known, run_ids=[])])) == [5]
+    assert find(*both, known=[known], replicates=2) == []
+    assert [record.number for record in find(one, known=[replace(known, run_ids=[])])] == [5]
 
 
 def test_a_search_goes_on_from_the_runs_of_a_grid(tmp_path, run_command):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
+import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
+from mnist_flow import tracking
 from mnist_flow.errors import ConfigError
+from mnist_flow.sweeps.search.memory import Terms, fetch_trials, write_kept
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.space import Space
-from mnist_flow.sweeps.search.study import TrialRecord, build_study, make_trial, rebuild_trials
+from mnist_flow.sweeps.search.study import TrialRecord, build_study, make_trial
 from mnist_flow.tracking import PastTrialRun
 
 SPACE = Space((), (), {"reg": FloatDistribution(0.0, 1.0), "units": CategoricalDistribution(["a", "b"])}, frozenset())
@@ -39,7 +44,25 @@ def make_run(number, state, seed=0, **metrics):
     )
 
 
-def test_trials_are_what_their_runs_are():
+@pytest.fixture
+def rebuild(monkeypatch):
+    """What a store has → the trials of a search."""
+
+    def rebuild_trials(runs, kept, curves, objectives, n_replicates):
+        points = [(run, step, value) for run, curve in curves.items() for step, value in curve.items()]
+        histories = pd.DataFrame(points, columns=["run_id", "step", "value"])
+        monkeypatch.setattr(tracking, "fetch_trial_runs", lambda *where: runs)
+        monkeypatch.setattr(tracking, "fetch_adopted_trials", lambda run_id: kept)
+        monkeypatch.setattr(
+            tracking, "fetch_histories", lambda run_ids, metrics: histories[histories["run_id"].isin(run_ids)]
+        )
+        terms = Terms(SPACE.dimensions, tuple(objectives), n_replicates)
+        return fetch_trials("1", "parent", terms, with_curves=False)
+
+    return rebuild_trials
+
+
+def test_trials_are_what_their_runs_are(rebuild):
     runs = [
         make_run(0, "finished", val_accuracy=0.9),
         make_run(1, "pruned", val_accuracy=0.3),
@@ -49,7 +72,7 @@ def test_trials_are_what_their_runs_are():
         make_run(4, "finished", val_accuracy=0.8),
     ]
     curves = {"run 1 0": {1: 0.2, 2: 0.3}}
-    records = rebuild_trials(runs, {}, curves, ["val_accuracy"], n_replicates=1)
+    records = rebuild(runs, {}, curves, ["val_accuracy"], n_replicates=1)
     assert [record.state for record in records] == ["complete", "pruned", "failed", "running", "complete"]
     assert [record.objectives for record in records] == [(0.9,), (0.3,), None, None, (0.8,)]
     assert records[1].reports == {1: 0.2, 2: 0.3}
@@ -64,19 +87,19 @@ def test_trials_are_what_their_runs_are():
     assert study.trials[1].intermediate_values == {1: 0.2, 2: 0.3}
 
 
-def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last():
+def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last(rebuild):
     two = [make_run(0, "finished", seed, val_loss=value) for seed, value in ((7, 0.2), (8, 0.4))]
-    (record,) = rebuild_trials(two, {}, {}, ["val_loss"], n_replicates=2)
+    (record,) = rebuild(two, {}, {}, ["val_loss"], n_replicates=2)
     assert (record.state, record.objectives, record.reports) == ("complete", (pytest.approx(0.3),), {1: 0.2, 2: 0.4})
-    (record,) = rebuild_trials(two, {}, {}, ["val_loss"], n_replicates=3)
+    (record,) = rebuild(two, {}, {}, ["val_loss"], n_replicates=3)
     assert record.state == "running"
 
 
-def test_what_the_parent_remembers_counts():
+def test_what_the_parent_remembers_counts(rebuild):
     kept = {
         3: {"state": "complete", "choices": {"reg": 0.5}, "values": [0.7], "run_ids": ["elsewhere"], "reason": "so"}
     }
-    records = rebuild_trials([make_run(1, "finished", val_accuracy=0.9)], kept, {}, ["val_accuracy"], n_replicates=1)
+    records = rebuild([make_run(1, "finished", val_accuracy=0.9)], kept, {}, ["val_accuracy"], n_replicates=1)
     assert [record.reason for record in records] == ["", "so"]
     assert [(record.number, record.objectives, record.run_ids) for record in records] == [
         (1, (0.9,), ["run 1 0"]),
@@ -84,9 +107,16 @@ def test_what_the_parent_remembers_counts():
     ]
 
 
-def test_a_trial_that_was_pruned_between_seeds_is_rebuilt_as_the_sampler_was_told():
+def test_what_is_written_for_the_parent_to_remember_is_read_as_it_was(rebuild):
+    record = TrialRecord(2, {"reg": 0.5}, "complete", [[0.7]], ["elsewhere"], included=True, kept=True)
+    ((tag, text),) = write_kept([record]).items()
+    assert tag == "mnist_flow.trial.2"
+    assert rebuild([], {2: json.loads(text)}, {}, ["val_accuracy"], n_replicates=1) == [record]
+
+
+def test_a_trial_that_was_pruned_between_seeds_is_rebuilt_as_the_sampler_was_told(rebuild):
     kept = {0: {"state": "pruned", "choices": {"reg": 0.5}, "values": [0.9, 0.5], "run_ids": ["a", "b"]}}
-    (record,) = rebuild_trials([], kept, {}, ["val_accuracy"], n_replicates=3)
+    (record,) = rebuild([], kept, {}, ["val_accuracy"], n_replicates=3)
     assert (record.objectives, record.reports) == ((0.5,), {1: 0.9, 2: 0.5})
     assert make_trial(SPACE.dimensions, record).value == 0.5
 
@@ -160,12 +190,12 @@ def test_a_sampler_that_cant_take_the_space_is_told_in_a_line():
         build_study(make_settings(pruner="median", pruner_options={"n_startup": 3}), SPACE, ["val_accuracy"], 0)
 
 
-def test_of_several_objectives_each_has_its_mean_and_its_direction():
+def test_of_several_objectives_each_has_its_mean_and_its_direction(rebuild):
     sizes = [make_run(0, "finished", seed, val_loss=0.2 * seed, n_parameters=100) for seed in (1, 2)]
     kept = {
         1: {"state": "complete", "choices": {"reg": 0.5}, "values": [[0.1, 500], [0.3, 500]], "run_ids": ["a", "b"]}
     }
-    records = rebuild_trials(sizes, kept, {}, ["val_loss", "n_parameters"], n_replicates=2)
+    records = rebuild(sizes, kept, {}, ["val_loss", "n_parameters"], n_replicates=2)
     assert [record.objectives for record in records] == [(pytest.approx(0.3), 100), (pytest.approx(0.2), 500)]
     study = build_study(make_settings(), SPACE, ["val_accuracy", "n_parameters"], n_known=0)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
