@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -71,19 +72,13 @@ def open_search(config: DictConfig) -> Search | None:
     n_trials = settings.n_trials + sum(record.included for record in records)
     print_counts(records, n_trials)
 
-    def assign(record: TrialRecord) -> Assignment:
-        return _assign(space, composer, record, base.objective if epochs else None)
-
-    def assign_confirmation(record: TrialRecord) -> Assignment:
-        return _assign_confirmation(space, composer, record, settings.confirm_seeds)
-
     search = Search(
         base,
         settings,
         parent,
         describe_sweep_command(config),
         Coordinator(
-            assign=assign,
+            assign=partial(_assign, space, composer, base.objective if epochs else None),
             records=records,
             study=build_study(settings, space, base.objectives, n_known=len(records)),
             space=space,
@@ -92,7 +87,9 @@ def open_search(config: DictConfig) -> Search | None:
             n_trials=n_trials,
             judged="epoch" if epochs else "seed" if settings.pruner == "wilcoxon" else None,
         ),
-        Confirmation(assign=assign_confirmation, objective=base.objective),
+        Confirmation(
+            assign=partial(_assign_confirmation, space, composer, settings.confirm_seeds), objective=base.objective
+        ),
         best=choose_best(records, base.objectives),
     )
     is_local = config.hydra.launcher._target_.endswith(_LOCAL_LAUNCHERS)
@@ -168,7 +165,7 @@ def _get_first(distribution: Any) -> Any:
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
 
 
-def _assign(space: Space, composer: Composer, record: TrialRecord, epoch_metric: str | None) -> Assignment:
+def _assign(space: Space, composer: Composer, epoch_metric: str | None, record: TrialRecord) -> Assignment:
     overrides = space.list_overrides(record.choices)
     cfg = composer.compose(overrides)
     list_replicates(overrides, validate_config(cfg, TrainConfig))  # What is wrong with it is told by its trial.
@@ -177,8 +174,8 @@ def _assign(space: Space, composer: Composer, record: TrialRecord, epoch_metric:
     return Assignment(record.number, tuple(overrides), composer.list_options(overrides), plain, tags, epoch_metric)
 
 
-def _assign_confirmation(space: Space, composer: Composer, record: TrialRecord, n_seeds: int) -> Assignment:
-    assignment = _assign(space, composer, record, None)
+def _assign_confirmation(space: Space, composer: Composer, n_seeds: int, record: TrialRecord) -> Assignment:
+    assignment = _assign(space, composer, None, record)
     config = dict(assignment.config)
     # After those that the search has used.
     config |= {"seed": config["seed"] + config["replicates"], "replicates": n_seeds}
