@@ -21,20 +21,6 @@ State = Literal["running", "complete", "pruned", "failed"]
 
 # As Optuna names the ends of a trial.
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-_SAMPLERS = {
-    "tpe": "TPESampler",
-    "random": "RandomSampler",
-    "qmc": "QMCSampler",
-    "gp": "GPSampler",
-    "cmaes": "CmaEsSampler",
-    "nsgaii": "NSGAIISampler",
-}
-_PRUNERS = {
-    "none": "NopPruner",
-    "median": "MedianPruner",
-    "hyperband": "HyperbandPruner",
-    "wilcoxon": "WilcoxonPruner",
-}
 
 
 @dataclass
@@ -110,14 +96,15 @@ def build_study(settings: SearchSettings, space: Space, objectives: Sequence[str
         # Hyperband chooses a trial's bracket by this name.
         study_name="search",
         directions=[choose_direction(objective) for objective in objectives],
-        sampler=_construct(optuna.samplers, _SAMPLERS[settings.sampler], "sampler", settings.sampler, options),
-        pruner=_construct(
-            optuna.pruners, _PRUNERS[settings.pruner], "pruner", settings.pruner, settings.pruner_options or {}
-        ),
+        sampler=_construct(optuna.samplers, "sampler", settings.sampler, options),
+        pruner=_construct(optuna.pruners, "pruner", settings.pruner, settings.pruner_options or {}),
     )
 
 
-def _construct(module: Any, name: str, role: str, choice: str, options: Mapping[str, Any]) -> Any:
+def _construct(module: Any, role: str, choice: str, options: Mapping[str, Any]) -> Any:
+    """Construct Optuna's class of a name, such as `CmaEsSampler` for the sampler `cmaes`."""
+    wanted = f"{'nop' if choice == 'none' else choice}{role}"
+    name = next(name for name in module.__all__ if name.lower() == wanted)
     try:
         return getattr(module, name)(**options)
     except (TypeError, ValueError) as error:
