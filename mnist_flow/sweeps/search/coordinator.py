@@ -178,7 +178,7 @@ class TrialConnection:
         self._queue = queue
         self._record: TrialRecord | None = None
 
-    def answer(self, request: str, *arguments: Any) -> Any:
+    def answer(self, request: Any, *arguments: Any) -> Any:
         """Answer a request of `worker`: next, run, epoch, result, complete, pruned or failed."""
         if request == "next":
             taken = self._queue.take()
@@ -186,8 +186,13 @@ class TrialConnection:
                 return None
             self._record, assignment = taken
             return assignment
-        assert self._record is not None
-        return getattr(self, f"_hear_{request}")(self._record, *arguments)
+        record = self._record
+        assert record is not None
+        if request in ("complete", "pruned", "failed"):
+            self._record = None
+            self._queue.end(record, request, *arguments)
+            return None
+        return getattr(self, f"_hear_{request}")(record, *arguments)
 
     def lose(self) -> None:
         """Hear that the connection has ended, which is all right after the trial's end."""
@@ -206,16 +211,3 @@ class TrialConnection:
         reason = None if is_last else self._queue.report(record, "seed", number, objectives[0])
         record.kept |= reason is not None
         return reason
-
-    def _hear_complete(self, record: TrialRecord) -> None:
-        self._end(record, "complete")
-
-    def _hear_pruned(self, record: TrialRecord, reason: str) -> None:
-        self._end(record, "pruned", reason)
-
-    def _hear_failed(self, record: TrialRecord, reason: str) -> None:
-        self._end(record, "failed", reason)
-
-    def _end(self, record: TrialRecord, state: State, reason: str = "") -> None:
-        self._record = None
-        self._queue.end(record, state, reason)

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from optuna.trial import FixedTrial
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
@@ -133,8 +134,6 @@ def _list_first_jobs(space: Space, composer: Composer) -> tuple[list[Job], Train
     Raises:
         ConfigError: the first value of a key is wrong, or another of its choices, which would fail each of its trials.
     """
-    from optuna.trial import FixedTrial
-
     first = {key: _get_first(distribution) for key, distribution in space.dimensions.items()}
     choices = space.suggest(FixedTrial(first), composer.compose)
     overrides = space.list_overrides(choices)

@@ -26,12 +26,7 @@ from mnist_flow.sweeps.search.coordinator import MAX_FAILURES, Coordinator, Tria
 from mnist_flow.sweeps.search.importances import build_importances
 from mnist_flow.sweeps.search.memory import write_kept
 from mnist_flow.sweeps.search.messages import TrialServer
-from mnist_flow.sweeps.search.outcome import (
-    build_space_table,
-    build_trials,
-    choose_best,
-    write_preset,
-)
+from mnist_flow.sweeps.search.outcome import build_space_table, build_trials, choose_best, write_preset
 from mnist_flow.sweeps.search.settings import SearchSettings
 from mnist_flow.sweeps.search.study import TrialRecord
 from mnist_flow.sweeps.sweep import Launch
