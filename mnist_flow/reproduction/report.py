@@ -297,8 +297,8 @@ def describe_best_on_test(selection: Any, is_loss: bool) -> str:
 def build_heading(arguments: str) -> str:
     """`study=width tracking.experiment_name=width_holdout` → `Width: width_holdout`."""
     study, _, experiment = arguments.partition(" tracking.experiment_name=")
-    name = study.removeprefix("study=").replace("_", " ")
-    name = "CNN" if name == "cnn" else name.capitalize()
+    name = study.removeprefix("study=").replace("_", " ").capitalize()
+    name = re.sub(r"\bcnn\b", "CNN", name, flags=re.IGNORECASE)
     return f"{name}: {experiment}" if experiment else name
 
 
