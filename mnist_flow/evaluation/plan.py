@@ -162,10 +162,10 @@ def _load_data(source: _Source, run_id: str) -> DataSet | UserError:
 
 def _fetch_options(source: _Source, run_id: str) -> dict[str, Any]:
     """Fetch what the data set's own `load` takes, with its types; keys that the data set has no more are left out."""
-    from mnist_flow.runs.replay import fetch_config
+    from mnist_flow import tracking
 
     schema: type[DataSection] = find_option("mnist_flow.data.sets", source.name, source.module).Config
-    logged = fetch_config(run_id).get("data", {})
+    logged = tracking.fetch_config(run_id).get("data", {})
     known = {key: value for key, value in logged.items() if key in schema.model_fields}
     return validate_config(OmegaConf.create(known), schema).list_options()
 

@@ -48,7 +48,7 @@ def write_config(arguments: Sequence[str], folder: str) -> list[str]:
         raise ConfigError("run_id: missing; python -m mnist_flow.rerun run_id=ID, with an id that mlflow ui shows")
     tracking.configure(values.get("tracking.uri", "").strip("'\"") or None)
     original = tracking.fetch_run(run_id)
-    logged = fetch_config(run_id)
+    logged = tracking.fetch_config(run_id)
     defaults: list[Any] = ["config"]
     for group, option in _load_choices(run_id, logged).items():
         if group in values:
@@ -131,21 +131,6 @@ def compare_with_original(
             print_line(f"  {name}: {then[name]:.6g} then, {metrics[name]:.6g} now")
 
 
-def fetch_config(run_id: str, path: str = "config/config.yaml") -> dict[str, Any]:
-    """Fetch a config that a run has logged.
-
-    Raises:
-        TrackingError: the server does not answer, or the run has no such artifact, or it is damaged.
-    """
-    try:
-        content = yaml.safe_load(tracking.fetch_text(run_id, path))
-    except yaml.YAMLError:
-        content = None
-    if not isinstance(content, dict):
-        raise TrackingError(f"run_id={run_id}: its artifact {path} is no config")
-    return content
-
-
 def _load_choices(run_id: str, logged: Mapping[str, Any]) -> dict[str, str | None]:
     """The config groups of a run and what was chosen of each.
 
@@ -155,7 +140,7 @@ def _load_choices(run_id: str, logged: Mapping[str, Any]) -> dict[str, str | Non
     if not tracking.has_artifact(run_id, "config/hydra.yaml"):
         return {group: "as_logged" for group in logged if Path(CONF_DIR, group).is_dir() and group != "tracking"}
     try:
-        hydra = fetch_config(run_id, "config/hydra.yaml")["hydra"]
+        hydra = tracking.fetch_config(run_id, "config/hydra.yaml")["hydra"]
         choices, typed = dict(hydra["runtime"]["choices"]), list(hydra["overrides"]["task"])
     except (KeyError, TypeError, ValueError) as error:
         raise TrackingError(f"run_id={run_id}: its artifact config/hydra.yaml is no config") from error

@@ -1,6 +1,7 @@
 """The only package that talks to MLflow, writing and reading."""
 
 from mnist_flow.tracking.artifacts import fetch_arrays as fetch_arrays
+from mnist_flow.tracking.artifacts import fetch_config as fetch_config
 from mnist_flow.tracking.artifacts import fetch_text as fetch_text
 from mnist_flow.tracking.artifacts import fetch_texts as fetch_texts
 from mnist_flow.tracking.artifacts import has_artifact as has_artifact

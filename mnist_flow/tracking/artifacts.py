@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import mlflow
 import numpy as np
+import yaml
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.places import describe_move
@@ -36,6 +38,21 @@ def fetch_text(run_id: str, path: str) -> str:
     """
     with _clear_artifact_errors(run_id, path):
         return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{path}"))
+
+
+def fetch_config(run_id: str, path: str = "config/config.yaml") -> dict[str, Any]:
+    """Fetch a config that a run has logged.
+
+    Raises:
+        TrackingError: the server does not answer, or the run has no such artifact, or it is damaged.
+    """
+    try:
+        content = yaml.safe_load(fetch_text(run_id, path))
+    except yaml.YAMLError:
+        content = None
+    if not isinstance(content, dict):
+        raise TrackingError(f"run_id={run_id}: its artifact {path} is no config")
+    return content
 
 
 def fetch_arrays(run_id: str, path: str) -> dict[str, np.ndarray]:

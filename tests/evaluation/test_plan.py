@@ -82,7 +82,7 @@ def test_the_newest_finished_evaluation_counts(earlier, states, done):
 def test_options_of_a_data_set_are_read_from_the_config_of_one_of_its_runs(earlier, monkeypatch, compose_config):
     asked, loaded = [], []
     logged = {"data": {**OmegaConf.to_container(compose_config("data=files").data), "test_fraction": 0.5, "gone": 1}}
-    monkeypatch.setattr("mnist_flow.runs.replay.fetch_config", lambda run_id: (asked.append(run_id), logged)[1])
+    monkeypatch.setattr("mnist_flow.tracking.fetch_config", lambda run_id: (asked.append(run_id), logged)[1])
     monkeypatch.setattr("mnist_flow.evaluation.plan.load_data_set", lambda *source: (loaded.append(source), DATA)[1])
     params = {"data.name": "files", "data.path": "here", "data.test_fraction": "0.5", "seed": "0"}
     evaluations, _ = plan_evaluations(
