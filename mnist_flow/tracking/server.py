@@ -62,6 +62,8 @@ _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
 # Answers to a question in MLflow's API that are not in its language.
 _NO_MLFLOW = re.compile(r"failed with error code (30\d|404|405) != 200|not in a valid JSON format")
 
+# Signs that nobody answers, or that a server stopped while it was asked.
+_SILENCE = ("Connection refused", "Failed to resolve", "timed out", "Connection reset", "Connection aborted")
 _AUTOFLUSH = (
     "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block if this flush is "
     "occurring prematurely) "
@@ -271,7 +273,7 @@ def shorten(error: BaseException, uri: str | None = None) -> str:
     if _NO_MLFLOW.search(reason):
         body = reason.partition("Response body: ")[2]
         return f"is no MLflow server; it answers {textwrap.shorten(body, 80, placeholder=' …') or 'otherwise'}"
-    if any(sign in reason for sign in ("Connection refused", "Failed to resolve", "timed out", "Connection reset")):
+    if any(sign in reason for sign in _SILENCE):
         return "does not answer"
     if "got unsupported URI" in reason or "unsupported scheme" in reason:
         return "is no address that MLflow knows; it knows http, https, sqlite, postgresql, mysql and mssql"

@@ -41,12 +41,14 @@ def use_uri():
 
 @pytest.fixture
 def refusing_server():
-    """A server that answers every request with the status and body that it is told."""
+    """A server that answers every request with the status and body that it is told; with status 0, it hangs up."""
 
     class Handler(BaseHTTPRequestHandler):
         status, body = 200, b"{}"
 
         def do_GET(self) -> None:
+            if not Handler.status:
+                return
             self.send_response(Handler.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(Handler.body)))
@@ -277,6 +279,14 @@ def test_a_server_that_does_not_answer_is_one_clear_line(use_uri, uri, shown):
 def test_a_store_in_a_folder_that_is_not_there_is_told(tmp_path, use_uri):
     with pytest.raises(TrackingError, match=f"{tmp_path}/nowhere: no such folder"):
         use_uri(f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+
+
+def test_a_server_that_stops_while_it_is_asked_does_not_answer(refusing_server, use_uri):
+    uri = refusing_server(0, b"")
+    use_uri(uri)
+    with pytest.raises(TrackingError) as caught:
+        tracking.get_or_create_experiment("x")
+    assert str(caught.value).startswith(f"tracking server {uri}: does not answer")
 
 
 def test_an_error_is_one_short_line_without_credentials():
