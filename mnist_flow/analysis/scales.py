@@ -82,9 +82,8 @@ def _label_values(axes: Axes, known: np.ndarray) -> None:
     decades = logs[-1] - logs[0] if len(logs) else 0.0
     locator: Locator = FixedLocator(known.tolist())
     if len(logs) > 1 and np.diff(logs).min() < decades / _MOST_LABELS:
-        if known[0] == 0:
-            return
-        locator = LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,))
+        subs = (1, 2, 5) if decades < _FEW_DECADES else (1,)
+        locator = LogLocator(subs=subs) if known[0] > 0 else axes.xaxis.get_major_locator()
     formatter = _PowerFormatter()
     formatter.set_axis(axes.xaxis)
 

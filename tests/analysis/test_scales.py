@@ -103,6 +103,18 @@ def test_values_too_close_for_their_labels_have_round_ticks(highest, told):
     assert not len(axes.xaxis.get_minorticklocs())
 
 
+def test_round_ticks_beside_zero_are_told_in_plain_letters():
+    axes = make_axes()
+    scales.set_scale(axes, [0, 1e-6, 1e-5, 1.1e-5, 1e-4], logarithmic=True)
+    low, high = axes.get_xlim()
+    told = [
+        label.get_text()
+        for tick, label in zip(axes.xaxis.get_majorticklocs(), axes.get_xticklabels(), strict=True)
+        if low <= tick <= high
+    ]
+    assert told == ["0", "10⁻⁶", "10⁻⁵", "10⁻⁴"]
+
+
 @pytest.mark.parametrize(("grid", "whole"), [([0, 1, 2], True), ([0.0, 0.5, 1.0], False)])
 def test_whole_numbers_have_whole_ticks(grid, whole):
     axes = make_axes()
