@@ -92,12 +92,15 @@ def _read_picture(file: Path) -> np.ndarray:
     if picture.mode not in _GREY | _COLOUR | _WITH_ALPHA:
         raise DataError(f"{file}: has more than 8 bits a pixel and channel (mode {picture.mode}); save it with 8 bits")
     is_grey = picture.mode in _GREY or picture.mode in ("LA", "La")
+    has_palette = picture.mode in ("P", "PA")
     if picture.mode in _WITH_ALPHA or picture.has_transparency_data:
         picture = picture.convert("LA" if is_grey else "RGBA")
         if np.asarray(picture)[..., -1].min() < 255:
             raise DataError(f"{file}: is transparent in places; save it without transparency")
     pixels = np.asarray(picture.convert("L" if is_grey else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    # GIF has a palette for every picture, and programs save grey PNGs with one, too: the pixels tell.
+    return pixels[..., :1] if has_palette and (pixels == pixels[..., :1]).all() else pixels
 
 
 def _check_sizes(pictures: dict[Path, np.ndarray]) -> None:

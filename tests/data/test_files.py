@@ -178,7 +178,8 @@ def test_grey_pictures_among_colour_ones_become_colour(tmp_path):
         ("1", 1, [255]),
         ("LA", (7, 255), [7]),
         ("RGBA", (1, 2, 3, 255), [1, 2, 3]),
-        ("P", 0, [0, 0, 0]),
+        ("P", (1, 2, 3), [1, 2, 3]),
+        ("P", (7, 7, 7), [7]),
     ],
 )
 def test_pictures_of_other_modes(tmp_path, mode, color, read):
@@ -188,6 +189,17 @@ def test_pictures_of_other_modes(tmp_path, mode, color, read):
             write_picture(tmp_path / name / f"{number}.png", mode, color=color)
     data = load(tmp_path)
     assert np.rint(data.train.images[0, 0, 0] * 255).tolist() == read
+
+
+def test_grey_pictures_with_a_palette_are_those_without_one(tmp_path):
+    grey = load(write_pictures(tmp_path / "plain"))
+    for file in write_pictures(tmp_path / "gifs").glob("*/*.png"):
+        with Image.open(file) as picture:
+            picture.save(file.with_suffix(".gif"))
+        file.unlink()
+    assert load(tmp_path / "gifs").digest == grey.digest
+    write_picture(tmp_path / "gifs" / "cat" / "9.gif", "RGB", color=(255, 0, 0))
+    assert load(tmp_path / "gifs").input_shape == (5, 6, 3)
 
 
 def test_a_jpeg_is_turned_as_its_camera_says(tmp_path):
