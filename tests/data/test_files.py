@@ -149,6 +149,19 @@ def test_a_folder_of_pictures_with_a_test_part(tmp_path):
     assert (len(data.train), data.test.labels.tolist()) == (12, [0, 0, 1, 1, 2, 2])
 
 
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_a_folder_beside_train_and_test_that_is_not_read_is_told(tmp_path, caplog, name):
+    for part in ("train", "test", name):
+        write_pictures(tmp_path / part)
+    (tmp_path / "notes.txt").touch()
+    with caplog.at_level(logging.WARNING):
+        assert len(load(tmp_path).train) == 12
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: only train/ and test/ are read, and {name}/ is left out; move its pictures into train/, of which "
+        "data.holdout_size holds out those to validate on, or move it away"
+    ]
+
+
 def test_a_test_part_is_held_out_of_each_class_by_its_seed_and_this_is_said(tmp_path, caplog):
     write_pictures(tmp_path, n=8)
     with caplog.at_level(logging.WARNING):

@@ -17,7 +17,7 @@ from mnist_flow.data.foreign import read_labels, read_pixels
 from mnist_flow.data.holdout import choose_images
 from mnist_flow.data.idx import find_idx_files, read_idx
 from mnist_flow.data.npz import read_npz
-from mnist_flow.data.pictures import read_pictures
+from mnist_flow.data.pictures import list_visible, read_pictures
 from mnist_flow.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,31 @@ def _read(path: str) -> tuple[str, dict[str, np.ndarray]]:
         if place.is_dir():
             if not any(place.iterdir()):
                 raise DataError(f"{place}: is an empty folder; it must be {_FORMS}")
-            files = find_idx_files(place)
-            return str(place), {key: read_idx(file) for key, file in files.items()} if files else read_pictures(place)
+            if files := find_idx_files(place):
+                return str(place), {key: read_idx(file) for key, file in files.items()}
+            pictures = read_pictures(place)
+            _warn_of_other_parts(place)
+            return str(place), pictures
     except (OSError, RuntimeError) as error:
         raise DataError(f"data.path={path}: can't be read ({error}); it must be {_FORMS}") from error
     return read_npz(path, f"It must be {_FORMS}.", ("x_train", "y_train"), ("x_test", "y_test", "class_names"))
+
+
+def _warn_of_other_parts(folder: Path) -> None:
+    """Say which folders beside those of the parts are not read; val/ is a common one."""
+    parts = {part for part in ("train", "test") if (folder / part).is_dir()}
+    others = [f"{path.name}/" for path in list_visible(folder) if path.is_dir() and path.name not in parts]
+    if parts and others and _is_main_process():
+        log.warning(
+            "%s: only train/ and test/ are read, and %s is left out; move its pictures into train/, of which "
+            "data.holdout_size holds out those to validate on, or move it away",
+            *(folder, " ".join(others)),
+        )
+
+
+def _is_main_process() -> bool:
+    """Whether warnings are given here: the workers of a pool load the images that their main process has told of."""
+    return multiprocessing.parent_process() is None
 
 
 def _hold_out(
@@ -101,8 +121,7 @@ def _hold_out(
             f"{source}: has no test part to measure on: data.test_fraction={fraction} ({n} of {len(labels)} "
             f"images): {error}"
         ) from error
-    # The workers of a pool load the same images, and their main process has said it.
-    if multiprocessing.parent_process() is None:
+    if _is_main_process():
         log.warning(
             "%s has no test part: %d of its %d images are held out as one (data.test_fraction=%g data.test_seed=%d)",
             *(source, len(chosen[1]), len(labels), fraction, seed),
