@@ -43,7 +43,7 @@ def test_the_analysis_does_not_import_tensorflow(swept, run_command):
         (["study=nonsense"], "Choices: ablation cnn compare"),
         (["study.metric=speed"], "study.metric=speed: the runs have no such metric"),
         (["study.filter='params.`model.name` = \"cnn\"'"], "none of the 4 finished runs matches"),
-        (["study.filter=nonsense"], "Invalid clause"),
+        (["study.filter=nonsense"], "study.filter=nonsense: is no filter of MLflow (Invalid clause"),
         (["output_dir=/proc/figures"], "output_dir=/proc/figures: can't be written"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_measure_of_ones_own_is_a_module_and_an_option(swept, measured, own_me
     [
         (["measure=shift", "measure.shift.max_pixels=28"], "max_pixels=28: must be at most 27, since images of digits"),
         (["run_ids=[nothing]"], "run nothing: there is no such run at sqlite:///"),
-        (["filter=nonsense"], "Invalid clause"),
+        (["filter=nonsense"], "filter=nonsense: is no filter of MLflow (Invalid clause"),
         (["tracking.experiment_name=nothing"], "make some: python -m mnist_flow.train"),
         (["tracking.uri=http://127.0.0.1:9"], "does not answer"),
         (

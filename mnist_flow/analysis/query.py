@@ -48,6 +48,7 @@ def fetch_study_runs(config: AnalyzeConfig) -> StudyRuns:
     Raises:
         TrackingError: the server does not answer, or has none of the runs.
     """
+    tracking.check_filter("study.filter", config.study.filter)
     names = choose_experiments(config)
     known = tracking.list_experiments(names)
     wanted = {name: known[name] for name in names if name in known}

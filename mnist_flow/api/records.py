@@ -163,6 +163,7 @@ def runs(
         TrackingError: the server does not answer, has no such experiment, or the filter is malformed.
     """
     tracking = _connect(uri)
+    tracking.check_filter("filter", filter)
     names = [experiments] if isinstance(experiments, str) else experiments
     known = tracking.list_experiments(names or [])
     for name in names or []:

@@ -37,6 +37,7 @@ def choose_runs(config: EvaluateConfig) -> tuple[list[LoggedRun], list[str]]:
         if not runs:
             raise TrackingError("; ".join(troubles))
         return runs, troubles
+    tracking.check_filter("filter", config.filter)
     name = tracking.choose_experiment_name(config.tracking.experiment_name)
     experiment_id = tracking.find_experiment(name)
     task = find_module(next(iter(dict(config.measure).values()))).TASKS[0]
@@ -99,6 +100,7 @@ def _find_partner(key: str, config: Any, task: Task) -> ChoosePartner:
         except RunError as error:
             raise TrackingError(f"{key}: {error}") from error
         return lambda run: only
+    tracking.check_filter(f"{key}.filter", config.filter)
     experiment_id = tracking.find_experiment(config.experiment_name)
     found = tracking.fetch_logged_runs(experiment_id, config.filter)[0] if experiment_id is not None else []
     if not found:

@@ -64,6 +64,7 @@ def look_after_runs(cfg: DictConfig) -> None:
 
 def _choose_runs(config: RunsConfig) -> tuple[list[tracking.StoredRun], list[tuple[int, int] | None]]:
     """Fetch the runs that the config chooses, the newest first, and the size of each."""
+    tracking.check_filter("filter", config.filter)
     experiments = tracking.list_experiments()
     if config.tracking.experiment_name is not None:
         chosen = tracking.list_chosen_experiments([config.tracking.experiment_name])

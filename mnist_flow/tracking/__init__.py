@@ -62,6 +62,7 @@ from mnist_flow.tracking.notes import format_table as format_table
 from mnist_flow.tracking.notes import join_parts as join_parts
 from mnist_flow.tracking.past import PastRun as PastRun
 from mnist_flow.tracking.past import PastSweep as PastSweep
+from mnist_flow.tracking.past import check_filter as check_filter
 from mnist_flow.tracking.past import close_dead_runs as close_dead_runs
 from mnist_flow.tracking.past import close_stale_runs as close_stale_runs
 from mnist_flow.tracking.past import fetch_ended_children as fetch_ended_children

@@ -15,7 +15,9 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils import get_results_from_paginated_fn
+from mlflow.utils.search_utils import SearchUtils
 
+from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.garbage import collection_paused
 from mnist_flow.runtime.processes import is_alive
@@ -245,6 +247,26 @@ def search(
             lambda size, token: search_runs(max_results=size, page_token=token), _PAGE, at_most
         )
     return found
+
+
+def check_filter(key: str, given: str | None) -> None:
+    """Check a filter that was typed, if any, before it is joined with other conditions.
+
+    Args:
+        key: of the config that has it.
+        given: the filter.
+
+    Raises:
+        TrackingError: it is malformed.
+    """
+    try:
+        SearchUtils.parse_search_filter(given)
+    except MlflowException as error:
+        # Behind it stand the spellings of all attributes, in any order.
+        reason = str(error).partition(". Valid keys are")[0]
+        example = type_override(key, "params.reg = '0.1'")
+        told = f"is no filter of MLflow ({reason}); write it like this one: {example}"
+        raise TrackingError(f"{key}={given}: {told}") from error
 
 
 def search_finished_training(experiment_id: str, extra_filter: str | None) -> list[Run]:

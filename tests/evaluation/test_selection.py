@@ -118,9 +118,10 @@ def test_an_optional_partner_takes_part_only_if_it_is_named(experiments):
             r"model=autoencoder noise=salt_and_pepper 'seed=range\(3\)' tracking.experiment_name=none$",
         ),
         (
-            {"filter": "x"},
-            r"denoiser.experiment_name=them: no finished runs .* at store that match filter=x; make some",
+            {"filter": "metrics.loss < 0"},
+            r"denoiser.experiment_name=them: no finished runs .* that match filter=metrics.loss < 0; make some",
         ),
+        ({"filter": "x"}, r"^measure.own.denoiser.filter=x: is no filter of MLflow \("),
     ],
 )
 def test_an_experiment_without_runs_is_told_with_the_remedy(experiments, keys, message):

@@ -12,6 +12,7 @@ import mlflow
 import pytest
 
 from mnist_flow import tracking
+from mnist_flow.config.overrides import type_override, write_override
 from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
 from mnist_flow.runs.upkeep import look_after_runs
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE, count_store_calls
@@ -82,6 +83,22 @@ def test_runs_are_listed_by_state_model_age_and_size(look, ids):
         printed = look(*chosen)
         assert find_names(ids, printed) == shown
         assert f"{len(shown)} run{'s' if len(shown) > 1 else ''}, " in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("params.reg = 1", "Expected a quoted string value for parameter (e.g. 'my-value'). Got value 1"),
+        ("params.reg = '1", "Invalid clause(s) in filter string: 'params.reg', '=', ''', '1'"),
+        ("accuracy > 0.9", "Invalid attribute key 'accuracy' specified"),
+        ("metric > 0.9", "Invalid attribute key 'metric' specified"),
+    ],
+)
+def test_a_malformed_filter_is_told_with_one_that_is_right(look, ids, given, reason):
+    with pytest.raises(TrackingError) as raised:
+        look(write_override("filter", given))
+    example = type_override("filter", "params.reg = '0.1'")
+    assert str(raised.value) == f"filter={given}: is no filter of MLflow ({reason}); write it like this one: {example}"
 
 
 def test_a_trial_that_a_search_pruned_is_not_killed(look, ids, store):
