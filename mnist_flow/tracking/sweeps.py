@@ -12,7 +12,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from mnist_flow.errors import UserError
+from mnist_flow.errors import TrackingError, UserError
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.tracking import names
@@ -79,16 +79,23 @@ def fetch_sweep_tables(run_id: str) -> dict[str, pd.DataFrame]:
     """The tables in sweep/ of a parent run, by their names; a search keeps its terms there, too, which are none.
 
     Raises:
-        TrackingError: the server does not answer, or a table is gone.
+        TrackingError: the server does not answer, or a table is gone or damaged.
     """
     with clear_errors():
         files = [Path(file.path) for file in mlflow.MlflowClient().list_artifacts(run_id, "sweep")]
-    records = {file.stem: json.loads(fetch_text(run_id, str(file))) for file in files if file.suffix == ".json"}
-    return {
-        name: pd.DataFrame(record["data"], columns=record["columns"])
-        for name, record in records.items()
-        if {"data", "columns"} <= record.keys()
-    }
+    tables = {}
+    for file in files:
+        if file.suffix != ".json":
+            continue
+        text = fetch_text(run_id, str(file))
+        try:
+            record = json.loads(text)
+            if {"data", "columns"} <= record.keys():
+                tables[file.stem] = pd.DataFrame(record["data"], columns=record["columns"])
+        except (ValueError, TypeError, AttributeError) as error:
+            remedy = "write it anew with the command of the sweep, which repeats no finished run"
+            raise TrackingError(f"run_id={run_id}: its artifact {file} is damaged; {remedy}") from error
+    return tables
 
 
 def close_abandoned_children(parent: TrackedRun, patience: float, stale_after: float) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from mnist_flow.analysis import searches
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.searches import fetch_search
 from mnist_flow.errors import TrackingError
-from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, write_terms
+from mnist_flow.sweeps.search.memory import TERMS_PATH, Terms, fetch_terms, write_terms
 
 SPACE = {"reg": FloatDistribution(0.0, 1.0), "optimizer": CategoricalDistribution(["sgd", "adam"])}
 MINUTE = 60_000
@@ -52,6 +52,14 @@ def search(store, experiment_id):
         return parent
 
     return log
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"objectives": [], "replicates": 1, "space": {"reg": 1}}'])
+def test_damaged_terms_of_a_search_are_told(store, experiment_id, text):
+    run_id = store.create_run(experiment_id).info.run_id
+    store.log_text(run_id, text, TERMS_PATH)
+    with pytest.raises(TrackingError, match=rf"^run_id={run_id}: its artifact {TERMS_PATH} is damaged; write"):
+        fetch_terms(run_id)
 
 
 def fetch(experiment_id, run_id=None):

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 
 from mnist_flow import tracking
-from mnist_flow.errors import RunError, UserError
+from mnist_flow.errors import RunError, TrackingError, UserError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names, sweeps
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE
@@ -194,6 +194,14 @@ def test_the_terms_of_a_search_are_no_table(store, open_sweep):
     tables = tracking.fetch_sweep_tables(run_id)
     assert list(tables) == ["trials"]
     assert tables["trials"].to_dict("list") == {"seed": [0, 1], "n": [3, 2]}
+
+
+@pytest.mark.parametrize("text", ['{"columns": ["seed"]', "[1]", '{"columns": ["seed", "n"], "data": [[0]]}'])
+def test_a_damaged_table_of_a_sweep_is_told(store, open_sweep, text):
+    run_id = open_sweep().run_id
+    store.log_text(run_id, text, "sweep/trials.json")
+    with pytest.raises(TrackingError, match=rf"^run_id={run_id}: its artifact sweep/trials.json is damaged; write"):
+        tracking.fetch_sweep_tables(run_id)
 
 
 def test_children_whose_process_is_gone_are_killed(store, experiment_id, open_sweep):

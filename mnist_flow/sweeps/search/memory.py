@@ -40,14 +40,19 @@ def fetch_terms(run_id: str) -> Terms:
     """The terms of a search, from its parent run.
 
     Raises:
-        TrackingError: the server does not answer, or the run is no search.
+        TrackingError: the server does not answer, or the run is no search, or its terms are damaged.
     """
     try:
-        plain = json.loads(tracking.fetch_text(run_id, TERMS_PATH))
+        text = tracking.fetch_text(run_id, TERMS_PATH)
     except TrackingError as error:
         raise TrackingError(f"{error}; only the parent run of a search has it") from error
-    space = {key: json_to_distribution(json.dumps(one)) for key, one in plain["space"].items()}
-    return Terms(space, tuple(plain["objectives"]), plain["replicates"])
+    try:
+        plain = json.loads(text)
+        space = {key: json_to_distribution(json.dumps(one)) for key, one in plain["space"].items()}
+        return Terms(space, tuple(plain["objectives"]), plain["replicates"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        remedy = "write it anew with the command of the search, which goes on where it is"
+        raise TrackingError(f"run_id={run_id}: its artifact {TERMS_PATH} is damaged; {remedy}") from error
 
 
 def fetch_trials(
