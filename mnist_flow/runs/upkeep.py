@@ -182,7 +182,7 @@ def _delete_records(config: RunsConfig) -> None:
     latest = time.time() - (config.older_than or 0) * _DAY
     records = [
         record
-        for record in tracking.list_kept_records(folder)
+        for record in tracking.list_kept_records(folder, config.tracking.uri)
         if (not config.run_ids or record.run_id in config.run_ids) and record.kept_at <= latest
     ]
     if not records:

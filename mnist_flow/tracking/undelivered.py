@@ -14,6 +14,7 @@ import mlflow
 from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.tracking.address import complete_uri
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
 from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.server import is_missing, is_store_there, lock_beside, may_pass, shorten
@@ -45,14 +46,26 @@ class KeptRecord:
     n_bytes: int
 
 
-def list_kept_records(folder: Path) -> list[KeptRecord]:
-    """List the records of a folder, oldest first; one that is damaged says so in place of why it was kept."""
+def list_kept_records(folder: Path, uri: str | None = None) -> list[KeptRecord]:
+    """List the records of a folder, oldest first; one that is damaged says so in place of why it was kept.
+
+    Args:
+        folder: tracking.undelivered_dir.
+        uri: list only those that are meant for this server, which a damaged one does not tell; None: all.
+
+    Raises:
+        TrackingError: the URI is none.
+    """
     found = []
+    # Records hold no credentials.
+    wanted = uri and hide_credentials(complete_uri(uri, "tracking.uri"))
     for record in list_records(folder):
         about = record.name, "", "is damaged"
         with suppress(TrackingError):
             content = load_record(record)
             about = content["run_id"], content["tracking_uri"], content["reason"]
+        if wanted and wanted != about[1]:
+            continue
         n_bytes = sum(file.stat().st_size for file in record.rglob("*") if file.is_file())
         found.append(KeptRecord(record, *about, record.stat().st_mtime, n_bytes))
     return found

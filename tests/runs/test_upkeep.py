@@ -241,6 +241,10 @@ def test_kept_records_are_deleted_when_they_are_named(look, ids, tmp_path):
     assert find_names(ids, look("action=delete_records")) == {"done", "failed"}
     with pytest.raises(ConfigError, match="action=delete_records: which"):
         look("action=delete_records", "apply=true")
+    there = look("action=delete_records", "tracking.uri='http://user:word@away'")
+    assert find_names(ids, there) == {"done", "failed"}
+    elsewhere = look("action=delete_records", "tracking.uri=http://other", "older_than=0", "apply=true")
+    assert elsewhere == "tracking.undelivered_dir=undelivered: no such records\n"
     look("action=delete_records", f"run_ids=[{ids['done']}]", "apply=true")
     assert [path.name for path in (tmp_path / "undelivered").iterdir()] == [ids["failed"]]
     look("action=delete_records", "older_than=0", "apply=true")
