@@ -42,7 +42,7 @@ class Run:
     metrics: Mapping[str, float] = field(repr=False)
     # Its page, on the server or on `mlflow ui`.
     link: str
-    # Of its tracking server, whole; it may hold credentials.
+    # Of its tracking server, whole: credentials that were typed in it are in a pickle of the run, too.
     uri: str = field(repr=False)
 
     def fetch_history(self) -> pd.DataFrame:
