@@ -20,7 +20,7 @@ class HiddenLayer(NamedTuple):
 def build_dense_part(
     hidden: Iterable[HiddenLayer],
     n_classes: int,
-    batch_normalization: bool = False,
+    batch_normalization: bool,
     kernel_initializer: str | None = None,
     gaussian_noise: float | None = None,
 ) -> list[keras.Layer]:

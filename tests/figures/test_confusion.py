@@ -108,6 +108,12 @@ def test_confusion_matrix_names_the_classes_and_grows_with_them():
     assert figure.get_figwidth() > 2 * 6.4
 
 
+@pytest.mark.parametrize(("names", "rotation"), [(["a", "bcd"], 0), (["a", "bcde"], 90)])
+def test_names_of_columns_are_written_upwards_where_one_of_them_is_long(names, rotation):
+    axes = figures.plot_confusion_matrix(np.eye(2, dtype=np.int64), "", names).axes[0]
+    assert [label.get_rotation() for label in axes.get_xticklabels()] == [rotation] * 2
+
+
 def test_figures_are_not_open_in_pyplot(confusion):
     figures.plot_epoch_curves([{"loss": 0.9, "val_loss": 0.8}], "")
     figures.plot_confusion_matrix(confusion, "", DIGITS)

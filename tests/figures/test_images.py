@@ -102,6 +102,26 @@ def test_long_names_of_classes_are_cut_above_mistakes_and_stand_in_two_lines():
     assert [text.get_text() for text in axes.texts] == ["a name that …\ntaken for cat (50%)"]
 
 
+def test_the_text_of_a_row_stands_left_of_the_middle_of_its_images():
+    images = np.zeros((1, 4, 4, 1), np.float32)
+    named = figures.plot_image_rows([("one", images), ("two", images)], title="a title")
+    made = figures.plot_beside_nearest(
+        *(images[None].repeat(2, axis=1), images.repeat(2, axis=0), np.array([0, 1]), np.array([[0, 1]])),
+        *(["a", "the longest name"], "a title", 1),
+    )
+    for figure, images_a_row in ((named, 1), (made, 2)):
+        (axes,) = figure.axes
+        texts = [text for text in axes.texts if text.get_ha() == "right"]
+        for text, image in zip(texts, axes.images[::images_a_row], strict=True):
+            left, _, bottom, top = image.get_extent()
+            x, y = text.get_position()
+            assert top < y < bottom
+            assert x < left
+            # The figure is drawn in inches: the name has room between its edge and the images.
+            box = text.get_window_extent()
+            assert 0 <= box.x0 < box.x1 <= axes.transData.transform((left, 0))[0]
+
+
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (4, 8), (8, 4)])
 def test_an_image_keeps_the_ratio_of_its_sides(height, width):
     axes = figures.plot_image_rows([("", np.zeros((1, height, width, 1), np.float32))]).axes[0]

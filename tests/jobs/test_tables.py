@@ -315,6 +315,11 @@ def test_replicates_have_mean_sample_standard_deviation_and_standard_error():
     pd.testing.assert_frame_equal(build_replicates(summary), expected, rtol=1e-12)
 
 
+def test_replicates_stand_in_the_order_of_their_jobs():
+    summary = summary_of((1e-5, 0, "new", 0.5, "a", "G1"), (0.0, 0, "new", 0.9, "b", "G0"))
+    assert build_replicates(summary)["reg"].tolist() == [1e-5, 0.0]
+
+
 def test_the_spread_of_one_run_is_unknown():
     (row,) = build_replicates(summary_of((0.0, 0, "new", 0.9, "a", "G0"))).to_dict("records")
     assert (row["n"], row["val_accuracy_mean"]) == (1, 0.9)

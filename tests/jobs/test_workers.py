@@ -55,14 +55,15 @@ def test_a_pool_has_a_process_a_gpu_where_there_are_several(monkeypatch, variabl
     ("overrides", "workers"),
     [
         ([], 1),
-        (["hydra/launcher=local_pool"], 3),
+        (["hydra/launcher=local_pool"], 4),
         (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=5"], 5),
-        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-2"], 1),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-2"], 3),
+        (["hydra/launcher=local_pool", "hydra.launcher.n_jobs=-9"], 1),
         (["hydra/launcher=slurm"], None),
     ],
 )
 def test_jobs_at_a_time(monkeypatch, overrides, workers):
-    monkeypatch.setattr("mnist_flow.jobs.workers.count_cores", lambda: 2)
+    monkeypatch.setattr("mnist_flow.jobs.workers.count_cores", lambda: 4)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=20e9))
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         config = compose("config", ["data=digits", *overrides], return_hydra_config=True)

@@ -20,6 +20,7 @@ from commands import start_command
 from hydra_plugins.mnist_flow_sweeper import ResumingSweeper
 from mnist_flow import tracking
 from mnist_flow.errors import BusyError, ConfigError, RunError, UserError
+from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runtime.environment import digest_code
 from mnist_flow.sweeps import sweep as story
@@ -152,6 +153,12 @@ def test_replicates_share_a_group_and_runs_are_named_by_what_varies(swept):
     for run in runs:
         groups.setdefault(run.data.tags["mnist_flow.group"], []).append(run.data.params["seed"])
     assert sorted(sorted(seeds) for seeds in groups.values()) == [["0", "1"], ["0", "1"]]
+
+
+def test_a_parent_is_known_by_the_set_of_its_jobs(swept):
+    (parent,) = fetch(swept[0], "sweep")
+    jobs = [run.data.tags["mnist_flow.fingerprint"] for run in fetch(swept[0], "train")]
+    assert parent.data.tags["mnist_flow.fingerprint"] == compute_fingerprint({"jobs": sorted(jobs)})
 
 
 def test_the_same_command_again_trains_nothing_and_leaves_the_parent_alone(again, run_command):

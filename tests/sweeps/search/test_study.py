@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -89,8 +90,11 @@ def test_trials_are_what_their_runs_are(rebuild):
 
 def test_a_trial_of_several_seeds_has_their_mean_and_is_complete_with_the_last(rebuild):
     two = [make_run(0, "finished", seed, val_loss=value) for seed, value in ((7, 0.2), (8, 0.4))]
+    two[1] = replace(two[1], started=10.0, ended=11.5)
     (record,) = rebuild(two, {}, {}, ["val_loss"], n_replicates=2)
     assert (record.state, record.objectives, record.reports) == ("complete", (pytest.approx(0.3),), {1: 0.2, 2: 0.4})
+    # From the start of its first run to the end of its last.
+    assert (record.started, record.ended) == (0.0, 11.5)
     (record,) = rebuild(two, {}, {}, ["val_loss"], n_replicates=3)
     assert record.state == "running"
 
