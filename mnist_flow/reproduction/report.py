@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import UserError
 from mnist_flow.reproduction.results import Comparison
 from mnist_flow.reproduction.targets import Target, judge_chains, judge_shifts
+from mnist_flow.runtime.folders import find_obstacle
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _REPORTS = {
@@ -148,7 +148,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refuse(folder, error.strerror) from error
-    if not os.access(folder, os.W_OK):
+    if find_obstacle(folder):
         raise _refuse(folder, "read-only")
 
 

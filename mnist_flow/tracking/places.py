@@ -6,7 +6,6 @@ names `a`, and MLflow would make the folder `a` anew.
 
 from __future__ import annotations
 
-import os
 import socket
 import sqlite3
 from contextlib import closing
@@ -20,6 +19,7 @@ from mlflow.utils.file_utils import get_local_path_or_none
 from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import TrackingError
 from mnist_flow.runtime.credentials import hide_credentials
+from mnist_flow.runtime.folders import find_obstacle
 from mnist_flow.tracking.address import DEFAULT_FILE, find_sqlite_file
 from mnist_flow.tracking.server import may_pass, shorten
 
@@ -125,9 +125,8 @@ def check_place(place: str, owner: str, uri: str | None = None) -> None:
         )
     if move := describe_move(place, uri):
         raise TrackingError(f"{owner}: its artifacts {move}")
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise TrackingError(f"{owner}: its artifacts can't be written to {existing}; make it a folder that can be")
+    if obstacle := find_obstacle(path):
+        raise TrackingError(f"{owner}: its artifacts can't be written to {obstacle}; make it a folder that can be")
 
 
 def _is_ours(uri: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from contextlib import suppress
@@ -12,6 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from mnist_flow.errors import BusyError, RunError, UserError
+from mnist_flow.runtime.folders import find_obstacle
 from mnist_flow.runtime.signals import signals_held
 from mnist_flow.training.state import TrainingState, pack_state, unpack_state
 
@@ -111,9 +111,8 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: they could not.
     """
-    existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise _refuse(folder, "read-only" if existing.is_dir() else "not a folder")
+    if obstacle := find_obstacle(folder):
+        raise _refuse(folder, "read-only" if obstacle.is_dir() else "not a folder")
 
 
 def _refuse(folder: Path, reason: str | None) -> UserError:
