@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
 from mnist_flow.analysis.statistics import STATISTICS
 from mnist_flow.analysis.style import is_accuracy
-from mnist_flow.runtime.terminal import count, print_table
+from mnist_flow.runtime.terminal import count, format_mean, print_table
 
 # Maximum number of printed rows of a table; its file has all of them.
 _MAX_ROWS = 20
@@ -58,15 +59,14 @@ def shorten(table: pd.DataFrame, of_accuracy: bool) -> pd.DataFrame:
     if value is None or not {"std", "ci_low", "ci_high"} <= set(table):
         return table
     of_percent = " points" if value == "difference" else " %"
-    scale, form, unit = (100, "{:.2f}", of_percent) if of_accuracy else (1, "{:.4g}", "")
-
-    def write(columns: list[str], between: str) -> list[str]:
-        numbers = (table[columns] * scale).itertuples(index=False)
-        texts = (between.join(form.format(number) for number in row if number == number) for row in numbers)
-        return [text and text + unit for text in texts]
-
+    scale, form, unit = (100, ".2f", of_percent) if of_accuracy else (1, ".4g", "")
+    numbers = (table[[value, "std", "ci_low", "ci_high"]] * scale).itertuples(index=False)
+    texts = [
+        (format_mean(mean, std, form, unit), "" if math.isnan(low) else f"{low:{form}} to {high:{form}}{unit}")
+        for mean, std, low, high in numbers
+    ]
     short = table.drop(columns=[name for name in (value, *STATISTICS) if name in table])
     place = list(table).index(value)
-    short.insert(place, f"{value} ± sd", write([value, "std"], " ± "))
-    short.insert(place + 1, "95 % interval", write(["ci_low", "ci_high"], " to "))
+    for further, name in enumerate((f"{value} ± sd", "95 % interval")):
+        short.insert(place + further, name, [text[further] for text in texts])
     return short

@@ -23,6 +23,7 @@ from mnist_flow.errors import UserError
 from mnist_flow.reproduction.results import Comparison
 from mnist_flow.reproduction.targets import Target, judge_chains, judge_shifts
 from mnist_flow.runtime.folders import find_obstacle
+from mnist_flow.runtime.terminal import format_mean
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _REPORTS = {
@@ -176,7 +177,7 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
         lstrip_blocks=True,
     )
     described = describe_best_on_test, describe_choice, describe_verdict
-    numbers = format_amount, format_cell, format_difference, format_interval, format_points, format_spread
+    numbers = format_amount, format_cell, format_difference, format_interval, format_mean, format_points, format_spread
     results = format_measure, format_reached
     formatted = *described, *numbers, *results, build_heading, embed_svg, mark_code
     environment.filters |= {one.__name__: one for one in formatted}
@@ -209,9 +210,8 @@ def format_measure(comparison: Comparison) -> str:
 
 def format_spread(mean: float, std: float, n: int, is_loss: bool) -> str:
     """Format a mean ± sample standard deviation (n): accuracies in percent, losses in nats."""
-    scale, digits, unit = (1, 4, "") if is_loss else (100, 2, " %")
-    spread = f" ± {scale * std:.{digits}f}" if n > 1 else ""
-    return f"{scale * mean:.{digits}f}{spread}{unit} ({n:.0f})"
+    scale, form, unit = (1, ".4f", "") if is_loss else (100, ".2f", " %")
+    return f"{format_mean(scale * mean, scale * std, form, unit)} ({n:.0f})"
 
 
 def condense(table: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +222,8 @@ def condense(table: pd.DataFrame) -> pd.DataFrame:
     """
     if not {"mean", "std"} <= set(table):
         return table
-    texts = table["mean"].map(format_cell) + table["std"].map(" ± {:.2g}".format, na_action="ignore").fillna("")
+    numbers = zip(table["mean"], table["std"], strict=True)
+    texts = [format_mean(mean, std, ".4g", form_of_std=".2g") for mean, std in numbers]
     short = table.drop(columns=STATISTICS).assign(**{"mean ± sd": texts})
     if "measure" not in short:
         return short

@@ -19,6 +19,7 @@ from mnist_flow.analysis.statistics import compare_paired, summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.config.train import REPLICATED
 from mnist_flow.errors import ConfigError
+from mnist_flow.runtime.terminal import format_mean
 
 _REFERENCE = "reference"
 # Between the changes of a setting.
@@ -157,6 +158,5 @@ def _leave_out_those_above(labels: Sequence[str]) -> list[str]:
 
 
 def _describe_mean(row: pd.Series, metric: str) -> str:
-    scale, unit, digits = (100, " %", 2) if style.is_accuracy(metric) else (1, "", 4)
-    spread = "" if pd.isna(row["std"]) else f" ± {scale * row['std']:.{digits}f}"
-    return f"{scale * row['mean']:.{digits}f}{spread}{unit}"
+    scale, form, unit = (100, ".2f", " %") if style.is_accuracy(metric) else (1, ".4f", "")
+    return format_mean(scale * row["mean"], scale * row["std"], form, unit)

@@ -22,6 +22,7 @@ from mnist_flow.config.train import REPLICATED
 from mnist_flow.data.dataset import name_class
 from mnist_flow.errors import TrackingError
 from mnist_flow.figures import plot_image_rows
+from mnist_flow.runtime.terminal import format_mean
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +107,8 @@ def tabulate_levels(chains: pd.DataFrame, column: str) -> pd.DataFrame:
         One row a curve: curve, n (seeds, or folds), and a column a noise level, of those measured.
     """
     shown = summarise(chains[chains["strength"].isin(_TABULATED)], ["curve", "strength"], "macro_recall")
-    spread = (100 * shown["std"]).map(" ± {:.2f}".format, na_action="ignore").fillna("")
-    texts = shown.assign(text=(100 * shown["mean"]).map("{:.2f}".format) + spread + " %")
+    numbers = zip(100 * shown["mean"], 100 * shown["std"], strict=True)
+    texts = shown.assign(text=[format_mean(mean, std, ".2f", " %") for mean, std in numbers])
     wide = texts.pivot_table(index="curve", columns="strength", values="text", aggfunc="first")
     n = count_replicates(chains, ["curve"]).set_index("curve")
     return n.join(wide.rename(columns=lambda level: f"{column} {level:g}")).reset_index()

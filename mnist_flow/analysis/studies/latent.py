@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from mnist_flow.analysis.statistics import summarise
 from mnist_flow.config.analyze import StudySection
 from mnist_flow.data.arrays import FloatArray, IntArray
 from mnist_flow.data.dataset import name_class
+from mnist_flow.runtime.terminal import format_mean
 
 _MEASURE = "latent"
 # Paul Tol's muted scheme, which the colour-blind can tell apart, and black; sronpersonalpages.nl/~pault.
@@ -96,8 +96,8 @@ def build_panel(model: str, seed: int, arrays: dict[str, np.ndarray], summary: p
         names = ("first latent dimension", "second latent dimension" if latent > 1 else "")
     lines = [f"{model}, run of seed {seed}: {shown}"]
     for k, n, mean, std in zip(*(summary[name] for name in ("k", "n", "mean", "std")), strict=True):
-        spread = "" if math.isnan(std) else f" ± {100 * std:.2f}"
-        lines.append(f"{k} nearest neighbours in all dimensions: {100 * mean:.2f}{spread} % right (n = {n})")
+        right = format_mean(100 * mean, 100 * std, ".2f", " % right")
+        lines.append(f"{k} nearest neighbours in all dimensions: {right} (n = {n})")
     class_names = arrays.get("class_names", np.arange(arrays["labels"].max() + 1))
     wrapped = [part for line in lines for part in textwrap.wrap(line, _HEADING_LETTERS, break_long_words=False)]
     return LatentPanel("\n".join(wrapped), arrays["points"], arrays["labels"], names, tuple(map(str, class_names)))

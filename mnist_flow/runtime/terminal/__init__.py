@@ -3,6 +3,7 @@
 from mnist_flow.runtime.terminal.progress import SweepProgress as SweepProgress
 from mnist_flow.runtime.terminal.progress import TrainingProgress as TrainingProgress
 from mnist_flow.runtime.terminal.tables import count as count
+from mnist_flow.runtime.terminal.tables import format_mean as format_mean
 from mnist_flow.runtime.terminal.tables import format_replicates as format_replicates
 from mnist_flow.runtime.terminal.tables import print_evaluations as print_evaluations
 from mnist_flow.runtime.terminal.tables import print_line as print_line

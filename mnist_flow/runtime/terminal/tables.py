@@ -30,6 +30,22 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def format_mean(mean: float, std: float, form: str, unit: str = "", form_of_std: str | None = None) -> str:
+    """Write a mean ± its sample standard deviation and their unit, `98.64 ± 0.07 %`.
+
+    Args:
+        mean: NaN, of no values: the text is empty.
+        std: NaN, of a single value: it is left out.
+        form: a format specification, such as `.2f`.
+        unit: what follows, with the space before it.
+        form_of_std: a format specification of its own; None: `form`.
+    """
+    if math.isnan(mean):
+        return ""
+    spread = "" if math.isnan(std) else f" ± {std:{form_of_std or form}}"
+    return f"{mean:{form}}{spread}{unit}"
+
+
 def print_summary(title: str, rows: Mapping[str, str]) -> None:
     """Print a table of two columns, names and values, under a title."""
     table = Table(title=Text(title), title_justify="left", show_header=False)
@@ -122,8 +138,7 @@ def format_replicates(
     of_test = "test_accuracy" if "test_accuracy_mean" in replicates else "test_loss"
     for name in dict.fromkeys((objective, of_test)):
         shown[name] = [
-            f"{mean:.4f}" + (f" ± {std:.4f}" if std == std else "")
-            for mean, std in zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
+            format_mean(mean, std, ".4f") for mean, std in zip(table[f"{name}_mean"], table[f"{name}_std"], strict=True)
         ]
     more = f"the best 20 of {len(shown)}, " if len(shown) > 20 else ""
     over = "n seeds" if "replicates" not in table else "n folds, of each the mean of its seeds"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from mnist_flow.runtime.terminal import (
+    format_mean,
     print_evaluations,
     print_missing,
     print_plan,
@@ -26,6 +27,20 @@ def test_the_summary_has_a_row_a_result(read_lines, request, where):
         ["run id", "a1b2"],
     ]
     assert (top[0], bottom[0]) == ("┌", "└")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((98.644, 0.066, ".2f", " %"), "98.64 ± 0.07 %"),
+        ((0.98644, 0.00066, ".4g", "", ".2g"), "0.9864 ± 0.00066"),
+        # One value has no spread, and none has no mean.
+        ((98.644, float("nan"), ".2f", " %"), "98.64 %"),
+        ((float("nan"), float("nan"), ".2f", " %"), ""),
+    ],
+)
+def test_a_mean_is_written_with_its_standard_deviation(numbers, text):
+    assert format_mean(*numbers) == text
 
 
 def test_the_summary_keeps_a_long_value_in_one_line_of_a_log(read_lines):
