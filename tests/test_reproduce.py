@@ -48,6 +48,13 @@ def test_a_plan_says_what_is_missing_and_starts_nothing(tmp_path, run_command):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_replicates_are_as_many_seeds_of_each_preset(tmp_path, run_command):
+    options = ("presets=[fast_99]", "overrides=['data=digits','replicates=3']", "output_dir=out", "--plan")
+    done = run_command(tmp_path, "-m", "mnist_flow.reproduce", "parts=[fast_99]", "parts.fast_99.searches=[]", *options)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"│ *fast_99 *│ *3 *│", done.stdout)
+
+
 def test_what_a_part_needs_is_trained_with_it_and_chooses_no_other_part(tmp_path, run_command):
     def plan(choice):
         needs = "+parts.beyond.needs=[denoising]"

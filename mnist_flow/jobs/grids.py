@@ -36,7 +36,7 @@ def list_grids(config: DictConfig, loader: ConfigLoader, parser: OverridesParser
     """List the grids of a sweep: one, or one for each entry of a list of jobs and for each preset.
 
     An override that was typed replaces what an entry has for the same key, and both replace what a preset has; a list
-    of jobs that was typed replaces that of a preset.
+    of jobs that was typed replaces that of a preset, and `replicates` its seeds, the first of which is kept.
 
     Raises:
         ConfigError: the list of jobs can't be read.
@@ -73,6 +73,8 @@ def _list_grids_of(
 ) -> Iterator[Grid]:
     """List the grids of a preset: one, or one for each entry of its own list of jobs, where no other was typed."""
     params = [f"{key}={value}" for key, value in (own.hydra.sweeper.get("params") or {}).items()]
+    if "replicates" in map(name_key, overrides):
+        params = [_list_values(parser.parse_override(one))[0] if name_key(one) == "seed" else one for one in params]
     grid = [text for text in params if name_key(text) != "jobs"]
     jobs = [text for text in params if name_key(text) == "jobs"]
     if not jobs or origin is not None:

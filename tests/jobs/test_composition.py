@@ -274,6 +274,15 @@ def test_replicates_of_a_preset_are_multiplied_out_too(compose_sweep, preset):
     assert list_overrides(jobs) == [["data=digits", "experiment=mine", f"seed={seed}"] for seed in (3, 4)]
 
 
+def test_replicates_that_are_typed_replace_the_seeds_of_a_preset_from_its_first_on(compose_sweep, preset):
+    mine = preset("hydra: {sweeper: {params: {reg: '0,0.5', seed: 'range(100,110)'}}}\n")
+    jobs = compose_jobs(compose_sweep(mine, "experiment=mine", "replicates=2"))
+    assert [(job.config.reg, job.config.seed) for job in jobs] == [(0, 100), (0, 101), (0.5, 100), (0.5, 101)]
+    # Seeds that are typed, too, are the first ones.
+    jobs = compose_jobs(compose_sweep(mine, "experiment=mine", "replicates=2", "seed=7", "reg=0"))
+    assert [job.config.seed for job in jobs] == [7, 8]
+
+
 @pytest.mark.parametrize("forced", ["++replicates=2", "++seed=3"])
 def test_forced_overrides_are_multiplied_out_as_plain_ones(compose_sweep, compose_by_hydra, forced):
     config = compose_sweep("replicates=2", forced)
