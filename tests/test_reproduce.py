@@ -217,6 +217,7 @@ def test_a_page_without_a_finished_run_is_not_written(tmp_path, run_command):
         (["launcher=moon"], "hydra/launcher=moon: no such option"),
         (["overrides=['epochs=none']", "output_dir=out"], "epochs=none: must be a valid integer"),
         (["overrides=['epochs=1']"], "output_dir=docs: holds the reports' results"),
+        (["overrides=['model.blocks=[]']", "output_dir=out"], " (experiment=mlp_64_64; presets=[NAME] chooses others)"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, run_command, arguments, message):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -178,7 +179,12 @@ def _evaluate(steps: Sequence[EvaluationStep], overrides: Sequence[str]) -> list
 
 
 def _compose_jobs(preset: Preset, options: Sequence[str]) -> list[Job]:
-    return compose_jobs(_compose_sweep(f"experiment={preset.name}", *options))
+    """Compose the jobs of a preset; an error of an option that does not suit it names it."""
+    try:
+        return compose_jobs(_compose_sweep(f"experiment={preset.name}", *options))
+    except (ConfigError, HydraException) as error:
+        error.add_note(f"experiment={preset.name}; presets=[NAME] chooses others")
+        raise
 
 
 def _compose_sweep(*overrides: str) -> DictConfig:
