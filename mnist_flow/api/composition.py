@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mnist_flow import CONF_DIR, cli
-from mnist_flow.config.overrides import write_override
+from mnist_flow.config.overrides import config_dir_told, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import ConfigError
 from mnist_flow.runtime.credentials import hide_credentials
@@ -70,7 +70,7 @@ def composed(
         raise ConfigError(f"config_dir={config_dir}: no such folder")
     search = [] if folder is None else [write_override("hydra.searchpath", [f"file://{folder}"])]
     cli.quiet_libraries()
-    with cli.clear_errors(config_name, [*search, *overrides]):
+    with config_dir_told(folder), cli.clear_errors(config_name, [*search, *overrides]):
         cfg = _compose(config_name, [*search, *overrides], mode)
         check_tracking_uri(cfg.tracking.uri, "tracking.uri")
         if mode == RunMode.RUN:

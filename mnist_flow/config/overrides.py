@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from mnist_flow.errors import ConfigError
+
+# Folder of the user's own options where a function composed the config, and no command line has it.
+_CONFIG_DIR: ContextVar[Path | None] = ContextVar("config_dir", default=None)
 
 
 def type_override(key: str, value: Any) -> str:
@@ -91,9 +96,22 @@ def is_typed(key: str) -> bool:
     return any(override.lstrip("+").startswith(f"{key}=") for override in typed)
 
 
+@contextmanager
+def config_dir_told(folder: Path | None) -> Iterator[None]:
+    """Have `begin_command` tell this folder of the user's own options in the block, where no command was given it."""
+    token = _CONFIG_DIR.set(folder)
+    try:
+        yield
+    finally:
+        _CONFIG_DIR.reset(token)
+
+
 def begin_command(name: str) -> str:
     """The beginning of a command to be typed, with the folder of the user's own options that this command was given."""
-    given = list_config_dirs(HydraConfig.get()) if HydraConfig.initialized() else []
+    if folder := _CONFIG_DIR.get():
+        given = ["--config-dir", str(folder)]
+    else:
+        given = list_config_dirs(HydraConfig.get()) if HydraConfig.initialized() else []
     return " ".join([f"python -m mnist_flow.{name}", *map(quote_argument, given)])
 
 

@@ -14,6 +14,7 @@ import pytest
 import mnist_flow
 from mnist_flow import CONF_DIR
 from mnist_flow.api.composition import composed
+from mnist_flow.config.overrides import begin_command
 from mnist_flow.errors import ConfigError
 
 TINY = ["data=digits", "model=mlp", "model.hidden_units=[8]", "epochs=1"]
@@ -43,6 +44,16 @@ def test_a_function_can_be_called_where_the_module_of_its_name_is_imported_too()
         assert importlib.import_module(f"mnist_flow.{name}").main
         with pytest.raises(ConfigError, match=r"^nonsense: unknown key"):
             getattr(mnist_flow, name)("nonsense=1")
+
+
+def test_commands_that_a_function_tells_have_the_folder_of_own_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my conf").mkdir()
+    with composed("analyze", ["study=curves"], "my conf"):
+        assert begin_command("evaluate") == f"python -m mnist_flow.evaluate --config-dir '{tmp_path}/my conf'"
+        with composed("analyze", ["study=curves"], None):
+            assert begin_command("evaluate") == "python -m mnist_flow.evaluate"
+    assert begin_command("evaluate") == "python -m mnist_flow.evaluate"
 
 
 @pytest.mark.parametrize(
