@@ -157,6 +157,17 @@ def test_a_part_is_on_the_list_and_has_templates(file, compose_config):
         assert (templates / f"{part.template or file.stem}.{ending}").is_file()
 
 
+def test_a_page_trains_what_its_studies_draw(compose_config):
+    config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
+    # The networks of other pages are beside those of its own where these are drawn alone.
+    others = {"cnn": {"cnn_45_60", "lenet5_v2_augmented"}}
+    for part in config.parts.values():
+        for step in part.studies:
+            drawn = OmegaConf.load(Path(CONF_DIR, "study", f"{step.study}.yaml")).experiments
+            drawn = {step.experiment} if step.experiment else set(drawn) - others.get(step.study, set())
+            assert drawn <= {*part.presets, *part.needs, *part.searches}, step
+
+
 def test_every_row_of_the_reports_has_a_preset(published):
     assert {result.row for result in published} == set(ROWS.split())
 
