@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -17,6 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from mnist_flow import CONF_DIR
 from mnist_flow.analysis.statistics import STATISTICS
 from mnist_flow.config.overrides import type_override
 from mnist_flow.errors import UserError
@@ -26,6 +28,8 @@ from mnist_flow.runtime.folders import find_obstacle
 from mnist_flow.runtime.terminal import format_mean
 
 _TEMPLATES = Path(__file__).parent / "templates"
+# The project's own pages; a wheel has none.
+_DOCS = Path(CONF_DIR).parent / "docs"
 _REPORTS = {
     "000": "Report 000: widths, learning rates, noise, penalties, a first CNN",
     "001": "Report 001: 64-64, 500-300 with weight decay, LeNet-5",
@@ -184,6 +188,7 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
     texts = {
         page.file: environment.get_template(f"{page.template}.md.j2").render(page=page, folder=folder) for page in pages
     }
+    texts = {name: settle_links(text, folder, set(texts)) for name, text in texts.items()}
     texts["report.html"] = environment.get_template("report.html.j2").render(pages=pages)
     make_folder(folder)
     try:
@@ -192,6 +197,26 @@ def write_report(pages: Sequence[Page], folder: Path) -> list[Path]:
     except OSError as error:
         raise _refuse(folder, error.strerror) from error
     return [folder / name for name in texts]
+
+
+def settle_links(text: str, folder: Path, written: Collection[str]) -> str:
+    """Lead links to pages that are not in the folder to the project's own; where it has none, write their words alone.
+
+    Args:
+        text: Markdown.
+        folder: that it is written to.
+        written: names of the pages that are written with it.
+    """
+
+    def settle(link: re.Match[str]) -> str:
+        words, name, heading = link.groups("")
+        if name in written or (folder / name).exists():
+            return link[0]
+        if not (_DOCS / name).exists():
+            return words
+        return f"[{words}]({Path(os.path.relpath(_DOCS / name, folder.resolve())).as_posix()}{heading})"
+
+    return re.sub(r"\[([^][]+)\]\(([\w-]+\.md)(#[\w-]*)?\)", settle, text)
 
 
 def _format_seconds(seconds: float) -> str:

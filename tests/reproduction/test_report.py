@@ -164,7 +164,7 @@ def test_the_results_lead_to_the_honest_protocol(written):
     assert "[honest protocol](#the-honest-protocol)" in head
     pages = {part.page for part in load_parts().values() if part.get("template") == "holdout"} | {"HOLDOUT.md"}
     _, _, protocol = rest.partition("\n## The honest protocol\n")
-    assert set(re.findall(r"^\| \[(\w+\.md)\]\(\1\) \|", protocol, re.MULTILINE)) == pages
+    assert set(re.findall(r"^\| \[(\w+\.md)\]\([./\w-]*\1\) \|", protocol, re.MULTILINE)) == pages
     assert "reg=0.1" not in text
 
 
@@ -262,6 +262,22 @@ def test_the_command_of_other_settings_names_the_presets_that_were_chosen(holdou
 def test_a_folder_that_cant_be_written_is_said(holdout):
     with pytest.raises(UserError, match="output_dir=/proc/docs: can't be written"):
         write_report([replace(holdout, figures={})], Path("/proc/docs"))
+
+
+def test_links_lead_to_pages_of_the_folder_or_of_the_project(written, reports, tmp_path, monkeypatch):
+    def list_links(text):
+        return re.findall(r"\]\((?!http)([^)#]+\.md)", text)
+
+    text, twins, page = written
+    assert "HOLDOUT.md" in list_links(text)
+    assert "[RESULTS.md](RESULTS.md)" in twins
+    for link in list_links(text + twins):
+        assert (page.parent / link).is_file()
+    (tmp_path / "docs" / "RESULTS_CNN.md").touch()
+    monkeypatch.setattr("mnist_flow.reproduction.report._DOCS", tmp_path / "nowhere")
+    alone = write_report([reports], tmp_path / "docs")[0].read_text()
+    assert set(list_links(alone)) == {"RESULTS.md", "RESULTS_CNN.md", "HOLDOUT.md"}
+    assert "| HOLDOUT_WIDTH.md | hidden units" in alone
 
 
 def test_the_page_needs_no_network_and_escapes_text(written):
