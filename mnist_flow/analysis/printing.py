@@ -53,17 +53,21 @@ def shorten(table: pd.DataFrame, of_accuracy: bool) -> pd.DataFrame:
 
     Returns:
         The table with the columns `mean ± sd` (or `difference ± sd`), sd being the sample standard deviation, and `95 %
-        interval`, instead of the statistics. What n does not allow is left out.
+        interval`, instead of the statistics. What n does not allow is left out. The t interval of a mean accuracy ends
+        at 0 and 100 %, also where the tables' files have its ends beyond.
     """
     value = next((name for name in ("mean", "difference") if name in table), None)
     if value is None or not {"std", "ci_low", "ci_high"} <= set(table):
         return table
     of_percent = " points" if value == "difference" else " %"
     scale, form, unit = (100, ".2f", of_percent) if of_accuracy else (1, ".4g", "")
-    numbers = (table[[value, "std", "ci_low", "ci_high"]] * scale).itertuples(index=False)
+    ends = ["ci_low", "ci_high"]
+    numbers = table[[value, "std", *ends]] * scale
+    if unit == " %":
+        numbers[ends] = numbers[ends].clip(0, 100)
     texts = [
         (format_mean(mean, std, form, unit), "" if math.isnan(low) else f"{low:{form}} to {high:{form}}{unit}")
-        for mean, std, low, high in numbers
+        for mean, std, low, high in numbers.itertuples(index=False)
     ]
     short = table.drop(columns=[name for name in (value, *STATISTICS) if name in table])
     place = list(table).index(value)

@@ -91,8 +91,21 @@ def compute_cross_entropy(probabilities: FloatArray, labels: IntArray) -> float:
 
 
 def compute_standard_error(accuracy: float, n: int) -> float:
-    """Binomial standard error √(p(1-p)/n) of an accuracy p measured on n images."""
+    """Binomial standard error √(p(1-p)/n) of an accuracy p measured on n images.
+
+    It is 0 where no image or every image is classified correctly, which does not make the accuracy certain:
+    `compute_interval` tells then how far it may be from that.
+    """
     return float(np.sqrt(accuracy * (1 - accuracy) / n))
+
+
+def compute_interval(accuracy: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of an accuracy measured on n images: its ends, fractions from 0 to 1."""
+    # Takes a second to import.
+    from scipy.stats import binomtest
+
+    low, high = binomtest(round(accuracy * n), n).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def compute_per_class(labels: IntArray, predicted: IntArray, class_names: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,13 @@ from mnist_flow.config.train import TrainConfig
 from mnist_flow.data.arrays import FloatArray
 from mnist_flow.data.dataset import DatasetInfo, Images, name_class
 from mnist_flow.data.noise import Corrupt
-from mnist_flow.metrics.classification import Evaluation, compute_per_class, evaluate_predictions, find_misclassified
+from mnist_flow.metrics.classification import (
+    Evaluation,
+    compute_interval,
+    compute_per_class,
+    evaluate_predictions,
+    find_misclassified,
+)
 from mnist_flow.models.prediction import predict
 from mnist_flow.runtime.lazy import keras
 from mnist_flow.tasks.task import Report, Shape, Task, TrainedModel
@@ -117,6 +123,10 @@ class Classification(Task):
 
     def describe_result(self, results: Mapping[str, float], config: TrainConfig, n_test: int) -> dict[str, str]:
         accuracy, error = results["test_accuracy"], results["test_accuracy_standard_error"]
+        uncertain = f" ± {error:.2%} (standard error"
+        if error == 0:
+            low, high = compute_interval(accuracy, n_test)
+            uncertain = f" (95 % interval {low:.2%} to {high:.2%}"
         # Runs of older versions have none.
         balanced = results.get("test_balanced_accuracy", accuracy)
         told = f"{balanced:.2%} (mean recall of the classes, whose sizes differ)"
@@ -124,7 +134,7 @@ class Classification(Task):
         if config.loss is not None:
             of_loss, without = f" ({config.loss.name})", results["test_loss"] - results["test_l2_penalty"]
         return {
-            "test accuracy": f"{accuracy:.2%} ± {error:.2%} (standard error, n = {n_test:,})",
+            "test accuracy": f"{accuracy:.2%}{uncertain}, n = {n_test:,})",
             # Where classes are of nearly the same size it says the same as the accuracy.
             **({"balanced accuracy": told} if abs(balanced - accuracy) > error else {}),
             "test loss": f"{results['test_loss']:.5f} with the L2 penalty, {without:.5f} without{of_loss}",

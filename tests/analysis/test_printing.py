@@ -31,6 +31,15 @@ def test_a_mean_and_its_statistics_are_two_columns():
     assert shorten(SUMMARY, of_accuracy=False)["mean ± sd"].tolist() == ["0.9305 ± 0.0007071", "0.5"]
 
 
+def test_the_interval_of_a_mean_accuracy_ends_where_accuracies_do():
+    near = SUMMARY.assign(ci_low=[-0.02, 0.4], ci_high=[0.2, 1.03])
+    assert shorten(near, of_accuracy=True)["95 % interval"].tolist() == ["0.00 to 20.00 %", "40.00 to 100.00 %"]
+    # A loss or a difference may be there.
+    assert shorten(near, of_accuracy=False)["95 % interval"].tolist() == ["-0.02 to 0.2", "0.4 to 1.03"]
+    differences = near.rename(columns={"mean": "difference"})
+    assert shorten(differences, of_accuracy=True)["95 % interval"][0] == "-2.00 to 20.00 points"
+
+
 def test_a_difference_and_its_statistics_are_two_columns():
     differences = SUMMARY.rename(columns={"mean": "difference"}).drop(columns=["min", "max"])
     differences["difference"] *= -1

@@ -21,7 +21,7 @@ from mnist_flow.analysis import printing
 from mnist_flow.analysis import study as story
 from mnist_flow.analysis.drawing import Drawing
 from mnist_flow.analysis.query import StudyRuns
-from mnist_flow.analysis.studies import compare, curves
+from mnist_flow.analysis.studies import cnn, compare, curves
 from mnist_flow.analysis.study import run_study
 from mnist_flow.config.analyze import AnalyzeConfig
 from mnist_flow.config.options import find_module, list_options
@@ -305,6 +305,24 @@ def test_cnn(draw):
     assert axes.get_yticklabels()[0].get_text() == "cnn_45_60\n79,510 parameters, n = 2"
     (published,) = [line for line in axes.lines if line.get_label() == "published"]
     assert list(published.get_xdata()) == [0.991, 0.9919]
+
+
+def test_the_error_of_a_test_is_drawn_where_it_is_known_and_up_to_100_percent():
+    runs = pd.DataFrame(
+        {
+            "network": ["a", "a", "b"],
+            "test_accuracy": [1.0, 0.999, 1.0],
+            "test_accuracy_standard_error": [0.0, 0.001, 0.0],
+            "n_parameters": 10,
+            "data.name": "digits",
+        }
+    )
+    summary = cnn.summarise_networks(runs, "test_accuracy")
+    np.testing.assert_allclose(summary["binomial_standard_error"], [0.001, np.nan])
+    published = pd.DataFrame({"network": [], "value": []})
+    (axes,) = cnn.plot_networks(runs, summary, published, "test_accuracy", "title").axes
+    (bars,) = [one for one in axes.collections if one.get_label().startswith("± binomial")]
+    assert bars.get_segments()[0][:, 0].tolist() == [pytest.approx(0.9985), 1]
 
 
 def test_confusion_goes_on_without_runs_that_have_no_matrix(draw, caplog):

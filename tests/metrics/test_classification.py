@@ -5,6 +5,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, classificat
 
 from mnist_flow.metrics.classification import (
     compute_cross_entropy,
+    compute_interval,
     compute_per_class,
     compute_standard_error,
     evaluate_predictions,
@@ -97,6 +98,16 @@ def test_cross_entropy_is_clipped_as_keras_does(of_true, expected):
 )
 def test_standard_error(accuracy, n, expected):
     assert compute_standard_error(accuracy, n) == pytest.approx(expected, rel=1e-4)
+
+
+# Newcombe (1998), table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+@pytest.mark.parametrize(
+    ("k", "n", "expected"),
+    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0, 0.1611)), (1, 29, (0.0061, 0.1718))],
+)
+def test_wilsons_interval_of_an_accuracy(k, n, expected):
+    assert compute_interval(k / n, n) == pytest.approx(expected, abs=5e-5)
+    assert compute_interval(1 - k / n, n) == pytest.approx((1 - expected[1], 1 - expected[0]), abs=5e-5)
 
 
 def test_per_class_against_literals():

@@ -142,6 +142,9 @@ def test_a_classifiers_result_is_told_with_its_error(tell):
         "test loss": "0.12346 with the L2 penalty, 0.10000 without",
         "validation accuracy": "97.50% (epoch 3)",
     }
+    # The formula of the error gives 0 for a test without mistakes, of which 360 images can't be sure.
+    perfect = results | {"test_accuracy": 1.0, "test_accuracy_standard_error": 0.0}
+    assert tell(perfect, 360)["test accuracy"] == "100.00% (95 % interval 98.94% to 100.00%, n = 360)"
     # It is told where it differs from the accuracy by more than the standard error.
     for balanced, told in ((0.9800, None), (0.75, "75.00% (mean recall of the classes, whose sizes differ)")):
         unequal = results | {"test_balanced_accuracy": balanced}

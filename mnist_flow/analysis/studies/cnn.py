@@ -37,12 +37,12 @@ def draw(runs: StudyRuns, study: Config) -> Drawing:
 def summarise_networks(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Replicates to one row a network, see `statistics.summarise`.
 
-    Beside it binomial_standard_error, of one run's test accuracy (mean of the runs; NaN where there is none), and
-    n_parameters.
+    Beside it binomial_standard_error, of one run's test accuracy (mean of the runs; NaN where there is none, also of a
+    test with no mistake or nothing but mistakes, whose formula gives 0), and n_parameters.
     """
-    error = table.get("test_accuracy_standard_error", math.nan)
+    error = table.get("test_accuracy_standard_error", pd.Series(math.nan, index=table.index))
     more = (
-        table.assign(test_accuracy_standard_error=error)
+        table.assign(test_accuracy_standard_error=error.mask(error == 0))
         .groupby("network")
         .agg(binomial_standard_error=("test_accuracy_standard_error", "mean"), n_parameters=("n_parameters", "first"))
     )
@@ -66,10 +66,9 @@ def plot_networks(
     printed = published[published["network"].isin(places)]
     rows = range(len(summary))
     if style.is_accuracy(metric):
-        binomial = summary["binomial_standard_error"]
-        axes.hlines(
-            rows, summary["mean"] - binomial, summary["mean"] + binomial, color="0.8", linewidth=9, label=_BINOMIAL
-        )
+        # No accuracy is beyond 0 or 1, however near its mean is.
+        low, high = ((summary["mean"] + sign * summary["binomial_standard_error"]).clip(0, 1) for sign in (-1, 1))
+        axes.hlines(rows, low, high, color="0.8", linewidth=9, label=_BINOMIAL)
     axes.errorbar(
         summary["mean"],
         rows,
