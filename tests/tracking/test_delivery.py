@@ -314,6 +314,20 @@ def test_a_record_that_can_not_be_kept_is_told_with_both_reasons(store, store_ex
     assert "\n" not in text
 
 
+def test_a_record_takes_the_place_of_an_earlier_one_of_its_run(store, store_experiment_id, tmp_path):
+    """A run that was taken up again after its record had been kept has all of it logged anew."""
+    (tmp_path / "mlruns").touch()
+    run_id = store.create_run(store_experiment_id).info.run_id
+    for value in ("earlier", "later"):
+        sender = Delivery(run_id, store_experiment_id, tmp_path / "undelivered")
+        folder = sender.make_folder()
+        (folder / f"{value}.txt").touch()
+        sender.put({"kind": "artifacts", "folder": folder.name})
+        kept = sender.close(patience=0)
+    assert list_records(tmp_path / "undelivered") == [kept]
+    assert [file.name for file in kept.rglob("*.txt")] == ["later.txt"]
+
+
 def test_a_failed_run_whose_record_is_kept_still_raises_its_own_error(store, store_experiment_id, tmp_path):
     (tmp_path / "mlruns").touch()
     options = tracking.DeliveryOptions(patience=0.0, undelivered_dir=tmp_path / "undelivered")
