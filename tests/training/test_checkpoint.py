@@ -245,6 +245,15 @@ def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_other_users_of_a_shared_folder_can_take_a_lock_that_was_left(folder):
+    before = os.umask(0o022)
+    try:
+        with CheckpointFolder(folder):
+            assert folder.with_suffix(".lock").stat().st_mode & 0o777 == 0o666
+    finally:
+        os.umask(before)
+
+
 def test_a_folder_below_a_file_can_not_be_written(tmp_path):
     (tmp_path / "a").touch()
     for folder in (tmp_path / "a", tmp_path / "a" / "b"):
