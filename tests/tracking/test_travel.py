@@ -179,10 +179,14 @@ def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refuse
     (tmp_path / "full" / "mine").write_text("kept")
     with pytest.raises(ConfigError, match=r"folder=full: is there and not empty; choose another"):
         call("action=export", "folder=full")
+    (tmp_path / "taken").touch()
+    with pytest.raises(ConfigError, match=r"folder=taken: is there and not empty; choose another"):
+        call("action=export", "folder=taken")
     with pytest.raises(ConfigError, match=r"action=export: which folder"):
         call("action=export")
     with pytest.raises(UserError, match=r"folder=full: holds no export of runs"):
         call("action=import", "folder=full")
+    (tmp_path / "out").mkdir()
     call("action=export", "folder=out")
     record = json.loads((tmp_path / "out" / ids["train"] / "run.json").read_text())
     record["operations"][-1]["folder"] = "../../full"
