@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mnist_flow import CONF_DIR, cli
+from mnist_flow.api.turns import one_at_a_time
 from mnist_flow.config.overrides import config_dir_told, write_override
 from mnist_flow.config.section import flatten
 from mnist_flow.errors import ConfigError
@@ -53,6 +54,9 @@ def composed(
 ) -> Iterator[DictConfig]:
     """Compose the config of a command; an error in the block becomes one of `mnist_flow.errors`, as its line tells it.
 
+    Threads enter the block one after another: Hydra composes one config at a time, and what is done with it here needs
+    the process for itself, too.
+
     Code of the user's own that the config names is imported anew, since a notebook may have changed its files.
 
     Args:
@@ -69,8 +73,8 @@ def composed(
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"config_dir={config_dir}: no such folder")
     search = [] if folder is None else [write_override("hydra.searchpath", [f"file://{folder}"])]
-    cli.quiet_libraries()
-    with config_dir_told(folder), cli.clear_errors(config_name, [*search, *overrides]):
+    with one_at_a_time(), config_dir_told(folder), cli.clear_errors(config_name, [*search, *overrides]):
+        cli.quiet_libraries()
         cfg = _compose(config_name, [*search, *overrides], mode)
         check_tracking_uri(cfg.tracking.uri, "tracking.uri")
         if mode == RunMode.RUN:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mnist_flow import cli
 from mnist_flow.api.composition import check_tracking_uri, complete_tracking_uri
+from mnist_flow.api.turns import one_at_a_time
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.jobs.tables import build_run_table, select_epoch
 from mnist_flow.runtime.native_output import native_stderr_hidden
@@ -45,6 +46,7 @@ class Run:
     # Of its tracking server, whole: credentials that were typed in it are in a pickle of the run, too.
     uri: str = field(repr=False)
 
+    @one_at_a_time()
     def fetch_history(self) -> pd.DataFrame:
         """Fetch the metrics of each epoch: one row per finished epoch, which is the index, one column per metric.
 
@@ -60,6 +62,7 @@ class Run:
             index="epoch", columns=None
         )
 
+    @one_at_a_time()
     def load_model(self) -> keras.Model:
         """Load the model that the run has logged. Imports TensorFlow.
 
@@ -71,6 +74,7 @@ class Run:
         with native_stderr_hidden():
             return tracking.load_model(tracking.fetch_logged_run(self.run_id))
 
+    @one_at_a_time()
     def load_data(self) -> DataSet:
         """Load the data set that the run was trained on: `test.images`, `test.labels`, `train`, `class_names`, …
 
@@ -85,6 +89,7 @@ class Run:
         tracking = self._connect()
         return load_run_data(tracking.fetch_logged_run(self.run_id), os.environ.get("MNIST_NPZ"))
 
+    @one_at_a_time()
     def predict(self, images: FloatArray | None = None) -> FloatArray:
         """Predict class probabilities (n, classes), or images, float32; pixels are scaled as in the training.
 
@@ -121,6 +126,7 @@ class Run:
         return _connect(self.uri, key=None)
 
 
+@one_at_a_time()
 @cli.clear_errors("config", ())
 def run(run_id: str, *, uri: str | None = None) -> Run:
     """Look up a training run.
@@ -142,6 +148,7 @@ def run(run_id: str, *, uri: str | None = None) -> Run:
     return Run(run_id, found.state, found.params, metrics, link, complete_tracking_uri(uri))
 
 
+@one_at_a_time()
 @cli.clear_errors("config", ())
 def runs(
     experiments: str | Sequence[str] | None = None, *, filter: str | None = None, uri: str | None = None
