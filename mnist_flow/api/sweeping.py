@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.types import RunMode
 
 from mnist_flow.api.composition import Overrides, composed, split_overrides
+from mnist_flow.api.turns import one_at_a_time
 from mnist_flow.errors import RunError, UserError
 from mnist_flow.runtime.processes import wait_for_end
 from mnist_flow.runtime.terminal import print_line
@@ -78,8 +79,9 @@ def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Swee
         return Sweep(None, None, {})
     from mnist_flow import tracking
 
-    tracking.configure(uri)
-    return Sweep(run_id, link, tracking.fetch_sweep_tables(run_id))
+    with one_at_a_time():
+        tracking.configure(uri)
+        return Sweep(run_id, link, tracking.fetch_sweep_tables(run_id))
 
 
 def _run_command(arguments: list[str]) -> Iterator[str]:
@@ -90,7 +92,9 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
         RunError: it failed otherwise.
     """
     command = [sys.executable, "-m", "mnist_flow.train", "-m", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
+    with one_at_a_time():
+        # The call of another thread may set variables for a moment, such as that of its tracking server.
+        environment = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     show, error = _choose_display(), ""
     with subprocess.Popen(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
 import mnist_flow
 from mnist_flow.api import sweeping
+from mnist_flow.api.turns import one_at_a_time
 from mnist_flow.errors import UserError
 
 GRID = "data=digits model=mlp 'model.hidden_units=[8]' epochs=1 seed=0,1 tracking.experiment_name=notebook"
@@ -49,6 +54,36 @@ def test_the_bar_tells_what_failed_and_the_lines_are_there_as_text(monkeypatch):
     assert "<progress value=1 max=4></progress> 1 of 4 done, 1 failed<pre" in shown[1]["text/html"]
     assert "reg=&lt;1&gt;  FAILED" in shown[1]["text/html"]
     assert shown[1]["text/plain"].splitlines()[1].startswith("reg=<1>  FAILED")
+
+
+def test_the_store_that_another_thread_asks_for_a_moment_is_not_that_of_a_sweep(monkeypatch):
+    started_with = []
+
+    def start(command, env, **options):
+        started_with.append(env)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with ThreadPoolExecutor(1) as pool:
+        with one_at_a_time(), monkeypatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+            begun = pool.submit(list, sweeping._run_command([]))
+            time.sleep(0.2)
+        with pytest.raises(FileNotFoundError):
+            begun.result()
+    assert started_with[0]["PATH"] == os.environ["PATH"]
+    assert "MLFLOW_TRACKING_URI" not in started_with[0]
+
+
+@pytest.mark.slow
+@pytest.mark.launchers
+def test_sweeps_of_two_threads_are_trained_side_by_side(store, monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    uris = [f"sqlite:///{tmp_path / name}.db" for name in ("one", "other")]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda uri: mnist_flow.sweep(f"{GRID} tracking.uri={uri}"), uris))
+    for uri, sweep in zip(uris, made, strict=True):
+        assert list(sweep.tables["summary"]["run_id"]) == list(mnist_flow.runs(uri=uri).sort_values("seed")["run_id"])
 
 
 @pytest.mark.slow
