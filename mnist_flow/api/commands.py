@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mnist_flow.api.composition import Overrides, composed, split_overrides
 from mnist_flow.api.records import Run, run
+from mnist_flow.api.turns import check_tensorflow_works
 from mnist_flow.errors import ConfigError
 from mnist_flow.runs.observer import RunObserver
 
@@ -44,9 +45,11 @@ def train(overrides: Overrides = (), *, config_dir: str | Path | None = None) ->
         The run.
 
     Raises:
-        UserError: bad config, data or tracking server; no run is left in MLflow.
+        UserError: bad config, data or tracking server, or a process forked from one that has used TensorFlow; no run is
+            left in MLflow.
         RunError: the training failed, and the run is marked FAILED; or its record could not be delivered.
     """
+    check_tensorflow_works()
     words = split_overrides(overrides)
     observer = _NotingObserver()
     with composed("config", words, config_dir) as cfg:
@@ -74,6 +77,7 @@ def evaluate(overrides: Overrides = (), *, config_dir: str | Path | None = None)
         UserError: bad config, a tracking server that does not answer, or no run that can be measured.
         RunError: some runs could not be measured; all others are.
     """
+    check_tensorflow_works()
     with composed("evaluate", split_overrides(overrides), config_dir) as cfg:
         from mnist_flow.evaluation.orchestrator import evaluate_runs
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mnist_flow import cli
 from mnist_flow.api.composition import check_tracking_uri, complete_tracking_uri
-from mnist_flow.api.turns import one_at_a_time
+from mnist_flow.api.turns import check_tensorflow_works, one_at_a_time
 from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.jobs.tables import build_run_table, select_epoch
 from mnist_flow.runtime.native_output import native_stderr_hidden
@@ -69,7 +69,9 @@ class Run:
         Raises:
             TrackingError: the server does not answer.
             RunError: the run has no model, or it can't be loaded.
+            ConfigError: this process was forked from one that has used TensorFlow.
         """
+        check_tensorflow_works()
         tracking = self._connect()
         with native_stderr_hidden():
             return tracking.load_model(tracking.fetch_logged_run(self.run_id))
