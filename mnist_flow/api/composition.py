@@ -73,13 +73,31 @@ def composed(
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"config_dir={config_dir}: no such folder")
     search = [] if folder is None else [write_override("hydra.searchpath", [f"file://{folder}"])]
-    with one_at_a_time(), config_dir_told(folder), cli.clear_errors(config_name, [*search, *overrides]):
+    errors = cli.clear_errors(config_name, [*search, *overrides])
+    with one_at_a_time(), config_dir_told(folder), errors, _interruption_reworded():
         cli.quiet_libraries()
         cfg = _compose(config_name, [*search, *overrides], mode)
         check_tracking_uri(cfg.tracking.uri, "tracking.uri")
         if mode == RunMode.RUN:
             forget_own_code({str(value) for key, value in flatten(cfg).items() if key.endswith(".module") and value})
         yield cfg
+
+
+def reword_way_on(told: str) -> str:
+    """Let what a command says of how to go on after an interruption speak of a call."""
+    return told.replace("the same command", "the same call")
+
+
+@contextmanager
+def _interruption_reworded() -> Iterator[None]:
+    """Let an interruption of the block say how to go on in one note, as the command does in its line."""
+    try:
+        yield
+    except KeyboardInterrupt as ending:
+        # The last note is that of the outermost block.
+        if notes := getattr(ending, "__notes__", []):
+            ending.__notes__ = [reword_way_on(notes[-1])]
+        raise
 
 
 def _compose(config_name: str, overrides: list[str], mode: RunMode) -> DictConfig:

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.types import RunMode
 
-from mnist_flow.api.composition import Overrides, composed, split_overrides
+from mnist_flow.api.composition import Overrides, composed, reword_way_on, split_overrides
 from mnist_flow.api.turns import one_at_a_time
 from mnist_flow.errors import RunError, UserError
 from mnist_flow.runtime.processes import wait_for_end
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _LINK = re.compile(r"\S+/#/experiments/\w+/runs/(\w+)\S*")
 # How many jobs are done, of how many, and how many failed, in what the command prints when one ends.
 _COUNTS = re.compile(r"\[(\d+)/(\d+)\b(?:[^\]]*?(\d+) failed)?")
+# What the line begins with that tells why the command ends.
+_ERROR = "error: "
 # Jupyter tells its processes that what they print is shown as on a terminal.
 _OF_A_TERMINAL = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 _POOL = "hydra_plugins.hydra_joblib_launcher"
@@ -84,8 +87,10 @@ def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Swee
         return Sweep(run_id, link, tracking.fetch_sweep_tables(run_id))
 
 
-def _run_command(arguments: list[str]) -> Iterator[str]:
-    """Run the train command on a sweep, show what it prints, and yield each line.
+def _run_command(arguments: list[str]) -> list[str]:
+    """Run the train command on a sweep, show what it prints, and return its lines.
+
+    Where it is interrupted, the interruption has a note that says how to go on.
 
     Raises:
         UserError: bad input.
@@ -96,7 +101,16 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
         # The call of another thread may set variables for a moment, such as that of its tracking server.
         environment = {name: value for name, value in os.environ.items() if name not in _OF_A_TERMINAL}
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    show, error = _choose_display(), ""
+    show, printed = _choose_display(), list[str]()
+
+    def take(line: str) -> None:
+        printed.append(line)
+        if not line.startswith(_ERROR):
+            show(line)
+
+    def find_error() -> str:
+        return next((line.removeprefix(_ERROR) for line in reversed(printed) if line.startswith(_ERROR)), "")
+
     with subprocess.Popen(
         command,
         env=environment,
@@ -107,19 +121,24 @@ def _run_command(arguments: list[str]) -> Iterator[str]:
         errors="replace",
     ) as process:
         assert process.stdout is not None
+        lines = map(str.rstrip, process.stdout)
         try:
-            for line in map(str.rstrip, process.stdout):
-                if line.startswith("error: "):
-                    error = line.removeprefix("error: ")
-                else:
-                    show(line)
-                yield line
+            for line in lines:
+                take(line)
         except BaseException as ending:
-            wait_for_end(process, ending)
+            # What it prints until its end is read meanwhile: a full pipe would hold it up.
+            with ThreadPoolExecutor(1) as reader:
+                rest = reader.submit(list, lines)
+                wait_for_end(process, ending)
+            for line in rest.result():
+                take(line)
+            if error := find_error():
+                ending.add_note(reword_way_on(error))
             raise
     if process.returncode:
         kind = UserError if process.returncode == 2 else RunError
-        raise kind(error or f"the sweep ended with exit status {process.returncode}")
+        raise kind(find_error() or f"the sweep ended with exit status {process.returncode}")
+    return printed
 
 
 def _choose_display() -> Any:

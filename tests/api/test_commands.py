@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 import mnist_flow
 from mnist_flow.api.commands import Study
 from mnist_flow.errors import ConfigError
+from mnist_flow.training import devices
 
 
 def test_a_study_shows_its_first_figure():
@@ -27,3 +28,16 @@ def test_a_plan_makes_no_run(store):
     with pytest.raises(ConfigError, match=r"^plan=true: makes no run; mnist_flow\.sweep takes it$"):
         mnist_flow.train("data=digits plan=true")
     assert store.get_experiment_by_name("mnist_flow") is None
+
+
+@pytest.mark.parametrize(
+    ("further", "notes"), [("", ["the same call goes on from the last finished epoch"]), ("resume=false", [])]
+)
+def test_an_interrupted_training_says_how_to_go_on(store, monkeypatch, further, notes):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(devices, "reset_keras", interrupt)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        mnist_flow.train(f"data=digits model=mlp 'model.hidden_units=[8]' epochs=1 {further}")
+    assert getattr(raised.value, "__notes__", []) == notes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -56,6 +58,30 @@ def test_the_bar_tells_what_failed_and_the_lines_are_there_as_text(monkeypatch):
     assert shown[1]["text/plain"].splitlines()[1].startswith("reg=<1>  FAILED")
 
 
+def test_an_interrupted_sweep_shows_the_last_lines_of_its_command_and_says_how_to_go_on(monkeypatch, tmp_path):
+    command = tmp_path / "command"
+    command.write_text("""#!/bin/sh
+trap 'echo "seed=0  KILLED"; echo "error: interrupted; the same command goes on with what is missing"; exit 130' INT
+echo $$
+while :; do sleep 0.05; done
+""")
+    command.chmod(0o755)
+    shown = []
+
+    def show(line):
+        shown.append(line)
+        if line.isdigit():
+            os.kill(int(line), signal.SIGINT)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "executable", str(command))
+    monkeypatch.setattr(sweeping, "_choose_display", lambda: show)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        sweeping._run_command([])
+    assert shown[1:] == ["seed=0  KILLED"]
+    assert raised.value.__notes__ == ["interrupted; the same call goes on with what is missing"]
+
+
 def test_the_store_that_another_thread_asks_for_a_moment_is_not_that_of_a_sweep(monkeypatch):
     started_with = []
 
@@ -67,7 +93,7 @@ def test_the_store_that_another_thread_asks_for_a_moment_is_not_that_of_a_sweep(
     with ThreadPoolExecutor(1) as pool:
         with one_at_a_time(), monkeypatch.context() as patch:
             patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
-            begun = pool.submit(list, sweeping._run_command([]))
+            begun = pool.submit(sweeping._run_command, [])
             time.sleep(0.2)
         with pytest.raises(FileNotFoundError):
             begun.result()
