@@ -297,7 +297,7 @@ class MlflowServer:
 
 
 class AuthenticatedServer(MlflowServer):
-    """An `mlflow server` that asks for a user and a password; there is one user, admin."""
+    """An `mlflow server` that asks for a user and a password; at first there is one user, admin."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -323,3 +323,15 @@ class AuthenticatedServer(MlflowServer):
     def credentials(self) -> dict[str, str]:
         """The environment variables of who may log."""
         return {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": self.password}
+
+    def add_user(self, name: str) -> dict[str, str]:
+        """Add a user who may read everything and write what is their own; returns their environment variables."""
+        password = secrets.token_urlsafe(16)
+        answer = requests.post(
+            f"{self.uri}/api/2.0/mlflow/users/create",
+            json={"username": name, "password": password},
+            auth=("admin", self.password),
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}

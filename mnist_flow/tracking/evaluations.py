@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-import mlflow
 import pandas as pd
 from mlflow.entities import Run
 
@@ -19,9 +18,9 @@ from mnist_flow.config.train import FOLD
 from mnist_flow.errors import RunError, TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import describe_run_move, fetch_texts
-from mnist_flow.tracking.directions import get_uri
+from mnist_flow.tracking.missing import describe_missing_run, fetch_run_or_none
 from mnist_flow.tracking.past import search, search_finished_training
-from mnist_flow.tracking.server import check_store_is_there, clear_errors, fetch_or_none, may_pass, shorten
+from mnist_flow.tracking.server import check_store_is_there, clear_errors, may_pass, shorten
 
 if TYPE_CHECKING:
     import keras
@@ -55,9 +54,9 @@ def fetch_logged_run(run_id: str) -> LoggedRun:
     """
     check_store_is_there()
     with clear_errors():
-        run = fetch_or_none(lambda: mlflow.MlflowClient().get_run(run_id))
+        run = fetch_run_or_none(run_id)
     if run is None:
-        raise RunError(f"run {run_id}: there is no such run at {get_uri()}")
+        raise RunError(f"run {run_id}: {describe_missing_run()}")
     return _describe(run)
 
 

@@ -20,9 +20,10 @@ from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.address import find_sqlite_file
 from mnist_flow.tracking.directions import describe_mlflow_command, get_uri
+from mnist_flow.tracking.missing import fetch_or_none
 from mnist_flow.tracking.notes import describe_experiment
 from mnist_flow.tracking.places import check_place, to_place
-from mnist_flow.tracking.server import clear_errors, fetch_or_none, is_store_there, lock_beside
+from mnist_flow.tracking.server import clear_errors, is_store_there, lock_beside
 
 _ID_VARIABLE = "MLFLOW_EXPERIMENT_ID"
 _NAME_VARIABLE = "MLFLOW_EXPERIMENT_NAME"

@@ -23,6 +23,7 @@ from mnist_flow.runtime.garbage import collection_paused
 from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
 from mnist_flow.tracking.columns import compares_as_mlflow, find_database, select_runs
+from mnist_flow.tracking.missing import describe_missing_run, fetch_run_or_none
 from mnist_flow.tracking.server import clear_errors, is_store_there, shorten
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,9 @@ def fetch_run(run_id: str) -> PastRun:
         TrackingError: the server does not answer, or has no such training run.
     """
     with clear_errors():
-        run = mlflow.MlflowClient().get_run(run_id)
+        run = fetch_run_or_none(run_id)
+    if run is None:
+        raise TrackingError(f"run_id={run_id}: {describe_missing_run()}")
     if run.data.tags.get(names.KIND_TAG) != "train":
         raise TrackingError(f"run_id={run_id}: is no training run")
     return _describe(run, STALE_AFTER)

@@ -18,7 +18,8 @@ from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.directions import get_uri
-from mnist_flow.tracking.server import clear_errors, fetch_or_none, may_pass, shorten
+from mnist_flow.tracking.missing import fetch_or_none
+from mnist_flow.tracking.server import clear_errors, may_pass, shorten
 
 # What a store without a registry answers.
 _NO_REGISTRY = (ErrorCode.Name(FEATURE_DISABLED), ErrorCode.Name(ENDPOINT_NOT_FOUND))

@@ -20,12 +20,8 @@ import requests
 from filelock import FileLock
 from mlflow import environment_variables
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import (
-    INTERNAL_ERROR,
-    RESOURCE_DOES_NOT_EXIST,
-    TEMPORARILY_UNAVAILABLE,
-    ErrorCode,
-)
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE, ErrorCode
+from mlflow.utils.credentials import read_mlflow_creds
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_flow.errors import TrackingError
@@ -61,6 +57,9 @@ _PASSING = {ErrorCode.Name(INTERNAL_ERROR), ErrorCode.Name(TEMPORARILY_UNAVAILAB
 _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+)")
 # Answers to a question in MLflow's API that are not in its language.
 _NO_MLFLOW = re.compile(r"failed with error code (30\d|404|405) != 200|not in a valid JSON format")
+
+# What MLflow's own server answers to a user who may not do what was asked for.
+DENIED = "error code 403 != 200. Response body: 'Permission denied'"
 
 # Signs that nobody answers, or that a server stopped while it was asked.
 _SILENCE = ("Connection refused", "Failed to resolve", "timed out", "Connection reset", "Connection aborted")
@@ -210,21 +209,6 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, OperationalError) and not _is_refusal(error)
 
 
-def is_missing(error: Exception) -> bool:
-    """Whether the server answers that what it was asked for is not there."""
-    return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
-
-
-def fetch_or_none(call: Callable[[], Result]) -> Result | None:
-    """The result of a call to the server; None where what it asks for is not there."""
-    try:
-        return call()
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-
-
 def _is_refusal(error: Exception) -> bool:
     """SQLite can't write its file, or the server does not know us; MLflow gives these the code of an internal error."""
     return any(sign in str(error) for sign in _REFUSALS)
@@ -255,6 +239,8 @@ def shorten(error: BaseException, uri: str | None = None) -> str:
             "asks for a user and a password, and got none, or not those that it knows; set MLFLOW_TRACKING_USERNAME "
             "and MLFLOW_TRACKING_PASSWORD, or correct those in the URI"
         )
+    if DENIED in reason:
+        return _describe_denial(uri)
     if deleted := re.search(r"The (run|experiment) (\S+) must be in the 'active' state", reason):
         what, name = deleted.groups()
         command = describe_mlflow_command(f"mlflow {what}s restore --{what}-id {name}", uri)
@@ -284,6 +270,17 @@ def shorten(error: BaseException, uri: str | None = None) -> str:
     # What SQLAlchemy says to programmers.
     reason = reason.removeprefix(_AUTOFLUSH)
     return textwrap.shorten(reason, 400, placeholder=" …")
+
+
+def _describe_denial(uri: str | None) -> str:
+    """Name the user by the variable only: what stands in the URI may be a secret."""
+    in_uri = "@" in urlsplit(uri or mlflow.get_tracking_uri()).netloc
+    name = None if in_uri else read_mlflow_creds().username
+    who = "the user in its URI" if in_uri else f"user {name}" if name else "this user"
+    return (
+        f"does not permit {who} to do this; ask its administrator for the permission, or name another user: "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    )
 
 
 def _describe_proxy(asks: bool) -> str:

@@ -15,9 +15,10 @@ from mnist_flow.config.runs import Status
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking import names
 from mnist_flow.tracking.directions import get_uri
+from mnist_flow.tracking.missing import fetch_run_or_none
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.places import to_path
-from mnist_flow.tracking.server import clear_errors, fetch_or_none
+from mnist_flow.tracking.server import clear_errors
 
 # Runs of which the children are searched one by one.
 _FEW = 5
@@ -69,7 +70,7 @@ def fetch_stored_run(run_id: str) -> StoredRun | None:
         TrackingError: the server does not answer.
     """
     with clear_errors():
-        run = fetch_or_none(lambda: mlflow.MlflowClient().get_run(run_id))
+        run = fetch_run_or_none(run_id)
     return None if run is None else _describe(run, {})
 
 

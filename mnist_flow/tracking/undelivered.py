@@ -17,7 +17,8 @@ from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking.address import complete_uri
 from mnist_flow.tracking.delivery import deliver_record, list_records, load_record
 from mnist_flow.tracking.directions import get_uri
-from mnist_flow.tracking.server import is_missing, is_store_there, lock_beside, may_pass, shorten
+from mnist_flow.tracking.missing import is_missing
+from mnist_flow.tracking.server import is_store_there, lock_beside, may_pass, shorten
 
 log = logging.getLogger(__name__)
 

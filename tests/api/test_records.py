@@ -116,7 +116,7 @@ def test_evaluations_are_a_table(trained):
 
 
 def test_a_run_that_is_not_there_or_has_no_model_is_told(client, monkeypatch, tmp_path):
-    with pytest.raises(TrackingError, match="Run with id=abc not found"):
+    with pytest.raises(TrackingError, match=r"^run_id=abc: there is no such run at sqlite:"):
         mnist_flow.run("abc")
     with pytest.raises(ConfigError, match=r"^run_id=None: must be the id of a run, a text"):
         mnist_flow.run(None)

@@ -205,6 +205,11 @@ def test_processes_that_create_an_experiment_at_once_agree(tmp_path):
             "does not know the name by which it is asked; start it with --allowed-hosts HOST",
         ),
         (
+            "failed with error code 403 != 200. Response body: 'Permission denied'",
+            "does not permit this user to do this; ask its administrator for the permission, or name another user: "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        ),
+        (
             "API request to endpoint /api/2.0/x failed with error code 404 != 200. Response body: '<html>no</html>'",
             "is no MLflow server; it answers '<html>no</html>'",
         ),

@@ -11,7 +11,7 @@ import pytest
 
 from commands import start_command
 from mnist_flow import tracking
-from mnist_flow.errors import ConfigError, RunError, UserError
+from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runs.upkeep import look_after_runs
 from mnist_flow.tracking import importing
@@ -198,6 +198,28 @@ def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refuse
     with pytest.raises(UserError, match=rf"run {ids['sweep']} is running; wait for it"):
         call("action=export", "folder=new")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["full", "mlruns", "out"]
+
+
+def test_whoever_has_a_password_may_import_and_is_told_what_the_server_denies(
+    ids, call, authenticated_server, tmp_path, monkeypatch
+):
+    """To a user like this the server denies a run that is not there; the administrator is told that it is not."""
+    call("action=export", "folder=out", "tracking.experiment_name=x")
+    uri = authenticated_server.uri
+    for name, value in authenticated_server.add_user("ada").items():
+        monkeypatch.setenv(name, value)
+    arguments = ("action=import", "folder=out", f"tracking.uri={uri}")
+    assert f"imported into {uri}: 3 runs; there already: 0\n" in call(*arguments)
+    assert f"imported into {uri}: 0 runs; there already: 3\n" in call(*arguments)
+    missing = f"there is no such run at {uri}, or you may not read it"
+    with pytest.raises(TrackingError, match=rf"^run_id={ids['train']}: {missing}$"):
+        tracking.fetch_run(ids["train"])
+    with pytest.raises(RunError, match=rf"^run {ids['train']}: {missing}$"):
+        tracking.fetch_logged_run(ids["train"])
+    for name, value in authenticated_server.add_user("bob").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=rf"{uri}: does not permit user bob to do this; ask its administrator"):
+        call("action=delete", "tracking.experiment_name=x", "apply=true", f"tracking.uri={uri}")
 
 
 @pytest.mark.slow
