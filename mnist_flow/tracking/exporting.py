@@ -111,6 +111,12 @@ def _export_run(run: StoredRun, experiment: str, folder: Path) -> None:
         "tags": entity.data.tags,
         "model_id": model_id,
         "operations": operations,
+        # Size in bytes by path, so that an import notices what a copy of the folder has lost.
+        "files": {
+            file.relative_to(folder).as_posix(): file.stat().st_size
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        },
     }
     (folder / RUN).write_text(json.dumps(record, indent=2), encoding="utf-8")
 

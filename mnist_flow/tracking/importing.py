@@ -50,7 +50,7 @@ def import_runs(folder: Path, experiment_name: str | None) -> Iterator[tuple[str
         Of each run its id in this store, and whether it is new there.
 
     Raises:
-        UserError: the folder holds no export.
+        UserError: the folder holds no export, or not the whole of it.
         TrackingError: the server does not answer, or refuses.
     """
     records = _read_export(folder)
@@ -77,15 +77,31 @@ def _read_export(folder: Path) -> list[dict[str, Any]]:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["format"] != FORMAT:
             raise UserError(f"folder={folder}: another version of this command wrote it; import it with that one")
-        records = [json.loads((folder / run_id / RUN).read_text(encoding="utf-8")) for run_id in index["runs"]]
+        records = [_read_record(folder, run_id) for run_id in index["runs"]]
         for record in records:
             for operation in record["operations"]:
                 # Nothing outside the folder is sent, whoever wrote it.
                 if operation.get("folder", "model") not in ("artifacts", "model") or not record["run_id"].isalnum():
                     raise ValueError("names another folder")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"folder={folder}: holds no export of runs ({shorten(error)})") from error
     return records
+
+
+def _read_record(folder: Path, run_id: str) -> dict[str, Any]:
+    """Read what is said of a run, whose files must all be there in their full size."""
+    file = folder / run_id / RUN
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        # Earlier exports have no such list.
+        for name, size in record.get("files", {}).items():
+            file = folder / run_id / name
+            if file.stat().st_size != size:
+                raise ValueError(f"{size} bytes were written")
+    except (OSError, ValueError) as error:
+        path = file.relative_to(folder)
+        raise UserError(f"folder={folder}: {path} is missing or cut off; copy the folder again") from error
+    return record
 
 
 def _fetch_imported(client: mlflow.MlflowClient) -> dict[str, str]:

@@ -200,6 +200,50 @@ def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refuse
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["full", "mlruns", "out"]
 
 
+def lose(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "damaged", "told"),
+    [
+        (lose, "artifacts", "artifacts/notes/text.txt"),
+        (cut_in_half, "artifacts/notes/text.txt", None),
+        (cut_in_half, "model/MLmodel", None),
+        (lose, "run.json", None),
+        (cut_in_half, "run.json", None),
+    ],
+)
+def test_a_folder_that_was_cut_off_is_refused_before_anything_is_imported(
+    ids, call, new_store, tmp_path, damage, damaged, told
+):
+    call("action=export", "folder=out", "tracking.experiment_name=x")
+    uri, other = switch_store(new_store, tmp_path / "there")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    damage(tmp_path / "copy" / ids["train"] / damaged)
+    arguments = ("action=import", "folder=copy", f"tracking.uri={uri}")
+    message = f"folder=copy: {ids['train']}/{told or damaged} is missing or cut off; copy the folder again"
+    with pytest.raises(UserError, match=f"^{message}$"):
+        call(*arguments)
+    assert other.get_experiment_by_name("x") is None
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", dirs_exist_ok=True)
+    assert "3 runs; there already: 0" in call(*arguments)
+
+
+def test_an_export_without_a_list_of_files_is_imported(ids, call, new_store, tmp_path):
+    call("action=export", "folder=out", "tracking.experiment_name=x")
+    for file in (tmp_path / "out").glob("*/run.json"):
+        record = json.loads(file.read_text())
+        del record["files"]
+        file.write_text(json.dumps(record))
+    uri, _ = switch_store(new_store, tmp_path / "there")
+    assert "3 runs; there already: 0" in call("action=import", "folder=out", f"tracking.uri={uri}")
+
+
 def test_whoever_has_a_password_may_import_and_is_told_what_the_server_denies(
     ids, call, authenticated_server, tmp_path, monkeypatch
 ):
