@@ -5,7 +5,9 @@ MLflow itself moves only stores of files, and the package mlflow-export-import k
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -78,7 +80,13 @@ def export_runs(runs: Sequence[StoredRun], folder: Path) -> None:
         (unfinished / INDEX).write_text(json.dumps(index, indent=2), encoding="utf-8")
         unfinished.chmod(0o755)  # Others may read it, as any folder.
         unfinished.replace(folder)
-    except OSError as error:
+    except (OSError, TrackingError) as error:
+        # MLflow keeps no more than the text of what goes wrong while it downloads.
+        if os.strerror(errno.ENOSPC) in f"{error} {error.__cause__}":
+            trouble = "the disk is full; make room there, or choose another folder"
+            raise TrackingError(f"folder={folder}: {trouble}") from error
+        if isinstance(error, TrackingError):
+            raise
         raise TrackingError(f"folder={folder}: the export can't be written ({shorten(error)})") from error
     finally:
         if unfinished != folder:

@@ -200,6 +200,15 @@ def test_a_folder_that_is_full_or_no_export_and_a_run_that_is_running_are_refuse
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["full", "mlruns", "out"]
 
 
+def test_a_disk_that_is_full_is_told_with_the_folder_and_no_half_export_stays(store, ids, call, small_disk, tmp_path):
+    (tmp_path / "large.bin").write_bytes(bytes(100_000))
+    store.log_artifact(ids["train"], str(tmp_path / "large.bin"))
+    folder = small_disk / "out"
+    with pytest.raises(TrackingError, match=rf"^folder={folder}: the disk is full; make room there, or choose another"):
+        call("action=export", f"folder={folder}", "tracking.experiment_name=x")
+    assert list(small_disk.iterdir()) == []
+
+
 def lose(path):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
