@@ -41,7 +41,7 @@ def get_or_create_experiment(name: str) -> str:
     if experiment is not None:
         check_place(experiment.artifact_location, f"experiment '{experiment.name}'")
         return str(experiment.experiment_id)
-    return os.environ.get(_ID_VARIABLE) or _create(choose_experiment_name(name))
+    return _create(choose_experiment_name(name))
 
 
 def find_experiment(name: str) -> str | None:
@@ -53,7 +53,7 @@ def find_experiment(name: str) -> str | None:
         TrackingError: the server does not answer, or the experiment is deleted.
     """
     experiment = _find(name) if is_store_there() else None
-    return os.environ.get(_ID_VARIABLE) if experiment is None else str(experiment.experiment_id)
+    return None if experiment is None else str(experiment.experiment_id)
 
 
 def check_places(experiment_ids: Iterable[str]) -> None:
@@ -92,8 +92,7 @@ def list_chosen_experiments(wanted: Sequence[str]) -> list[str]:
         TrackingError: the server does not answer, or has no experiment of this id.
     """
     if given := os.environ.get(_ID_VARIABLE):
-        with clear_errors():
-            return [str(mlflow.get_experiment(given).name)]
+        return [str(_fetch(given).name)]
     variable = os.environ.get(_NAME_VARIABLE)
     return [variable] if variable else list(wanted)
 
@@ -102,20 +101,32 @@ def _find(name: str) -> Experiment | None:
     """The experiment that the variables or `name` name; None where there is none.
 
     Raises:
-        TrackingError: the server does not answer, or the experiment is deleted.
+        TrackingError: the server does not answer, or the experiment is deleted, or none has the id of the variable.
     """
     if file := find_sqlite_file(mlflow.get_tracking_uri()):
         make_sqlite_store(file)
-    with clear_errors():
-        if given := os.environ.get(_ID_VARIABLE):
-            experiment = fetch_or_none(lambda: mlflow.get_experiment(given))
-        else:
+    if given := os.environ.get(_ID_VARIABLE):
+        experiment = _fetch(given)
+    else:
+        with clear_errors():
             experiment = mlflow.get_experiment_by_name(choose_experiment_name(name))
     if experiment is None:
         return None
     if not experiment.experiment_id:
         raise TrackingError(f"tracking server {get_uri()}: is no MLflow server; it answers {{}}")
     _check_is_active(experiment)
+    return experiment
+
+
+def _fetch(experiment_id: str) -> Experiment:
+    """The experiment that MLFLOW_EXPERIMENT_ID names, which must be there."""
+    with clear_errors():
+        experiment = fetch_or_none(lambda: mlflow.get_experiment(experiment_id))
+    if experiment is None:
+        raise TrackingError(
+            f"{_ID_VARIABLE}={experiment_id}: {get_uri()} has no such experiment; mlflow.set_experiment may have set "
+            "it for another store: unset it, or call mlflow.set_experiment again"
+        )
     return experiment
 
 

@@ -80,8 +80,27 @@ def test_the_variables_of_mlflow_win_over_the_config(store, monkeypatch):
     experiment_id = tracking.get_or_create_experiment("from_config")
     assert store.get_experiment(experiment_id).name == "from_variable"
     assert tracking.choose_experiment_name("from_config") == "from_variable"
+    other_id = store.create_experiment("from_id")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", other_id)
+    assert tracking.get_or_create_experiment("from_config") == other_id
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: tracking.get_or_create_experiment("x"),
+        lambda: tracking.find_experiment("x"),
+        lambda: tracking.list_chosen_experiments(["x"]),
+    ],
+)
+def test_an_experiment_that_was_set_for_another_store_is_told_with_its_variable(store, monkeypatch, ask):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
-    assert tracking.get_or_create_experiment("from_config") == "77"
+    with pytest.raises(TrackingError) as caught:
+        ask()
+    assert str(caught.value) == (
+        f"MLFLOW_EXPERIMENT_ID=77: {tracking.get_uri()} has no such experiment; mlflow.set_experiment may have set it "
+        "for another store: unset it, or call mlflow.set_experiment again"
+    )
 
 
 def test_a_request_has_a_minute_unless_a_variable_says_otherwise(use_uri, tmp_path, monkeypatch):
