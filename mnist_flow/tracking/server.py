@@ -137,8 +137,17 @@ def _say_what_wins(uri: str | None, experiment_name: str | None) -> None:
         ("MLFLOW_EXPERIMENT_ID" if by_id else "MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", experiment_name),
     ):
         given = os.environ.get(name, typed)
-        if typed is not None and given != typed:
-            log.warning("%s wins over %s", hide_credentials(f"{name}={given}"), hide_credentials(f"{key}={typed}"))
+        if typed is None or given == typed or (key == "tracking.uri" and _is_same_store(given, typed)):
+            continue
+        log.warning("%s wins over %s", hide_credentials(f"{name}={given}"), hide_credentials(f"{key}={typed}"))
+
+
+def _is_same_store(given: str | None, typed: str) -> bool:
+    try:
+        return complete_uri(given, _URI_VARIABLE) == complete_uri(typed, "tracking.uri")
+    except TrackingError:
+        # What the variable wins over may be no URI at all.
+        return False
 
 
 def _check_store_is_writable(file: Path | None) -> None:

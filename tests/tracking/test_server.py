@@ -117,6 +117,25 @@ def test_the_uri_of_the_variable_wins_over_the_config(tmp_path, monkeypatch, use
     assert tracking.get_uri() == f"sqlite:///{tmp_path}/variable.db"
 
 
+@pytest.mark.parametrize(
+    ("given", "typed", "is_told"),
+    [
+        ("sqlite:///second.db", "sqlite:///{folder}/second.db", False),
+        ("sqlite:///{folder}/second.db", "sqlite:///second.db", False),
+        ("sqlite:///second.db", "sqlite:///first.db", True),
+        ("sqlite:///second.db", "postgres://nowhere", True),
+    ],
+)
+def test_a_variable_wins_over_the_uri_of_another_store_only(
+    tmp_path, monkeypatch, use_uri, caplog, given, typed, is_told
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given.format(folder=tmp_path))
+    use_uri(typed.format(folder=tmp_path))
+    assert tracking.get_uri() == f"sqlite:///{tmp_path}/second.db"
+    assert ("wins over tracking.uri=" in caplog.text) == is_told
+
+
 def test_a_uri_that_was_configured_does_not_win_over_the_next_one(tmp_path, use_uri):
     """As in a notebook, which runs one config after another."""
     use_uri(f"sqlite:///{tmp_path}/first.db")
