@@ -109,6 +109,8 @@ def test_a_generator_has_the_layers_that_its_loss_asks_for():
     model = keras.Model([images, classes], keras.layers.Reshape((4, 6, 3))(pixels))
     described, _ = find_task("generation").describe_misfit(model, INFO)
     assert described == "a keras.Model without layers named decoder encoder zeros"
+    other = keras.Model(model.inputs, pixels)
+    assert find_task("generation").describe_misfit(other, INFO)[0].endswith("to (None, 72)")
     assert find_task("generation").describe_misfit(build_cvae((4, 6, 3), 3, [5], 2), INFO) is None
 
 

@@ -49,6 +49,9 @@ def test_a_panel_says_what_is_drawn_and_how_well_neighbours_do():
         "10 nearest neighbours in all dimensions: 51.23 % right (n = 1)",
     ]
     assert panel.axis_labels == ("first component (25.1 % of the variance)", "second component (10 %)")
+    arrays |= {"latent": np.array(1), "explained": np.empty(0)}
+    panel = build_panel("autoencoder_1d", 0, arrays, make_summary(np.nan, 1))
+    assert panel.title.splitlines()[0] == "autoencoder_1d, run of seed 0: latent space of 1 dimension"
 
 
 def test_points_have_the_colours_of_their_digits_and_digits_stand_at_the_medians():
@@ -112,6 +115,8 @@ def test_long_names_cover_no_other_name_and_stay_in_the_panel():
         for other in range(one):
             apart_x, apart_y = np.abs(places[one] - places[other])
             assert apart_x >= half + 0.0125 * len(names[other]) or apart_y > 0.038
+    # At the upper edge one of them goes down.
+    assert fit_labels(np.ones((2, 2)), names[:2])[:, 1].max() <= 1 - 0.019
     digits = separate_labels(np.random.default_rng(0).uniform(0.1, 0.9, (10, 2)), 0.045)
     np.testing.assert_array_equal(fit_labels(digits, "0123456789"), digits)
 
