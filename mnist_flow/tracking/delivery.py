@@ -1,49 +1,32 @@
 """Brings a run's record to the tracking server, in order and off the training thread, and keeps on disk what it can't.
 
-The record is a list of operations, each a plain dictionary that can be sent twice with the effect of once, as long as
-no other process goes on with the run: a metric point keeps its time stamp, a file its path, a run has one model. So
-a delivery that breaks off is simply repeated.
+The record is a list of operations, each of which can be sent twice; so a delivery that breaks off is simply repeated.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import queue
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import mlflow
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelInput,
-    LoggedModelOutput,
-    LoggedModelStatus,
-    Metric,
-    Param,
-    RunTag,
-)
-from mlflow.exceptions import MlflowException
-from mlflow.models import Model
-from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 
 from mnist_flow.errors import LostRecordError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.directions import get_uri
+from mnist_flow.tracking.operations import Operation, deliver, merge
 from mnist_flow.tracking.places import check_place
 from mnist_flow.tracking.server import may_pass, shorten
 
 log = logging.getLogger(__name__)
-
-Operation: TypeAlias = dict[str, Any]
 
 HEARTBEAT_SECONDS = 30.0
 _RECORD = "record.json"
@@ -65,7 +48,10 @@ class Delivery:
         self._keep_in = keep_in
         self._files = Path(tempfile.mkdtemp(prefix="mnist_flow_"))
         self._n_folders = 0
-        self._waiting: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        # What is put and not being sent yet; None is the end. An operation goes from here to `_current` while
+        # `_changed` is held, so that it is always in one of them.
+        self._waiting: deque[Operation | None] = deque()
+        self._changed = threading.Condition()
         # The operation that is being sent; None between two.
         self._current: Operation | None = None
         # Everything is delivered, the end included.
@@ -81,7 +67,12 @@ class Delivery:
 
     def put(self, operation: Operation) -> None:
         """Hand over an operation; returns at once."""
-        self._waiting.put(operation)
+        self._append(operation)
+
+    def _append(self, operation: Operation | None) -> None:
+        with self._changed:
+            self._waiting.append(operation)
+            self._changed.notify()
 
     def keep_live(self, path: str, read: Callable[[], str]) -> None:
         """From now on send a text artifact with each heartbeat; it may be lost, the last one is the run's to log."""
@@ -106,7 +97,7 @@ class Delivery:
         Raises:
             LostRecordError: there is such a record, and it can't be written either.
         """
-        self._waiting.put(None)
+        self._append(None)
         begun = time.monotonic()
         try:
             while self._thread.is_alive() and not self._is_away(begun, patience):
@@ -138,13 +129,9 @@ class Delivery:
         client = mlflow.MlflowClient()
         heard_of = time.monotonic()
         while not self._give_up.is_set():
-            try:
-                self._current = self._waiting.get(timeout=HEARTBEAT_SECONDS)
-                if self._current is None:
-                    self._complete = True
-                    return
-            except queue.Empty:
-                pass
+            self._take_next()
+            if self._complete:
+                return
             if time.monotonic() - heard_of >= HEARTBEAT_SECONDS:
                 beat = {"kind": "batch", "tags": {names.HEARTBEAT_TAG: str(int(time.time()))}}
                 if not self._send(client, beat):
@@ -154,6 +141,18 @@ class Delivery:
             if self._current is not None and not self._send(client, self._current):
                 return
             self._current = None
+
+    def _take_next(self) -> None:
+        """Wait until the next heartbeat for what is to be sent, and take the batches that wait behind it along."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting, HEARTBEAT_SECONDS)
+            if not self._waiting:
+                return
+            self._current = self._waiting.popleft()
+            self._complete = self._current is None
+            while self._current and self._waiting and (merged := merge(self._current, self._waiting[0])):
+                self._current = merged
+                self._waiting.popleft()
 
     def _send(self, client: mlflow.MlflowClient, operation: Operation) -> bool:
         """Send until it succeeds. False: the server refuses, or the waiting has been given up."""
@@ -200,14 +199,9 @@ class Delivery:
             log.debug("%s is not sent", path, exc_info=True)
 
     def _keep(self) -> Path:
-        operations = [self._current] if self._current is not None else []
-        while True:
-            try:
-                operation = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if operation is not None:
-                operations.append(operation)
+        with self._changed:
+            operations = [one for one in (self._current, *self._waiting) if one is not None]
+            self._waiting.clear()
         folder = self._keep_in / self._run_id
         unfinished = folder.with_suffix(".part")
         record = {
@@ -277,69 +271,3 @@ def deliver_record(client: mlflow.MlflowClient, folder: Path) -> str:
     removed = folder.rename(folder.with_suffix(".part"))
     shutil.rmtree(removed, ignore_errors=True)
     return str(record["run_id"])
-
-
-def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operation: Operation, files: Path) -> None:
-    """Do one operation.
-
-    Args:
-        operation: see the `case`s.
-        files: where the folders are that operations name.
-    """
-    match operation:
-        case {"kind": "batch"}:
-            _deliver_batch(client, run_id, operation)
-        case {"kind": "artifacts", "folder": folder}:
-            client.log_artifacts(run_id, str(files / folder))
-        case {"kind": "inputs", "datasets": datasets}:
-            inputs = [
-                DatasetInput(Dataset(**dataset), [InputTag("mlflow.data.context", context)])
-                for context, dataset in datasets.items()
-            ]
-            models = [LoggedModelInput(model_id) for model_id in operation.get("models", [])]
-            try:
-                client.log_inputs(run_id, inputs, models)
-            except MlflowException as error:
-                if error.error_code != ErrorCode.Name(BAD_REQUEST):
-                    raise
-                # Another job was the first to log this data set, at the same moment; now MLflow finds it.
-                client.log_inputs(run_id, inputs, models)
-        case {"kind": "model", "folder": folder, "metrics": metrics}:
-            _deliver_model(client, run_id, experiment_id, files / folder, metrics, operation.get("params", {}))
-        case {"kind": "end", "status": status, "end_time": end_time}:
-            client.set_terminated(run_id, status, end_time)
-        case _:
-            raise TrackingError(f"run {run_id}: unknown operation {operation.get('kind')} in its record")
-
-
-def _deliver_batch(client: mlflow.MlflowClient, run_id: str, operation: Mapping[str, Any]) -> None:
-    metrics = [Metric(*point, model_id=operation.get("model_id")) for point in operation.get("metrics", [])]
-    params = [Param(key, value) for key, value in operation.get("params", {}).items()]
-    tags = [RunTag(key, value) for key, value in operation.get("tags", {}).items()]
-    client.log_batch(run_id, metrics, params, tags)  # MLflow splits what is more than one request takes.
-
-
-def _deliver_model(
-    client: mlflow.MlflowClient,
-    run_id: str,
-    experiment_id: str,
-    folder: Path,
-    metrics: Sequence[Sequence[Any]],
-    params: dict[str, str],
-) -> None:
-    """Log a model that `mlflow.tensorflow.save_model` saved, its run's params and metrics, unless the run has it."""
-    # A delivery may have broken off right after it created the model, or linked it.
-    begun = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    if begun and begun[0].status == LoggedModelStatus.READY:
-        return
-    model = begun[0] if begun else client.create_logged_model(experiment_id, "model", run_id, params=params)
-    outputs = client.get_run(run_id).outputs if begun else None
-    if outputs is None or not outputs.model_outputs:
-        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    saved = Model.load(str(folder))
-    saved.run_id, saved.model_id, saved.model_uuid = run_id, model.model_id, model.model_id
-    saved.artifact_path = model.artifact_location
-    saved.save(str(folder / "MLmodel"))
-    client.log_model_artifacts(model.model_id, str(folder))
-    client.log_batch(run_id, metrics=[Metric(*point, model_id=model.model_id) for point in metrics])
-    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

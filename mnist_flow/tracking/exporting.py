@@ -1,4 +1,4 @@
-"""Writes runs to a folder as records of operations, as `delivery` sends them, so that another store can take them.
+"""Writes runs to a folder as records of operations, as `operations` does them, so that another store can take them.
 
 MLflow itself moves only stores of files, and the package mlflow-export-import knows no logged models, inputs or times.
 """
@@ -19,9 +19,9 @@ from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from mnist_flow.errors import TrackingError, UserError
-from mnist_flow.tracking.delivery import Operation
 from mnist_flow.tracking.directions import get_uri
 from mnist_flow.tracking.experiments import list_experiments
+from mnist_flow.tracking.operations import Operation
 from mnist_flow.tracking.server import clear_errors, shorten
 from mnist_flow.tracking.stock import StoredRun, fetch_stored_run, fetch_stored_runs
 

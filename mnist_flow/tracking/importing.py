@@ -20,10 +20,10 @@ from mnist_flow.errors import UserError
 from mnist_flow.runtime.processes import name_process
 from mnist_flow.runtime.signals import signals_held
 from mnist_flow.tracking import names
-from mnist_flow.tracking.delivery import Operation, deliver
 from mnist_flow.tracking.experiments import get_or_create_experiment, list_experiments
 from mnist_flow.tracking.exporting import FORMAT, INDEX, RUN
 from mnist_flow.tracking.lifecycle import describe_owner
+from mnist_flow.tracking.operations import Operation, deliver
 from mnist_flow.tracking.past import STALE_AFTER, lives, search
 from mnist_flow.tracking.server import clear_errors, shorten
 from mnist_flow.tracking.stock import fetch_stored_run

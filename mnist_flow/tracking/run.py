@@ -27,8 +27,9 @@ from mnist_flow.runtime.console import Console
 from mnist_flow.runtime.credentials import hide_credentials
 from mnist_flow.tracking import names
 from mnist_flow.tracking.artifacts import fetch_text, has_artifact
-from mnist_flow.tracking.delivery import Delivery, Operation
+from mnist_flow.tracking.delivery import Delivery
 from mnist_flow.tracking.directions import get_uri
+from mnist_flow.tracking.operations import Operation
 from mnist_flow.tracking.server import clear_errors
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
+from itertools import groupby
 from pathlib import Path
 
 import mlflow
@@ -17,7 +19,8 @@ from mnist_flow import tracking
 from mnist_flow.data.loading import load_data_set
 from mnist_flow.errors import LostRecordError, TrackingError, UndeliveredError
 from mnist_flow.tracking import delivery, names
-from mnist_flow.tracking.delivery import Delivery, deliver, deliver_record, list_records, load_record
+from mnist_flow.tracking.delivery import Delivery, deliver_record, list_records, load_record
+from mnist_flow.tracking.operations import deliver
 from support import DEAD_PROCESS, find_free_port, wait_until
 
 
@@ -76,6 +79,101 @@ def test_what_is_put_while_the_server_is_away_arrives_in_order(server, client, e
     assert not (tmp_path / "undelivered").exists()
 
 
+@pytest.fixture
+def slow_server(monkeypatch):
+    """A store in place of a server that takes the first operation up and answers it only when the event is set.
+
+    Returns that event, and the operations in the order in which they are sent.
+    """
+    go_on, sent = threading.Event(), []
+    deliver = delivery.deliver
+
+    def answer_late(client, run_id, experiment_id, operation, files):
+        sent.append(operation)
+        assert go_on.wait(60)
+        deliver(client, run_id, experiment_id, operation, files)
+
+    monkeypatch.setattr(delivery, "deliver", answer_late)
+    return go_on, sent
+
+
+def put_much(sender, model_id, sent):
+    """Epochs behind an operation that is being sent, and other operations among them."""
+    sender.put({"kind": "batch", "tags": {"state": "first"}})
+    wait_until(lambda: sent, seconds=20)
+    for number in range(100):
+        sender.put({"kind": "batch", "metrics": [["loss", float(number), 1000 + number, number]]})
+        sender.put({"kind": "batch", "tags": {"state": f"after {number}"}, "params": {f"p{number}": "1"}})
+    sender.put({"kind": "batch", "metrics": [["accuracy", 0.5, 1, 0]], "model_id": model_id})
+    folder = sender.make_folder()
+    (folder / "a.txt").write_text("a")
+    sender.put({"kind": "artifacts", "folder": folder.name})
+    sender.put({"kind": "batch", "tags": {"state": "last"}})
+    sender.put({"kind": "end", "status": "FINISHED", "end_time": 1000})
+
+
+WHOLE = [("batch", 0), ("batch", 100), ("batch", 1), ("artifacts", 0), ("batch", 0), ("end", 0)]
+
+
+def describe_operations(operations):
+    return [(operation["kind"], len(operation.get("metrics", []))) for operation in operations]
+
+
+def test_what_waits_behind_a_slow_server_goes_in_few_requests(store, slow_server, tmp_path):
+    go_on, sent = slow_server
+    run_id = store.create_run("0").info.run_id
+    model_id = store.create_logged_model("0", "model", run_id).model_id
+    sender = Delivery(run_id, "0", tmp_path / "undelivered")
+    put_much(sender, model_id, sent)
+    go_on.set()
+    assert sender.close(patience=60) is None
+    assert describe_operations(sent) == WHOLE
+    run = store.get_run(run_id)
+    assert steps(store, run_id, "loss") == [(number, float(number)) for number in range(100)]
+    assert run.data.params == {f"p{number}": "1" for number in range(100)}
+    assert (run.data.tags["state"], run.info.status) == ("last", "FINISHED")
+    assert [metric.key for metric in store.get_logged_model(model_id).metrics] == ["accuracy"]
+
+
+def test_what_is_sent_as_one_is_kept_whole_where_the_server_goes_away(store, slow_server, tmp_path, monkeypatch):
+    go_on, sent = slow_server
+    run_id = store.create_run("0").info.run_id
+    model_id = store.create_logged_model("0", "model", run_id).model_id
+    log_batch = mlflow.MlflowClient.log_batch
+
+    def go_away(client, *batch):
+        log_batch(client, *batch)
+        if batch[1]:
+            # The points arrive, and the answer does not.
+            raise requests.ConnectionError("Connection reset by peer")
+
+    with monkeypatch.context() as away:
+        away.setattr(mlflow.MlflowClient, "log_batch", go_away)
+        sender = Delivery(run_id, "0", tmp_path / "undelivered")
+        put_much(sender, model_id, sent)
+        go_on.set()
+        wait_until(lambda: sender._last_error, seconds=20)
+        kept = sender.close(patience=0)
+    assert describe_operations(load_record(kept)["operations"]) == WHOLE[1:]
+    deliver_record(store, kept)
+    assert steps(store, run_id, "loss") == [(number, float(number)) for number in range(100)]
+    assert store.get_run(run_id).data.tags["state"] == "last"
+    assert [metric.key for metric in store.get_logged_model(model_id).metrics] == ["accuracy"]
+
+
+def test_no_more_is_sent_as_one_than_one_request_takes(store, slow_server, tmp_path):
+    go_on, sent = slow_server
+    run_id = store.create_run("0").info.run_id
+    sender = Delivery(run_id, "0", tmp_path / "undelivered")
+    sender.put({"kind": "batch", "tags": {"state": "first"}})
+    wait_until(lambda: sent, seconds=20)
+    for number in range(9):
+        sender.put({"kind": "batch", "metrics": [[f"m{one}", 0.5, 1000 + number, number] for one in range(150)]})
+    go_on.set()
+    assert sender.close(patience=60) is None
+    assert describe_operations(sent) == [("batch", 0), ("batch", 750), ("batch", 600)]
+
+
 def test_the_pauses_between_attempts_double_up_to_five_seconds(store, monkeypatch, tmp_path):
     pauses = []
 
@@ -122,7 +220,9 @@ def test_a_run_goes_on_and_is_kept_where_the_server_stays_away(server, client, e
     assert list_records(tmp_path / "undelivered") == [record]
     found = load_record(record)
     assert (found["run_id"], found["experiment_id"], found["tracking_uri"]) == (run.run_id, experiment_id, server.uri)
-    assert [operation["kind"] for operation in found["operations"]] == ["batch", "batch", "artifacts", "end"]
+    # Two batches are one where both are put before the first is sent.
+    kinds = [kind for kind, _ in groupby(operation["kind"] for operation in found["operations"])]
+    assert kinds == ["batch", "artifacts", "end"]
 
     server.start()
     assert client.get_run(run.run_id).info.status == "RUNNING"
