@@ -1,8 +1,12 @@
 import math
+from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from mnist_flow.analysis.printing import shorten
+from mnist_flow.analysis.drawing import Drawing
+from mnist_flow.analysis.printing import print_study, shorten
+from mnist_flow.analysis.query import StudyRuns
 
 SUMMARY = pd.DataFrame(
     {
@@ -51,3 +55,13 @@ def test_a_difference_and_its_statistics_are_two_columns():
 def test_a_table_without_statistics_stays_as_it_is():
     table = SUMMARY[["reg", "n", "min", "max"]]
     assert shorten(table, of_accuracy=True) is table
+
+
+@pytest.mark.parametrize(("metric", "printed"), [("test_accuracy", " 91 % "), ("test_loss", " 0.91 ")])
+def test_columns_beside_a_mean_have_its_unit(capsys, metric, printed):
+    table = pd.DataFrame({"network": ["mlp"], "min": [0.91]})
+    runs = StudyRuns(pd.DataFrame({"experiment": ["them"]}), pd.DataFrame(), [])
+    print_study(runs, Drawing({}, {"": table}, metric), [Path("cnn.csv")])
+    told = capsys.readouterr().out
+    assert told.startswith("1 run of experiment 'them':")
+    assert printed in told
