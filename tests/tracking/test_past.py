@@ -203,7 +203,7 @@ def test_the_server_does_the_filtering(store, experiment_id, requests_made):
 
 
 def test_a_run_that_is_not_there_is_one_line(store):
-    with pytest.raises(TrackingError, match=r"^tracking server sqlite:.*nowhere") as caught:
+    with pytest.raises(TrackingError, match=r"^run_id=nowhere: there is no such run at sqlite:") as caught:
         tracking.fetch_run("nowhere")
     assert "\n" not in str(caught.value)
 
