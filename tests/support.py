@@ -157,11 +157,24 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
 def mount_disk(folder: Path, options: str) -> Iterator[Path]:
     """A disk of its own in a new folder, with tmpfs's options; the test is skipped where nothing may be mounted."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    with _mounted(["-t", "tmpfs", "-o", options, "tmpfs"], folder):
+        yield folder
+
+
+@contextmanager
+def made_read_only(folder: Path) -> Iterator[None]:
+    """In the block nobody can write what is in the folder; the test is skipped where nothing may be mounted."""
+    with _mounted(["--bind", "-o", "ro", str(folder)], folder):
+        yield
+
+
+@contextmanager
+def _mounted(arguments: list[str], folder: Path) -> Iterator[None]:
+    command = ["mount", *arguments, str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("no disk can be mounted here")
     try:
-        yield folder
+        yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 

@@ -73,7 +73,7 @@ def draw_study(cfg: DictConfig) -> tuple[StudyRuns, Drawing]:
 def _connect(config: AnalyzeConfig) -> str | None:
     """Choose the tracking server; returns the run that `mlflow run` created for the analysis, if any."""
     prefer_typed_experiment(config.tracking.experiment_name is not None)
-    tracking.configure(config.tracking.uri, config.tracking.experiment_name)
+    tracking.configure(config.tracking.uri, config.tracking.experiment_name, writes=False)
     tracking.close_dead_runs()
     return tracking.adopt_project_run("analysis")
 
@@ -107,6 +107,9 @@ def _choose_name(config: AnalyzeConfig, runs: StudyRuns) -> str:
 
 def _log(files: list[Path], run_ids: set[str], name: str) -> None:
     """Log the files to runs; one whose artifacts can't be written does not stop the others."""
+    if run_ids and (path := tracking.find_unwritable()):
+        log.warning("%s: can't be written, so the files are not logged to the runs", path)
+        return
     for run_id in sorted(run_ids):
         try:
             tracking.log_files(run_id, files, f"analysis/{name}")

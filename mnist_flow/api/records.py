@@ -210,6 +210,6 @@ def _connect(uri: str | None, key: str | None = "uri") -> Any:
     check_tracking_uri(uri, key)
     from mnist_flow import tracking
 
-    tracking.configure(uri)
+    tracking.configure(uri, writes=False)
     tracking.check_store_is_there()
     return tracking

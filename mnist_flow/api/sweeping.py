@@ -83,7 +83,7 @@ def sweep(overrides: Overrides, *, config_dir: str | Path | None = None) -> Swee
     from mnist_flow import tracking
 
     with one_at_a_time():
-        tracking.configure(uri)
+        tracking.configure(uri, writes=False)
         return Sweep(run_id, link, tracking.fetch_sweep_tables(run_id))
 
 

@@ -43,7 +43,7 @@ def show_plan(jobs: Sequence[Job], n_workers: int | None) -> None:
     from mnist_flow import tracking
 
     base = jobs[0].config
-    tracking.configure(base.tracking.uri, base.tracking.experiment_name)
+    tracking.configure(base.tracking.uri, base.tracking.experiment_name, writes=False)
     experiment_id = tracking.find_experiment(base.tracking.experiment_name)
     past = _fetch_runs(jobs, experiment_id) if experiment_id is not None else []
     planned = match(past if base.resume else [], jobs)

@@ -43,7 +43,8 @@ def look_after_runs(cfg: DictConfig) -> None:
     if config.action == "delete_records":
         _delete_records(config)
         return
-    tracking.configure(config.tracking.uri, config.tracking.experiment_name)
+    writes = config.action == "import" or (config.action.startswith("delete") and config.apply)
+    tracking.configure(config.tracking.uri, config.tracking.experiment_name, writes)
     if config.action == "import":
         import_from_folder(config)
         return

@@ -85,6 +85,7 @@ from mnist_flow.tracking.searches import fetch_trial_runs as fetch_trial_runs
 from mnist_flow.tracking.searches import find_last_search as find_last_search
 from mnist_flow.tracking.server import check_store_is_there as check_store_is_there
 from mnist_flow.tracking.server import configure as configure
+from mnist_flow.tracking.server import find_unwritable as find_unwritable
 from mnist_flow.tracking.server import list_variables as list_variables
 from mnist_flow.tracking.server import wait_for as wait_for
 from mnist_flow.tracking.stock import StoredRun as StoredRun

@@ -24,7 +24,7 @@ from mnist_flow.runtime.processes import is_alive
 from mnist_flow.tracking import names
 from mnist_flow.tracking.columns import compares_as_mlflow, find_database, select_runs
 from mnist_flow.tracking.missing import describe_missing_run, fetch_run_or_none
-from mnist_flow.tracking.server import clear_errors, is_store_there, shorten
+from mnist_flow.tracking.server import clear_errors, find_unwritable, is_store_there, shorten
 
 log = logging.getLogger(__name__)
 
@@ -214,9 +214,10 @@ def close_stale_runs(experiment_ids: str | Sequence[str], stale_after: float) ->
 def close_dead_runs() -> None:
     """Mark runs of all experiments KILLED whose process was one of this machine and is gone; see `close_stale_runs`.
 
-    How long another machine may be silent is for those to say who train in the experiment.
+    In a store that this user can only read they stay as they are. How long another machine may be silent is for those
+    to say who train in the experiment.
     """
-    if not is_store_there():
+    if not is_store_there() or find_unwritable() is not None:
         return
     with clear_errors():
         everywhere = [str(one.experiment_id) for one in mlflow.search_experiments()]

@@ -69,7 +69,7 @@ _AUTOFLUSH = (
 )
 
 
-def configure(uri: str | None, experiment_name: str | None = None) -> str | None:
+def configure(uri: str | None, experiment_name: str | None = None, writes: bool = True) -> str | None:
     """Choose the tracking server: MLFLOW_TRACKING_URI, or `uri`, or mlflow.db in the working directory.
 
     MLflow's variables win over what was typed, and a line says which; those that are empty count as unset.
@@ -77,12 +77,13 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     Args:
         uri: tracking.uri.
         experiment_name: tracking.experiment_name, for that line.
+        writes: False where runs are only read, as those of a course or a disk that others may not write.
 
     Returns:
         The address in force, credentials included; None where nobody chose one.
 
     Raises:
-        TrackingError: the URI is none, MLflow can't read a variable, or the SQLite file can't be written.
+        TrackingError: the URI is none, MLflow can't read a variable, or the SQLite file is none or can't be written.
     """
     for name in [name for name, text in os.environ.items() if name.startswith("MLFLOW_") and not text.strip()]:
         del os.environ[name]
@@ -109,7 +110,7 @@ def configure(uri: str | None, experiment_name: str | None = None) -> str | None
     os.environ.pop(_URI_VARIABLE, None)
     if given:
         os.environ[_URI_VARIABLE] = given
-    _check_store_is_writable(find_sqlite_file(chosen))
+    _check_store(find_sqlite_file(chosen), writes)
     return chosen if given or uri else None
 
 
@@ -150,21 +151,32 @@ def _is_same_store(given: str | None, typed: str) -> bool:
         return False
 
 
-def _check_store_is_writable(file: Path | None) -> None:
+def _check_store(file: Path | None, writes: bool) -> None:
     """MLflow itself retries for minutes where a SQLite file can't be written, or is none."""
     if file is None:
         return
     if not file.parent.is_dir():
         raise TrackingError(f"{file.parent}: no such folder; make it, or choose another tracking.uri")
-    for path in (file, file.parent, file.parent / "mlruns"):
-        if path.exists() and not os.access(path, os.W_OK):
-            raise TrackingError(f"{path}: can't be written; go to another folder, or choose a server: tracking.uri=URI")
+    if writes and (path := _find_unwritable(file)):
+        raise TrackingError(f"{path}: can't be written; go to another folder, or choose a server: tracking.uri=URI")
     if file.is_dir():
         raise TrackingError(f"{file}: is a folder, not a SQLite file; name the file: tracking.uri=sqlite:///FILE")
     if file.is_file() and file.stat().st_size:
         with file.open("rb") as opened:
             if opened.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
                 raise TrackingError(f"{file}: is no SQLite file; move it away, or choose another tracking.uri")
+
+
+def _find_unwritable(file: Path) -> Path | None:
+    """What keeps this user from writing a SQLite store: its file, its folder or that of its artifacts."""
+    paths = (file, file.parent, file.parent / "mlruns")
+    return next((path for path in paths if path.exists() and not os.access(path, os.W_OK)), None)
+
+
+def find_unwritable() -> Path | None:
+    """The file or folder that keeps this user from writing the chosen store; None: nothing here does."""
+    file = find_sqlite_file(mlflow.get_tracking_uri())
+    return None if file is None else _find_unwritable(file)
 
 
 def is_store_there(uri: str | None = None) -> bool:

@@ -12,6 +12,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from mnist_flow.tracking import names
+from support import DEAD_PROCESS, made_read_only
+
 TRAIN = ("-m", "mnist_flow.train", "data=digits", "model=mlp", "model.hidden_units=[8]", "epochs=1", "batch_size=64")
 IN_M = "tracking.experiment_name=m"
 EVALUATE = ("-m", "mnist_flow.evaluate", "measure=shift", "measure.shift.max_pixels=1", IN_M)
@@ -71,6 +74,44 @@ def test_variables_that_win_over_what_was_typed_are_named_and_empty_ones_are_uns
     )
     done = run_command(tmp_path, *TRAIN, *typed, "plan=true", **empty, MLFLOW_HTTP_REQUEST_TIMEOUT="")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# A store that this user can only read
+
+
+def test_the_runs_of_a_store_that_can_only_be_read_are_listed_planned_exported_and_drawn(copy, tmp_path, run_command):
+    here = tmp_path / "here"
+    here.mkdir()
+    uri = f"tracking.uri=sqlite:///{copy}/mlflow.db"
+    experiment_id = connect(copy).get_experiment_by_name("m").experiment_id
+    connect(copy).create_run(experiment_id, tags={names.PROCESS_TAG: DEAD_PROCESS})
+    runs = ("-m", "mnist_flow.runs", uri)
+    unwritable = f"{copy}/mlflow.db: can't be written"
+    with made_read_only(copy):
+        assert "4 runs" in run_well(run_command, here, *runs)
+        assert "2 models; nothing is deleted yet" in run_well(
+            run_command, here, *runs, "action=delete", "model.name=mlp"
+        )
+        assert "1 done or running, 1 to train" in run_well(
+            run_command, here, *TRAIN, IN_M, uri, "-m", "seed=1,2", "plan=true"
+        )
+        run_well(run_command, here, *runs, "action=export", "folder=exported", "status=finished")
+        drawn = run_command(here, *ANALYZE, uri)
+        assert (drawn.returncode, drawn.stderr) == (
+            0,
+            f"WARNING mnist_flow.analysis.study: {unwritable}, so the files are not logged to the runs\n",
+        )
+        reading = "import mnist_flow, sys; print(len(mnist_flow.run(sys.argv[2], uri=sys.argv[1]).fetch_history()))"
+        (trained, *_) = connect(copy).search_runs([experiment_id], "tags.`mnist_flow.kind` = 'train'")
+        assert run_well(run_command, here, "-c", reading, uri.partition("=")[2], trained.info.run_id) == "1\n"
+        for arguments in ((*TRAIN, IN_M, uri, "seed=2"), (*runs, "action=delete", "status=finished", "apply=true")):
+            refused = run_command(here, *arguments)
+            assert refused.returncode == 2
+            assert refused.stderr.startswith(f"error: {unwritable}; go to another folder, or choose a server")
+    assert sorted(path.name for path in here.iterdir()) == ["exported", "figures"]
+    assert connect(copy).search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    run_well(run_command, here, *runs, "action=import", "folder=exported", "tracking.uri=sqlite:///mlflow.db")
+    assert (here / "mlflow.db").is_file()
 
 
 # Addresses

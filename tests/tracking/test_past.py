@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import mlflow
@@ -276,6 +277,14 @@ def test_a_process_of_this_machine_is_known_to_be_gone_in_whatever_experiment_it
     tracking.close_dead_runs()
     assert [store.get_run(one).info.status for one in (run_id, elsewhere)] == ["KILLED", "RUNNING"]
     assert "marked KILLED, since their processes are gone: evaluation run: 1" in caplog.text
+
+
+def test_a_dead_run_stays_as_it_is_in_a_store_that_can_only_be_read(store, experiment_id, monkeypatch, caplog):
+    run_id = store.create_run(experiment_id, tags={names.PROCESS_TAG: DEAD_PROCESS}).info.run_id
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    tracking.close_dead_runs()
+    assert store.get_run(run_id).info.status == "RUNNING"
+    assert caplog.text == ""
 
 
 # Children of a sweep

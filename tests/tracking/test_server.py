@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import threading
@@ -317,6 +318,17 @@ def test_a_server_that_does_not_answer_is_one_clear_line(use_uri, uri, shown):
     assert shown in str(caught.value)
     assert "sesame" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_can_only_be_read_is_refused_to_those_who_write(tmp_path, use_uri, monkeypatch):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    use_uri(uri)
+    assert tracking.find_unwritable() is None
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert tracking.configure(uri, writes=False) == uri
+    assert tracking.find_unwritable() == tmp_path
+    with pytest.raises(TrackingError, match=f"{tmp_path}: can't be written; go to another folder"):
+        tracking.configure(uri)
 
 
 def test_a_store_in_a_folder_that_is_not_there_is_told(tmp_path, use_uri):
