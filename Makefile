@@ -76,8 +76,8 @@ test-launchers: $(TEST_READY) ## what CI runs besides: Ray on two nodes, Slurm's
 test-outside: $(TEST_READY) ## cases of other people's reports: folders, variables, stores, signals and outputs (about 6 minutes)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m outside
 
-test-slow: $(TEST_READY) ## all slow tests, those of test-launchers and test-outside too: many kills, lost servers, clusters (about 40 minutes)
-	$(BIN)/python -m pytest -m slow
+test-slow: $(TEST_READY) ## all slow tests, those of test-launchers and test-outside too: many kills, lost servers, clusters (36 minutes)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --timeout 400 -m slow
 
 bench: $(BENCH_READY) ## measure the project beside plain loops, for docs/BENCHMARKS.md (about 3 hours on 2 cores; BENCH="--work d" for a part)
 	$(BIN)/python -m benchmarks $(BENCH)
