@@ -59,17 +59,22 @@ def test_a_worker_stays_as_long_as_its_main_process(other_process, worker):
 
 # Each process of a pool says which GPU it has, and then each of a larger pool.
 GPUS = """
-import json, os, signal, tempfile, time
+import json, os, tempfile, time
+from pathlib import Path
 from joblib import Parallel, delayed
 from mnist_flow.sweeps.pool import list_pool_options
 
-def describe():
-    time.sleep(0.5)
+def describe(n_jobs, met):
+    # A process that starts late would find no job left.
+    Path(met, str(os.getpid())).touch()
+    while len(os.listdir(met)) < n_jobs:
+        time.sleep(0.01)
     return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
 
-with tempfile.TemporaryDirectory() as locks:
-    for n_jobs in (3, 4):
-        found = Parallel(n_jobs=n_jobs, batch_size=1, **list_pool_options(locks))(delayed(describe)() for _ in range(8))
+for n_jobs in (3, 4):
+    with tempfile.TemporaryDirectory() as locks, tempfile.TemporaryDirectory() as met:
+        jobs = [delayed(describe)(n_jobs, met)] * 8
+        found = Parallel(n_jobs=n_jobs, batch_size=1, **list_pool_options(locks))(jobs)
         print(json.dumps(sorted(dict(found).values())))
 """
 
