@@ -22,7 +22,7 @@ from mnist_flow.errors import LostRecordError, TrackingError
 from mnist_flow.runtime.processes import describe_process
 from mnist_flow.tracking import names
 from mnist_flow.tracking.directions import get_uri
-from mnist_flow.tracking.operations import Operation, deliver, merge
+from mnist_flow.tracking.operations import Operation, deliver, join_batches, merge
 from mnist_flow.tracking.places import check_place
 from mnist_flow.tracking.server import may_pass, shorten
 
@@ -263,7 +263,7 @@ def deliver_record(client: mlflow.MlflowClient, folder: Path) -> str:
     owner = run.data.tags.get(names.PROCESS_TAG)
     if owner in (None, record["process"]):
         check_place(run.info.artifact_uri, f"run {record['run_id']}", client.tracking_uri)
-        for operation in record["operations"]:
+        for operation in join_batches(record["operations"]):
             deliver(client, record["run_id"], record["experiment_id"], operation, folder)
     else:
         log.warning("run %s: another process has gone on with it since; its old record is dropped", record["run_id"])

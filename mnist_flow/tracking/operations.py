@@ -6,7 +6,7 @@ run: a metric point keeps its time stamp, a file its path, a run has one model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,6 +43,15 @@ def merge(first: Operation, second: Operation | None) -> Operation | None:
         return None
     named = {key: {**first.get(key, {}), **second.get(key, {})} for key in ("params", "tags")}
     return {**first, "metrics": metrics, **named}
+
+
+def join_batches(operations: Iterable[Operation]) -> list[Operation]:
+    """The same operations in the same order, with batches that follow each other made one wherever `merge` can."""
+    joined: list[Operation] = []
+    for operation in operations:
+        merged = merge(joined[-1], operation) if joined else None
+        joined[-1:] = [merged] if merged else [*joined[-1:], operation]
+    return joined
 
 
 def deliver(client: mlflow.MlflowClient, run_id: str, experiment_id: str, operation: Operation, files: Path) -> None:

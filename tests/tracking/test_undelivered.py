@@ -25,11 +25,13 @@ def keep(store, experiment_id, tmp_path, monkeypatch):
     """Keep the record of a run of the store, which a server that is away did not take; returns the run's id."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    def keep_one(meant_for=None):
+    def keep_one(meant_for=None, operations=()):
         run_id = store.create_run(experiment_id).info.run_id
         uri = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(f"http://127.0.0.1:{find_free_port()}")
         sender = Delivery(run_id, experiment_id, tmp_path / "undelivered")
+        for operation in operations:
+            sender.put(operation)
         sender.put({"kind": "end", "status": "FINISHED", "end_time": 2000})
         file = sender.close(patience=0.0) / "record.json"
         mlflow.set_tracking_uri(uri)
@@ -69,6 +71,23 @@ def test_all_records_can_be_sent_to_one_server(store, keep, tmp_path):
     assert {one.run_id for one in told} == set(ids)
     assert {store.get_run(run_id).info.status for run_id in ids} == {"FINISHED"}
     assert not (tmp_path / "undelivered").exists()
+
+
+def test_the_epochs_of_a_record_are_sent_in_few_requests(store, keep, tmp_path, monkeypatch):
+    epochs = [{"kind": "batch", "metrics": [["loss", 1 / epoch, epoch, epoch]]} for epoch in range(1, 1001)]
+    told = {"kind": "inputs", "datasets": {}}
+    run_id = keep(operations=[*epochs[:500], {"kind": "batch", "tags": {"a": "b"}}, told, *epochs[500:]])
+    sizes, log_batch = [], mlflow.MlflowClient.log_batch
+
+    def count(client, run_id, metrics=(), *others, **named):
+        sizes.append(len(metrics))
+        log_batch(client, run_id, metrics, *others, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", count)
+    (done,) = tracking.deliver_undelivered(tmp_path / "undelivered", mlflow.get_tracking_uri())
+    assert (done.run_id, sizes) == (run_id, [500, 500])
+    assert [point.step for point in store.get_metric_history(run_id, "loss")] == list(range(1, 1001))
+    assert store.get_run(run_id).data.tags["a"] == "b"
 
 
 def test_one_server_that_is_away_is_tried_once_for_all_records(store, keep, tmp_path, monkeypatch):
