@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from mnist_flow import CONF_DIR
-from mnist_flow.config.presets import list_presets, load_preset
+from mnist_flow.config.presets import describe_remedy, list_presets, load_preset
 from mnist_flow.config.reproduce import ReproduceConfig
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
@@ -195,3 +195,11 @@ def test_a_twin_has_the_settings_of_its_study_and_ten_seeds(name):
 def test_an_unknown_preset_names_the_choices():
     with pytest.raises(ConfigError, match="experiment=widht: no such preset; did you mean 'width'"):
         load_preset("widht")
+
+
+def test_the_remedy_for_missing_runs_is_a_preset_or_a_network_for_the_task():
+    assert describe_remedy("mlp_100", "classification") == "python -m mnist_flow.train -m experiment=mlp_100"
+    assert describe_remedy("mine", "reconstruction") == (
+        "python -m mnist_flow.train -m model=autoencoder noise=salt_and_pepper 'seed=range(3)' "
+        "tracking.experiment_name=mine"
+    )

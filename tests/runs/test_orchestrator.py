@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
 from mnist_flow import CONF_DIR, tracking
-from mnist_flow.errors import BusyError, ConfigError, DivergedError, RunError, TrackingError, UserError
+from mnist_flow.errors import BusyError, ConfigError, DivergedError, PrunedError, RunError, TrackingError, UserError
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runs.orchestrator import run_experiment
@@ -231,6 +231,21 @@ def test_an_interrupted_run_says_how_it_goes_on_where_it_can(store, compose_conf
         run_experiment(compose_config(*QUICK, *overrides), Interrupted())
     assert getattr(caught.value, "__notes__", []) == notes
     assert only_run(store).info.status == "KILLED"
+
+
+def test_an_observer_hears_of_each_epoch_and_ends_a_run_whose_checkpoints_go_with_it(store, compose_config, tmp_path):
+    heard = []
+
+    class Pruner(RunObserver):
+        def on_epoch(self, epoch, metrics):
+            heard.append((epoch, set(metrics) >= {"loss", "val_accuracy"}))
+            if epoch == 2:
+                raise PrunedError(epoch, "hopeless")
+
+    with pytest.raises(PrunedError):
+        run_experiment(compose_config(*QUICK, "epochs=3"), Pruner())
+    assert heard == [(1, True), (2, True)]
+    assert list(tmp_path.glob("checkpoints/*")) == []
 
 
 def test_a_diverged_run_is_failed_and_says_at_which_epoch(store, compose_config, tmp_path):

@@ -223,6 +223,7 @@ def test_checkpoints_that_no_run_goes_on_from_are_deleted(look, ids, store, tmp_
         (tmp_path / "checkpoints" / name / "epoch-1.npz").write_bytes(b"0")
     store.delete_run(ids["failed"])
     shown = look("action=delete_checkpoints")
+    assert "checkpoints in checkpoints to be deleted\n" in shown
     left = {ids["lost"], "0" * 32}
     assert left & set(IDS.findall(shown)) == {"0" * 32}
     assert f"does not know their runs: 'run_ids=[{'0' * 32}]'" in shown

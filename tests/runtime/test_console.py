@@ -61,7 +61,6 @@ def test_the_middle_of_a_long_text_is_left_out(monkeypatch):
     monkeypatch.setattr(console_module, "_FIRST", 2)
     monkeypatch.setattr(console_module, "_LAST", 3)
     console = Console()
-    console._last = type(console._last)(maxlen=3)
     for number in range(10):
         console.hear(f"{number}\n")
     assert console.read().split("\n") == ["0", "1", "… 5 lines left out …", "7", "8", "9", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import mlflow
@@ -9,8 +10,18 @@ import pytest
 
 from mnist_flow.errors import ConfigError
 from mnist_flow.runs.orchestrator import run_experiment
-from mnist_flow.runtime.project import to_hydra_arguments
+from mnist_flow.runtime.project import prefer_typed_experiment, to_hydra_arguments
 from support import PROJECT_DIR, QUICK
+
+
+@pytest.mark.parametrize(("is_typed", "run_id"), [(True, "1"), (False, "1"), (True, ""), (False, "")])
+def test_a_typed_experiment_wins_over_that_of_the_run_which_mlflow_created(monkeypatch, is_typed, run_id):
+    given = {"MLFLOW_EXPERIMENT_ID": "7", "MLFLOW_EXPERIMENT_NAME": "x"}
+    for name, value in {**given, "MLFLOW_RUN_ID": run_id}.items():
+        monkeypatch.setenv(name, value)
+    prefer_typed_experiment(is_typed)
+    left = {name: os.environ[name] for name in given if name in os.environ}
+    assert left == ({} if is_typed and run_id else given)
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def assert_has_everything_once(client, run_id):
     assert [entry.path for entry in client.list_artifacts(run_id, "tables")] == ["tables/t.json"]
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
     assert (model.name, str(model.status)) == ("model", "READY")
-    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert [(output.model_id, output.step) for output in run.outputs.model_outputs] == [(model.model_id, 0)]
     assert {metric.key: metric.value for metric in model.metrics} == {"test_loss": 0.25}
 
 

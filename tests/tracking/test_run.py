@@ -182,6 +182,28 @@ def test_each_epoch_and_each_metric_is_logged_once(store, experiment_id):
     assert steps(store, run, "test_loss") == [(0, 0.2)]
 
 
+def test_metrics_of_a_model_are_shown_by_the_model_too(store, experiment_id):
+    model_id = store.create_logged_model(experiment_id, "model").model_id
+    with tracking.start_run(experiment_id, "name", {}) as run:
+        run.log_metrics({"shift_accuracy": 0.5}, model_id=model_id)
+        run.log_metrics({"other": 0.25})
+    assert {metric.key: metric.value for metric in store.get_logged_model(model_id).metrics} == {"shift_accuracy": 0.5}
+
+
+def test_files_are_logged_to_a_folder_and_drawings_are_shown_by_the_run(store, experiment_id, tmp_path):
+    run_id = store.create_run(experiment_id).info.run_id
+    for name in ("a.svg", "a.csv"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    tracking.log_files(run_id, [tmp_path / "a.svg", tmp_path / "a.csv"], "analysis/x")
+    assert [entry.path for entry in store.list_artifacts(run_id, "analysis/x")] == [
+        "analysis/x/a.csv",
+        "analysis/x/a.svg",
+    ]
+    note = store.get_run(run_id).data.tags[tracking.NOTE_TAG]
+    assert "analysis/x/a.svg" in note
+    assert "a.csv" not in note
+
+
 def test_artifacts_of_every_kind(store, experiment_id, tmp_path):
     figure, axes = plt.subplots()
     axes.plot([1, 2])

@@ -18,6 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.rest_store import RestStore
+from sqlalchemy.exc import OperationalError
 
 from commands import start_command
 from mnist_flow import tracking
@@ -390,6 +391,11 @@ def test_artifacts_over_http_are_asked_for_again_where_the_server_is_in_trouble(
     response = requests.Response()
     response.status_code = status
     assert may_pass(requests.HTTPError(response=response)) is passes
+
+
+def test_a_database_that_is_locked_may_be_free_again_and_one_that_is_read_only_will_not_be_written():
+    assert may_pass(OperationalError("INSERT", {}, Exception("database is locked"))) is True
+    assert may_pass(OperationalError("INSERT", {}, Exception("attempt to write a readonly database"))) is False
 
 
 def test_other_errors_do_not_pass():

@@ -1,5 +1,6 @@
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,6 +239,22 @@ def test_what_did_not_fit_on_the_disk_does_not_stay_there(small_disk):
     with CheckpointFolder(folder) as checkpoints, pytest.raises(RunError):
         checkpoints.save(make_state(2, arrays={"model_0": np.ones(100_000, np.float32)}))
     assert list(folder.iterdir()) == []
+
+
+def test_a_state_is_kept_though_someone_clears_the_folder_up_meanwhile(folder, monkeypatch):
+    written = []
+
+    def clear_up(stream, **arrays):
+        written.append(stream.name)
+        if len(written) == 1:
+            shutil.rmtree(folder)
+        savez(stream, **arrays)
+
+    savez = np.savez
+    monkeypatch.setattr(np, "savez", clear_up)
+    with CheckpointFolder(folder) as checkpoints:
+        checkpoints.save(make_state(1))
+        assert checkpoints.load().epoch == 1
 
 
 def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):

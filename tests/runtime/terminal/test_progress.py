@@ -26,11 +26,11 @@ def test_without_a_terminal_there_is_one_line_an_epoch(capsys):
 
 
 def test_the_time_left_counts_the_epochs_of_this_process_only(capsys, monkeypatch):
-    clock = iter([0.0, 0.0, 10.0])
+    clock = iter([5.0, 5.0, 15.0])
     monkeypatch.setattr("mnist_flow.runtime.terminal.progress.time.perf_counter", lambda: next(clock))
     with TrainingProgress(epochs=8, n_images=100, first_epoch=5) as progress:
         progress.on_epoch(6, FIRST)
-    assert capsys.readouterr().out.endswith("0:00:20 left\n")
+    assert capsys.readouterr().out.endswith("  10 images/s  0:00:20 left\n")
 
 
 def test_the_bar_shows_epoch_and_metrics(read_lines, terminal):
@@ -103,11 +103,11 @@ def test_without_a_terminal_there_is_one_line_a_job_of_a_sweep(read_lines, show_
         news["ended"] = [*news["ended"], make_ended("b", "F2", "FAILED", val_accuracy=0.5)]
         shown += wait_for_lines(read_lines, 1)
         news["running"] = 0
-        news["ended"] = [*news["ended"], make_ended("c", "F3")]
+        news["ended"] = [*news["ended"], make_ended("c", "F3", "KILLED")]
     assert shown + read_lines() == [
         "reg=1e-05  FINISHED  val_accuracy 0.9100  test_accuracy 0.8765  [2/4 done, 2 running, 0 failed, 0:00:00 left]",
         "reg=[0.1]  FAILED  [2/4 done, 2 running, 1 failed, 0:00:00 left]",
-        "reg=1  FINISHED  [3/4 done, 0 running, 1 failed]",
+        "reg=1  KILLED  [2/4 done, 0 running, 2 failed]",
     ]
 
 
@@ -134,6 +134,20 @@ def test_a_job_that_failed_and_then_finished_counts_as_done(read_lines, show_swe
     with show_sweep():
         news["ended"] = [make_ended("a", "F1", "FINISHED", end_time=2)]
     assert read_lines() == ["reg=1e-05  FINISHED  [2/4 done, 0 running, 0 failed, 0:00:00 left]"]
+
+
+def test_a_sweep_asks_for_what_ended_up_to_a_minute_before_the_last_run(news):
+    asked = []
+
+    def fetch(since):
+        asked.append(since)
+        return news["ended"], 0
+
+    with SweepProgress({"F1": "reg=0", "F2": "reg=1"}, 0, fetch) as shown:
+        begun = asked[0]
+        news["ended"] = [make_ended("a", "F1", end_time=begun + 100_000), make_ended("b", "F2", end_time=begun)]
+        shown._look()
+    assert asked == [begun, begun, begun + 40_000]
 
 
 def test_a_server_that_is_away_does_not_end_the_display(read_lines, news):
