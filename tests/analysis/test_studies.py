@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -264,6 +265,8 @@ def test_noise_layer_shows_what_a_collapsed_run_answers(draw):
     *_, last = [axes for axes in drawing.figures["predictions"].axes if axes.get_title()]
     assert last.get_title() == "noise_layer: noise.stddev=10\nn = 2, 2 of them answer only 8"
     assert [bar.get_height() for bar in last.patches[:10]] == [0.0] * 8 + [1.0, 0.0]
+    (legend,) = drawing.figures["predictions"].legends
+    assert {"mean of the runs", "one run"} <= {text.get_text() for text in legend.get_texts()}
     table = drawing.tables["predictions"]
     assert table.loc[table["only_answer"] > 0, "digit"].tolist() == [8]
     # The collapsed runs have a range of their own.
@@ -303,6 +306,7 @@ def test_cnn(draw):
     np.testing.assert_allclose(table["binomial_standard_error"], [(0.000994987 + 0.000944405) / 2] * 2, atol=1e-8)
     (axes,) = drawing.figures[""].axes
     assert axes.get_yticklabels()[0].get_text() == "cnn_45_60\n79,510 parameters, n = 2"
+    assert axes.get_xlabel() == "test accuracy"
     (published,) = [line for line in axes.lines if line.get_label() == "published"]
     assert list(published.get_xdata()) == [0.991, 0.9919]
 
@@ -598,9 +602,12 @@ def test_a_single_epoch_is_seen():
     runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b"]})
     history = runs[["run_id"]].assign(panel="one", metric="accuracy", epoch=1, value=[0.8, 0.9])
     published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
-    (axes,) = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "").axes
-    shown = {line.get_marker(): line.get_ydata().tolist() for line in axes.lines}
-    assert (shown["."], shown["o"]) == ([0.8, 0.9], [pytest.approx(0.85)])
+    for n, mean, spread in ((2, 0.85, math.sqrt(0.005)), (1, 0.8, 0.0)):
+        (axes,) = curves.plot_curves(history[:n], StudyRuns(runs, published, []), "accuracy", "").axes
+        shown = {line.get_marker(): line.get_ydata().tolist() for line in axes.lines}
+        assert (shown["."], shown["o"]) == ([0.8, 0.9][:n], [pytest.approx(mean)])
+        (bar,) = axes.containers[0][2][0].get_segments()
+        assert bar[:, 1] == pytest.approx([mean - spread, mean + spread])
 
 
 def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):

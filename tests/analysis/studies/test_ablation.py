@@ -69,6 +69,10 @@ def test_single_changes_stand_above_several_and_the_largest_loss_last():
     several = ["optimizer.momentum=0 + schedule=constant", "… + reg=0"]
     assert labels == ["reg=0", "schedule=constant", "optimizer.momentum=0", *several]
     assert axes.lines[0].get_xdata()[::-1] == pytest.approx([-1, -2, -3, -5, -6])
+    intervals = differences.set_index("changed")[["ci_low", "ci_high"]].mul(100)
+    (bars,) = axes.containers[0][2]
+    shown = dict(zip(labels[:3], [bar[:, 0].tolist() for bar in bars.get_segments()][::-1], strict=False))
+    assert shown == {name: pytest.approx(intervals.loc[name].tolist()) for name in labels[:3]}
     means = [label.get_text() for label in axes.child_axes[0].get_yticklabels()][::-1]
     assert means[0] == "97.50 ± 0.71 %"
     assert "from the reference, 98.50 ± 0.71 %:\nmodel=mlp reg=0.1\n" in axes.get_xlabel()

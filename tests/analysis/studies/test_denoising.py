@@ -96,6 +96,10 @@ def test_crossing_points_are_marked_near_the_top_in_the_colour_of_their_curve(ch
     denoised = near.containers[1]
     assert denoised.get_label() == "cnn: denoised by dense"
     assert mark.get_color() == denoised.lines[0].get_color() != near.containers[0].lines[0].get_color()
+    (crossing,) = find_crossings(chains).itertuples()
+    (interval,) = near.patches
+    assert interval.get_x() == pytest.approx(crossing.ci_low)
+    assert interval.get_x() + interval.get_width() == pytest.approx(crossing.ci_high)
     assert near.get_ylim() == (0.9, 1.0)
     # Seed 1 is above 90 % up to 0.5, whose margin is 0.03.
     assert near.get_xlim() == (-0.02, 0.53)
@@ -146,6 +150,11 @@ def test_each_digit_has_a_panel_with_its_own_recall(chains):
     for digit, axes in enumerate(panels):
         np.testing.assert_allclose(axes.lines[0].get_ydata(), np.array(NOISY) + 0.002 - 0.001 * digit)
         np.testing.assert_allclose(axes.lines[1].get_ydata(), np.array(DENOISED) + 0.0095 - 0.001 * digit)
+        # The seeds differ by half a point: at the level 0 the band goes from the mean by 0.005 / √2 up and down.
+        (outline,) = axes.collections[0].get_paths()
+        ends = outline.vertices[np.isclose(outline.vertices[:, 0], 0), 1]
+        middle, half = NOISY[0] + 0.002 - 0.001 * digit, 0.005 / math.sqrt(2)
+        assert (ends.min(), ends.max()) == pytest.approx((middle - half, middle + half))
     assert [axes.get_xlabel() for axes in panels] == [""] * 5 + ["noise level"] * 5
     assert [axes.get_ylabel() for axes in panels] == (["recall"] + [""] * 4) * 2
     assert {axes.yaxis.get_major_formatter()(0.5) for axes in panels} == {"50%"}

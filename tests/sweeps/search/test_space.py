@@ -72,6 +72,11 @@ def test_what_is_no_space_is_told_in_a_line(override, message):
         read(override)
 
 
+def test_a_search_takes_no_pairs_of_values():
+    with pytest.raises(ConfigError, match="zip: pairs the values of a grid"):
+        read("reg=interval(0,1)", "zip=[reg,seed]")
+
+
 def test_a_key_that_the_chosen_option_does_not_have_is_left_out():
     space = read("optimizer.momentum=interval(0,0.9)", "optimizer=sgd,adam", "epochs=3", "reg=interval(0,1)")
     values = {"optimizer.momentum": 0.5, "reg": 0.25}
