@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from mnist_flow import CONF_DIR
 from mnist_flow.config.presets import load_preset
 from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.errors import ConfigError, RunError
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.plan import PlannedJob
@@ -129,3 +134,63 @@ def test_evaluations_get_their_own_overrides_and_where_the_data_is(monkeypatch):
         ("evaluate", *denoising, "data.path=/data/mnist.npz"),
     ]
     assert failures == ["failed"] * 2
+
+
+@pytest.fixture
+def reproduce(store, monkeypatch):
+    """Overrides → the commands that a reproduction of two presets on digits starts, of which none trains anything."""
+    parts = ("parts.reports.evaluations=[{measure:shift,experiment:learning_rate}]", "parts.reports.studies=[]")
+    options = "overrides=['data=digits','seed=0,1','optimizer.learning_rate=0.1,0.5']"
+
+    def call(*overrides, fails=""):
+        commands = []
+
+        def run(name, *words):
+            commands.append((name, *words))
+            return [f"{name} failed"] if fails in words else []
+
+        monkeypatch.setattr(orchestrator, "_run_command", run)
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            chosen = ("presets=[learning_rate,learning_rate_holdout]", "launcher=basic", "output_dir=out", options)
+            orchestrator.run_reproduction(compose("reproduce", [*chosen, *(overrides or parts)]))
+        return commands
+
+    return call
+
+
+def test_presets_are_trained_by_their_commands_with_the_options_and_then_measured(reproduce, tmp_path, caplog):
+    options = ("hydra/launcher=basic", "data=digits", "seed=0,1", "optimizer.learning_rate=0.1,0.5")
+    assert reproduce() == [
+        ("train", "-m", "experiment=learning_rate", *options),
+        ("train", "-m", "experiment=learning_rate_holdout", *options),
+        ("evaluate", "tracking.experiment_name=learning_rate", "measure=[shift]"),
+    ]
+    # There is nothing to write on a page.
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "RESULTS.md: not written: no run of parts=[reports] is finished" in caplog.text
+
+
+def test_a_planned_reproduction_names_what_is_missing_and_begins_nothing(reproduce, store, tmp_path, capsys):
+    assert reproduce("plan=true", "parts.reports.studies=[]") == []
+    printed = capsys.readouterr().out
+    for name in ("learning_rate", "learning_rate_holdout"):
+        assert re.search(rf"│ *{name} *│ *4 *│ *0 *│ *0 *│ *4 *│ *unknown", printed)
+    assert "8 runs to train" in printed
+    assert not (tmp_path / "out").exists()
+    assert len(store.search_experiments()) == 1
+
+
+def test_a_step_that_fails_does_not_stop_the_others_and_is_named(reproduce):
+    with pytest.raises(RunError, match=r"^1 steps failed; the same command goes on: train failed$"):
+        reproduce(fails="experiment=learning_rate")
+
+
+def test_a_preset_of_a_part_that_is_not_chosen_is_told(reproduce):
+    with pytest.raises(ConfigError, match=r"presets: 'learning_rate' is in none of parts=\[holdout\]; choose its part"):
+        reproduce("parts=[holdout]")
+
+
+def test_an_option_that_does_not_suit_a_preset_names_it(reproduce):
+    with pytest.raises(HydraException) as caught:
+        reproduce("overrides=['data=digits','model.blocks=[]']")
+    assert caught.value.__notes__ == ["experiment=learning_rate; presets=[NAME] chooses others"]

@@ -6,8 +6,11 @@ import mlflow
 import pytest
 
 from mnist_flow import tracking
+from mnist_flow.errors import RunError
+from mnist_flow.runs.undelivered import deliver_records
+from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Delivery
-from support import find_free_port
+from support import DEAD_PROCESS, find_free_port
 
 SYNC = ("-m", "mnist_flow.sync")
 
@@ -84,3 +87,29 @@ def test_bad_input_is_one_line_status_2(tmp_path, run_command):
     assert done.returncode == 2
     assert "did you mean 'tracking.undelivered_dir'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+# In this process
+
+
+def test_in_this_process_records_are_delivered_and_counted(store, kept, compose_config, capsys, tmp_path):
+    ids, _ = kept
+    here = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    dead = store.create_run("1", tags={names.PROCESS_TAG: DEAD_PROCESS}).info.run_id
+    assert deliver_records(compose_config(here, config_name="sync")) == 2
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"delivered run {run_id}" for run_id in ids)
+    assert {store.get_run(run_id).info.status for run_id in ids} == {"FINISHED"}
+    assert store.get_run(dead).info.status == "KILLED"
+    assert deliver_records(compose_config(here, config_name="sync")) == 0
+    assert capsys.readouterr().out == "tracking.undelivered_dir=undelivered: nothing to deliver\n"
+
+
+def test_in_this_process_a_record_that_stays_is_named_with_its_reason(store, kept, compose_config, capsys, tmp_path):
+    ids, _ = kept
+    (tmp_path / "undelivered" / ids[0] / "record.json").write_text("{")
+    here = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(
+        RunError, match=f"^not delivered, and still kept: undelivered/{ids[0]}: undelivered/{ids[0]}: no"
+    ):
+        deliver_records(compose_config(here, config_name="sync"))
+    assert capsys.readouterr().out == f"delivered run {ids[1]}\n"
