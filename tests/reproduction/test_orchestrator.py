@@ -61,8 +61,8 @@ def build_page(compose_config, monkeypatch):
     def build(planned, overrides=(), part="holdout", others=()):
         config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
         config = config.model_copy(update={"overrides": list(overrides)})
-        states = [orchestrator._State(load_preset(NAME), "1", planned)]
-        states += [orchestrator._State(load_preset(name), None, []) for name in others]
+        states = [orchestrator._State(load_preset(name), None, []) for name in others]
+        states.append(orchestrator._State(load_preset(NAME), "1", planned))
         return orchestrator._build_page(config, part, states, {})
 
     return build
