@@ -101,6 +101,7 @@ def test_half_a_study_chooses_nothing_and_says_what_is_missing(plan_job, build_p
 def test_published_numbers_are_on_the_page_of_their_preset_alone(plan_job, build_page, part, rows):
     page = build_page([plan_job(0.1, 0, 0.9)], part=part, others=["mlp_100"])
     assert [one.published.row for one in page.comparisons] == rows
+    assert list(page.links) == ["run 0.1 0"]
     assert {one.verdict.basis for one in page.comparisons} <= {"not run yet"}
 
 
