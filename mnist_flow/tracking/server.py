@@ -83,7 +83,8 @@ def configure(uri: str | None, experiment_name: str | None = None, writes: bool 
         The address in force, credentials included; None where nobody chose one.
 
     Raises:
-        TrackingError: the URI is none, MLflow can't read a variable, or the SQLite file is none or can't be written.
+        TrackingError: the URI is none, MLflow can't read a variable, or the SQLite file is none, or can't be read or
+            written.
     """
     for name in [name for name, text in os.environ.items() if name.startswith("MLFLOW_") and not text.strip()]:
         del os.environ[name]
@@ -161,6 +162,8 @@ def _check_store(file: Path | None, writes: bool) -> None:
         raise TrackingError(f"{path}: can't be written; go to another folder, or choose a server: tracking.uri=URI")
     if file.is_dir():
         raise TrackingError(f"{file}: is a folder, not a SQLite file; name the file: tracking.uri=sqlite:///FILE")
+    if file.is_file() and not os.access(file, os.R_OK):
+        raise TrackingError(f"{file}: can't be read; ask its owner, or choose another tracking.uri")
     if file.is_file() and file.stat().st_size:
         with file.open("rb") as opened:
             if opened.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:

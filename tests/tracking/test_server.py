@@ -330,6 +330,10 @@ def test_a_store_that_can_only_be_read_is_refused_to_those_who_write(tmp_path, u
     assert tracking.find_unwritable() == tmp_path
     with pytest.raises(TrackingError, match=f"{tmp_path}: can't be written; go to another folder"):
         tracking.configure(uri)
+    (tmp_path / "mlflow.db").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK)
+    with pytest.raises(TrackingError, match=f"{tmp_path}/mlflow.db: can't be read; ask its owner"):
+        tracking.configure(uri, writes=False)
 
 
 def test_a_store_in_a_folder_that_is_not_there_is_told(tmp_path, use_uri):

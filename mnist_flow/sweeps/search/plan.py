@@ -45,7 +45,7 @@ def show_plan(
         TrackingError: the server does not answer.
     """
     base = jobs[0].config
-    tracking.configure(base.tracking.uri, base.tracking.experiment_name)
+    tracking.configure(base.tracking.uri, base.tracking.experiment_name, writes=False)
     experiment_id = tracking.find_experiment(base.tracking.experiment_name)
     records: list[TrialRecord] = []
     if experiment_id is not None and base.resume:
