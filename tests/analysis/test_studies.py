@@ -610,6 +610,27 @@ def test_a_single_epoch_is_seen():
         assert bar[:, 1] == pytest.approx([mean - spread, mean + spread])
 
 
+def test_of_many_runs_a_band_is_drawn_and_of_many_settings_the_first(monkeypatch, caplog):
+    monkeypatch.setattr(curves, "_MAX_LINES", 2)
+    monkeypatch.setattr(curves, "_MAX_PANELS", 2)
+    runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b", "c"]})
+    rows = [(panel, run, epoch, value) for panel, run, value in BANDS for epoch in (1, 2)]
+    history = pd.DataFrame(rows, columns=["panel", "run_id", "epoch", "value"]).assign(metric="accuracy")
+    published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
+    first, _ = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "").axes
+    (outline,) = first.collections[0].get_paths()
+    assert sorted(set(outline.vertices[:, 1])) == [0.8, 0.9]
+    assert caplog.text == ""
+    monkeypatch.setattr(curves, "_MAX_PANELS", 1)
+    (only,) = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "").axes
+    assert only.get_title() == "one (n = 2)"
+    assert "2 settings; the first 1 are drawn, study.filter chooses others" in caplog.text
+
+
+# Panel, run and accuracy.
+BANDS = [("one", "a", 0.8), ("one", "b", 0.9), ("two", "c", 0.7)]
+
+
 def test_another_experiment_does_not_replace_the_figures_of_the_study(draw, tmp_path):
     draw("study=learning_rate")
     own = {file.name for file in (tmp_path / "out").iterdir()}

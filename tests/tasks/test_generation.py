@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +89,21 @@ def test_a_generator_ends_with_the_averaged_weights_that_were_validated():
     optimizer = build_optimizer("adam", 1e-2, ema_momentum=0.8)
     model, result, _ = fit_generator(optimizer=optimizer, keep_best_epoch=True)
     assert result.selected["val_loss"] == pytest.approx(measure_generator(model), rel=1e-5)
+
+
+def test_the_measure_of_a_generator_is_its_loss_in_parts_and_five_inputs_are_its_example():
+    model, _, _ = fit_generator()
+    test = load_digits(100, 200)
+    trained = SimpleNamespace(
+        model=model,
+        splits=SimpleNamespace(test=test),
+        info=SimpleNamespace(n_classes=10),
+        evaluation=SimpleNamespace(batch_size=100),
+    )
+    report = GENERATION.measure(trained, 3)
+    assert report.metrics["test_loss"] == pytest.approx(measure_generator(model), rel=1e-6)
+    parts = report.metrics["test_cross_entropy"] + report.metrics["test_code_divergence"]
+    assert parts == pytest.approx(report.metrics["test_loss"])
+    np.testing.assert_array_equal(report.input_example["images"], test.images[:5])
+    np.testing.assert_array_equal(report.input_example["classes"], test.one_hot(10)[:5])
+    np.testing.assert_array_equal(report.output_example, predict(model, (test.images, test.one_hot(10)))[:5])

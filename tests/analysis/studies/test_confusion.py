@@ -62,6 +62,8 @@ def test_the_matrix_has_true_classes_as_rows_and_its_colours_end_at_the_largest_
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert axes.get_title() == "one (mean of n = 2)"
     assert bar.get_ylabel().startswith("share of the true class's images in %")
+    # What is darker than the largest mistake has the colour of the bar's pointed end.
+    assert axes.images[0].colorbar.extend == "max"
 
 
 def test_long_headings_do_not_cover_the_next_one(summary):

@@ -194,6 +194,8 @@ def test_a_pareto_front_is_joined_from_the_smallest_network_to_the_best(search):
     two = SearchTables("abc", terms, search.dimensions, trials, search.curves, search.importances)
     (axes,) = study.plot_pareto(two, "Front").axes
     assert find_line(axes, "on the Pareto front") == [[100, 200, 400], [0.90, 0.92, 0.95]]
+    # A trial of which nothing is known has no place.
+    assert find_line(axes, "complete")[0] == [100, 400, 200]
     assert axes.get_xlabel() == "number of parameters (minimised)"
     assert axes.get_ylabel() == "validation accuracy (maximised)"
     labels = [text.get_text() for text in study.plot_curves(two, "Curves").legends[0].get_texts()]

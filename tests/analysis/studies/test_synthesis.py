@@ -50,6 +50,9 @@ def test_a_panel_a_measure_and_a_row_a_method(tables):
         "Gaussian mixture a class",
         "Gaussian mixture a class, sharpened once",
     ]
+    assert agreement.xaxis.get_major_formatter()(0.5) == "50 %"
+    between = [line.get_ydata()[0] for line in agreement.lines if line.get_color() == "0.9"]
+    assert between == [0.5, 1.5, 2.5]
     points = [line for line in agreement.lines if line.get_alpha() == 0.35]
     np.testing.assert_allclose(sorted(points[0].get_xdata()), [0.86, 0.88, 0.96, 0.98, np.nan])
     assert points[1].get_xdata().tolist() == [0.9]
