@@ -614,7 +614,7 @@ def test_of_many_runs_a_band_is_drawn_and_of_many_settings_the_first(monkeypatch
     monkeypatch.setattr(curves, "_MAX_LINES", 2)
     monkeypatch.setattr(curves, "_MAX_PANELS", 2)
     runs = pd.DataFrame({"experiment": "one", "model.name": "mlp_100", "run_id": ["a", "b", "c"]})
-    rows = [(panel, run, epoch, value) for panel, run, value in BANDS for epoch in (1, 2)]
+    rows = [(panel, run, epoch, value) for panel, run, value in BANDS for epoch in (1, 2, 3)]
     history = pd.DataFrame(rows, columns=["panel", "run_id", "epoch", "value"]).assign(metric="accuracy")
     published = pd.DataFrame([], columns=["row", "at", "value", "experiment", "metric"])
     first, _ = curves.plot_curves(history, StudyRuns(runs, published, []), "accuracy", "").axes
