@@ -102,6 +102,8 @@ def test_a_job_knows_its_names_and_params(compose_sweep):
     (job,) = compose_jobs(compose_sweep("reg=1e-5", "model.hidden_units=[3,4]"))
     assert job.identity == identify(job.config, load_data_set("digits").digest)
     assert job.params == job.config.list_params()
+    # Params have the names that are typed.
+    assert {"tracking.register", "reg"} <= job.params.keys()
     assert (job.params["reg"], job.params["model.hidden_units"]) == (1e-5, [3, 4])
 
 

@@ -133,6 +133,15 @@ def test_a_plan_names_states_and_time(store, make_jobs, add_run, capsys):
     ]
 
 
+def test_a_plan_of_networks_without_hidden_units_takes_the_time_of_their_model(store, compose_config, add_run, capsys):
+    overrides = ["data=digits", "model=unet", "noise=salt_and_pepper", "epochs=2", "replicates=2"]
+    jobs = list_replicates(overrides, validate_config(compose_config(*overrides), TrainConfig))
+    assert "model.hidden_units" not in jobs[0].params
+    add_run(jobs[0], "FINISHED", seconds=4.0)
+    show_plan(jobs, n_workers=1)
+    assert "time: about 0:00:04 with 1 at a time" in capsys.readouterr().out
+
+
 def test_a_plan_takes_no_time_from_runs_on_other_data(store, make_jobs, add_run, capsys):
     add_run(make_jobs("seed=1")[0], "FINISHED", **{names.DATA_TAG: "other images"})
     show_plan(make_jobs(), n_workers=1)
