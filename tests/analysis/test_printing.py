@@ -65,3 +65,12 @@ def test_columns_beside_a_mean_have_its_unit(capsys, metric, printed):
     told = capsys.readouterr().out
     assert told.startswith("1 run of experiment 'them':")
     assert printed in told
+
+
+def test_a_table_of_means_is_titled_with_its_metric_and_one_of_choices_with_that_of_the_test(capsys):
+    runs = StudyRuns(pd.DataFrame({"experiment": ["them"]}), pd.DataFrame(), [])
+    tables = {"": SUMMARY, "selection": SUMMARY.assign(val_accuracy=0.9)}
+    print_study(runs, Drawing({}, tables, "f1"), [Path("width.csv"), Path("width_selection.csv")])
+    told = capsys.readouterr().out
+    assert "width: f1\n" in told
+    assert "width_selection: test_accuracy\n" in told

@@ -155,7 +155,7 @@ def test_nothing_measured_names_the_command(draw):
         draw("study=feature_maps", "tracking.experiment_name=autoencoder")
 
 
-def test_the_run_of_the_lowest_seed_is_drawn_and_all_are_summarised(measured_runs):
+def test_the_run_of_the_lowest_seed_is_drawn_and_all_are_summarised(measured_runs, caplog):
     table = pd.DataFrame({"latent": [2], "k": [10], "neighbours_from": [100], "n": [3], "accuracy": [0.5]})
     for model in ("wide", "narrow"):
         for seed in (1, 0):
@@ -176,6 +176,7 @@ def test_the_run_of_the_lowest_seed_is_drawn_and_all_are_summarised(measured_run
     drawing = latent.draw(runs, latent.Config(name="latent", experiments=["x"], filter=None))
     command = "python -m mnist_flow.evaluate measure=latent tracking.experiment_name=narrow"
     assert runs.missing == [f"experiment 'narrow': 2 runs not measured yet; measure: {command}"]
+    assert runs.missing[0] in caplog.messages
     figure = drawing.figures[""]
     assert figure.get_suptitle().startswith("Latents of the clean test images, coloured by class\nmnist, ")
     assert [axes.get_title().splitlines() for axes in figure.axes] == [
