@@ -20,13 +20,16 @@ from unittest.mock import patch
 import mlflow
 import pytest
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
+from syrupy.assertion import SnapshotAssertion
 
 import commands
 from fitting import load_digits
 from mnist_flow import CONF_DIR
 from mnist_flow.data.dataset import Images
 from mnist_flow.tracking.experiments import make_sqlite_store
+from pictures import describe_figure
 from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
 ServerT = TypeVar("ServerT", bound=MlflowServer)
@@ -220,6 +223,25 @@ def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
         process.kill()
+
+
+@pytest.fixture
+def pictures(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Iterator[None]:
+    """All figures that the test makes are those of its snapshot; for data that no training made.
+
+    A change that is meant: look at the figures, then `pytest --snapshot-update` with the test's file.
+    """
+    made: list[Figure] = []
+
+    def make(figure: Figure, *args: object, **kwargs: object) -> None:
+        initialize(figure, *args, **kwargs)
+        made.append(figure)
+
+    initialize = Figure.__init__
+    with patch.object(Figure, "__init__", make):
+        yield
+    if made and not request.node.get_closest_marker("slow"):
+        assert "\n".join(line for figure in made for line in describe_figure(figure)) == snapshot
 
 
 @pytest.fixture(scope="session")

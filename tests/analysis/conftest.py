@@ -20,6 +20,11 @@ CLASSIFIER = (
 )
 
 
+@pytest.fixture(autouse=True)
+def figures_stay(pictures: None) -> None:
+    """What is drawn is compared as a whole, too."""
+
+
 @pytest.fixture(scope="session")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store: two kinds of autoencoders and a classifier, trained for an epoch and measured.

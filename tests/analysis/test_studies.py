@@ -7,6 +7,9 @@ import math
 import os
 import re
 import shutil
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -82,8 +85,8 @@ def filled(tmp_path_factory, new_store) -> Path:
 
 
 @pytest.fixture
-def draw(filled, tmp_path, monkeypatch):
-    """Run a study with overrides and return its drawing and its result.
+def draw(filled, tmp_path, monkeypatch, snapshot):
+    """Run a study with overrides and return its drawing and its result; its tables and its output are the snapshot's.
 
     The files of figures are empty without `render`, since rendering takes most of the time.
     """
@@ -98,7 +101,12 @@ def draw(filled, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             if not render:
                 patch.setattr(Figure, "savefig", lambda _, file, **__: file.touch())
-            result = run_study(cfg)
+            with redirect_stdout(StringIO()) as output:
+                result = run_study(cfg)
+        sys.stdout.write(output.getvalue())
+        tables = [f"{what}:\n{table.to_csv(index=False, float_format='%.6g')}" for what, table in result.tables.items()]
+        told = "\n".join([*tables, *result.missing, output.getvalue()])
+        assert re.sub(f"[0-9a-f]{{32}}|{tmp_path}|{filled}", "…", told) == snapshot
         return kept[-1], result
 
     yield run

@@ -253,6 +253,8 @@ def test_an_export_without_a_list_of_files_is_imported(ids, call, new_store, tmp
     assert "3 runs; there already: 0" in call("action=import", "folder=out", f"tracking.uri={uri}")
 
 
+@pytest.mark.slow
+@pytest.mark.launchers
 def test_whoever_has_a_password_may_import_and_is_told_what_the_server_denies(
     ids, call, authenticated_server, tmp_path, monkeypatch
 ):
