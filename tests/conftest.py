@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import mlflow
 import pytest
+from _pytest.capture import CaptureResult
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
@@ -29,6 +30,7 @@ from fitting import load_digits
 from mnist_flow import CONF_DIR
 from mnist_flow.data.dataset import Images
 from mnist_flow.tracking.experiments import make_sqlite_store
+from outputs import hide_varying
 from pictures import describe_figure
 from support import AuthenticatedServer, MlflowServer, command_environment, mount_disk
 
@@ -242,6 +244,30 @@ def pictures(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Ite
         yield
     if made and not request.node.get_closest_marker("slow"):
         assert "\n".join(line for figure in made for line in describe_figure(figure)) == snapshot
+
+
+@pytest.fixture
+def output(
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    snapshot: SnapshotAssertion,
+) -> Iterator[None]:
+    """All that the test's calls print and log is what its snapshot says; where no training made the numbers."""
+    told: list[str] = []
+    read = capsys.readouterr
+
+    def read_and_keep() -> CaptureResult[str]:
+        told.append((result := read()).out)
+        return result
+
+    monkeypatch.setattr(capsys, "readouterr", read_and_keep)
+    yield
+    read_and_keep()
+    told += [f"{one.levelname} {one.getMessage()}" for one in caplog.get_records("call")]
+    if text := hide_varying("\n".join(filter(None, told)), tmp_path):
+        assert text == snapshot
 
 
 @pytest.fixture(scope="session")

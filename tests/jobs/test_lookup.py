@@ -19,6 +19,8 @@ from mnist_flow.training.checkpoint import CheckpointFolder
 from mnist_flow.training.state import TrainingState
 from support import DEAD_PROCESS, QUICK
 
+pytestmark = pytest.mark.usefixtures("output")
+
 
 @pytest.fixture
 def make_jobs(compose_config):

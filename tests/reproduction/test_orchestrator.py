@@ -22,6 +22,8 @@ from mnist_flow.jobs.plan import PlannedJob
 from mnist_flow.reproduction import orchestrator
 from mnist_flow.tracking import PastRun
 
+pytestmark = pytest.mark.usefixtures("output")
+
 NAME = "learning_rate_holdout"
 
 

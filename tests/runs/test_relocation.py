@@ -7,6 +7,8 @@ import pytest
 from mnist_flow.errors import TrackingError
 from mnist_flow.runs.relocation import relocate_artifacts
 
+pytestmark = pytest.mark.usefixtures("output")
+
 
 @pytest.fixture
 def relocate(store, compose_config):

@@ -12,6 +12,8 @@ from mnist_flow.tracking import names
 from mnist_flow.tracking.delivery import Delivery
 from support import DEAD_PROCESS, find_free_port
 
+pytestmark = pytest.mark.usefixtures("output")
+
 SYNC = ("-m", "mnist_flow.sync")
 
 

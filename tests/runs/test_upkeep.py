@@ -17,6 +17,8 @@ from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
 from mnist_flow.runs.upkeep import look_after_runs
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE, count_store_calls
 
+pytestmark = pytest.mark.usefixtures("output")
+
 DAY = 86_400_000
 IDS = re.compile(r"\b[0-9a-f]{32}\b")
 
@@ -267,7 +269,7 @@ def test_all_below_a_sweep_is_found_with_a_few_questions(look, ids, store, tmp_p
         parent = ids["sweep"]
         for kind in ("train", "evaluation"):
             tags = {"mnist_flow.kind": kind, "mlflow.parentRunId": parent, "mnist_flow.process": DEAD_PROCESS}
-            parent = store.create_run("1", 1, tags, f"{kind} {number}").info.run_id
+            parent = store.create_run("1", number, tags, f"{kind} {number}").info.run_id
     asked = count_store_calls(tmp_path, "mnist_flow.runs", "action=delete", f"sweep={ids['sweep']}")
     # Two look up the sweep, three what is below it, level by level.
     assert asked["search_runs"] <= 6

@@ -17,6 +17,8 @@ from mnist_flow.runs.upkeep import look_after_runs
 from mnist_flow.tracking import importing
 from support import PROCESS_ELSEWHERE, QUICK, wait_until
 
+pytestmark = pytest.mark.usefixtures("output")
+
 # Tags that an import adds.
 ADDED = {"mnist_flow.origin"}
 
