@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import signal
 import sys
@@ -267,3 +268,18 @@ def test_a_sweep_that_ctrl_c_ends_is_killed_with_its_jobs(tmp_path, launcher, n_
 def test_called_from_python_with_a_config_a_command_raises_the_error_of_the_user(compose_config):
     with pytest.raises(ConfigError, match=r"^replicates=2: is for sweeps"):
         train(compose_config("data=digits", "replicates=2"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("hydra.run.dir=/no/folder", "hydra.run.dir=/no/folder"),
+        ("hydra.sweep.dir=/no/folder/x", "hydra.sweep.dir=/no/folder/x"),
+        ("checkpoint_dir=/no/folder", None),
+    ],
+)
+def test_only_a_folder_of_hydras_that_cant_be_made_is_bad_input(monkeypatch, typed, told):
+    monkeypatch.setattr(sys, "argv", ["train", "seed=1", typed])
+    error = PermissionError(errno.EACCES, "Permission denied", "/no/folder")
+    assert cli._find_no_folder(error) == told
+    assert cli._is_bad_input(error) is (told is not None)

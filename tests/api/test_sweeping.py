@@ -26,6 +26,16 @@ def test_bad_input_is_an_error_before_anything_is_started(store, tmp_path):
     assert mnist_flow.runs().empty
 
 
+@pytest.mark.parametrize(
+    ("typed", "added"), [("seed=0,1", ["hydra/launcher=local_pool"]), ("seed=0,1 hydra/launcher=basic", [])]
+)
+def test_a_sweep_is_trained_by_a_pool_unless_another_launcher_is_typed(store, monkeypatch, tmp_path, typed, added):
+    asked = []
+    monkeypatch.setattr(sweeping, "_run_command", lambda words: (asked.extend(words), iter(()))[1])
+    assert mnist_flow.sweep(typed, config_dir=tmp_path).run_id is None
+    assert asked == ["--config-dir", str(tmp_path), *typed.split(), *added]
+
+
 @pytest.mark.slow
 @pytest.mark.launchers
 def test_a_sweep_is_trained_in_processes_and_gives_its_tables(store, capsys):

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mnist_flow import CONF_DIR
 from mnist_flow.config.presets import load_preset
-from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig
+from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig, StudyStep
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
 from mnist_flow.errors import ConfigError, RunError
@@ -81,6 +81,26 @@ def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     assert chosen["study"] == load_preset(NAME).published.setting
     assert page.unfinished == {}
     assert page.chosen == []
+
+
+def test_a_page_of_chosen_presets_names_those_of_its_part(compose_config, plan_job, monkeypatch):
+    monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
+    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: [])
+    config = validate_config(
+        compose_config("presets=[learning_rate_holdout,learning_rate]", config_name="reproduce"), ReproduceConfig
+    )
+    states = [orchestrator._State(load_preset(NAME), "1", [plan_job(0.1, 0, 0.9)])]
+    assert orchestrator._build_page(config, "holdout", states, {}).chosen == ["learning_rate_holdout"]
+
+
+def test_studies_are_composed_with_a_folder_beside_the_pages():
+    steps = [StudyStep(study="width"), StudyStep(study="curves", experiment="mine")]
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        studies = orchestrator._compose_studies(steps, "out")
+    assert [(name, cfg.study.name, cfg.output_dir) for name, cfg in studies.items()] == [
+        ("study=width", "width", "out/results"),
+        ("study=curves tracking.experiment_name=mine", "curves", "out/results"),
+    ]
 
 
 def test_a_damaged_description_of_a_machine_is_told_and_left_out(plan_job, build_page, monkeypatch, caplog):

@@ -15,6 +15,7 @@ from mnist_flow import tracking
 from mnist_flow.config.overrides import type_override, write_override
 from mnist_flow.errors import ConfigError, RunError, TrackingError, UserError
 from mnist_flow.runs.upkeep import look_after_runs
+from mnist_flow.runtime.processes import describe_process
 from support import DEAD_PROCESS, PROCESS_ELSEWHERE, count_store_calls
 
 pytestmark = pytest.mark.usefixtures("output")
@@ -233,6 +234,25 @@ def test_checkpoints_that_no_run_goes_on_from_are_deleted(look, ids, store, tmp_
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == left
     look("action=delete_checkpoints", f"run_ids=[{'0' * 32}]", "apply=true")
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {ids["lost"]}
+
+
+def test_checkpoints_of_a_run_that_is_running_stay_though_it_is_named(look, ids, store, tmp_path):
+    tags = {"mnist_flow.kind": "train", "mnist_flow.process": describe_process()}
+    run_id = store.create_run("1", tags=tags).info.run_id
+    (tmp_path / "checkpoints" / run_id).mkdir(parents=True)
+    look("action=delete_checkpoints", f"run_ids=[{run_id}]", "apply=true")
+    assert (tmp_path / "checkpoints" / run_id).is_dir()
+
+
+def test_of_runs_without_a_size_the_others_are_not_summed(look, ids, monkeypatch):
+    assert ", 4.0 MB\n" in look()
+    measure = tracking.StoredRun.measure_bytes
+    monkeypatch.setattr(
+        tracking.StoredRun,
+        "measure_bytes",
+        lambda run, **how: None if run.run_id == ids["done"] else measure(run, **how),
+    )
+    assert look().splitlines()[-1] == "6 runs"
 
 
 def test_kept_records_are_deleted_when_they_are_named(look, ids, tmp_path):

@@ -39,3 +39,8 @@ def test_nothing_is_known():
 
 def test_names_may_come_from_an_iterator():
     assert did_you_mean("epoch", iter(["seed", "epochs"])) == "; did you mean 'epochs'?"
+
+
+def test_the_shortest_of_what_is_abbreviated_comes_first():
+    known = ["model.hidden_units_of_all", "model.hidden_units", "model.hidden_size_of_it"]
+    assert find_similar("model.hid", known) == [known[1], known[2], known[0]]

@@ -540,6 +540,14 @@ def test_a_launcher_that_breaks_down_is_told_with_what_goes_on(open_it, store):
     assert run.data.tags["mlflow.note.content"].startswith("0 of 2 jobs are finished.\n\nMade by: `")
 
 
+@pytest.mark.parametrize(("status", "stopped"), [("KILLED", 1), ("FAILED", 0)])
+def test_what_trains_its_jobs_is_stopped_where_a_sweep_is_killed(open_it, monkeypatch, status, stopped):
+    calls = []
+    monkeypatch.setattr(story, "stop_workers", lambda: calls.append(status))
+    open_it("reg=0,1e-4").end(status)
+    assert len(calls) == stopped
+
+
 def test_a_job_that_another_process_trains_is_waited_for(open_it, log_run, store, caplog, monkeypatch):
     monkeypatch.setattr(story, "_POLL_SECONDS", 0)
     sweep = open_it("reg=0,1e-4")

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
 
 from mnist_flow.errors import TrackingError
 from mnist_flow.tracking.places import check_place, describe_move, to_path, to_place
@@ -109,3 +113,21 @@ def test_an_address_whose_package_is_missing_names_it(store, place, module, pack
 def test_an_address_that_mlflow_does_not_know_is_told(store):
     with pytest.raises(TrackingError, match=r"experiment 'x': its artifacts can't be written to foo://bucket"):
         check_place("foo://bucket", "experiment 'x'")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "line"),
+    [
+        (PERMISSION_DENIED, "Permission denied", "x: its artifacts can't be written to mlflow-artifacts:/1"),
+        (TEMPORARILY_UNAVAILABLE, "start it with --serve-artifacts", "x: its artifacts can't be written to"),
+        (TEMPORARILY_UNAVAILABLE, "busy", None),
+    ],
+)
+def test_a_server_that_keeps_no_artifacts_is_told_and_one_that_is_busy_is_not(monkeypatch, code, text, line):
+    def refuse(path):
+        raise MlflowException(text, code)
+
+    repository = SimpleNamespace(list_artifacts=refuse)
+    monkeypatch.setattr("mnist_flow.tracking.places.get_artifact_repository", lambda place: repository)
+    with nullcontext() if line is None else pytest.raises(TrackingError, match=f"^{line}"):
+        check_place("mlflow-artifacts:/1", "x", SERVER)

@@ -184,6 +184,11 @@ def test_of_many_replicates_the_best_twenty_are_shown(read_lines):
     assert (cells[1][0], cells[-1][0]) == ("2.2", "0.3")
 
 
+def test_twenty_replicates_are_all_of_them(capsys):
+    print_replicates(make_replicates(20), ["reg"], "val_accuracy", minimise=False)
+    assert "the best 20" not in capsys.readouterr().out
+
+
 def test_a_sweep_without_results_shows_no_replicates(capsys):
     print_replicates(pd.DataFrame(), ["reg"], "val_accuracy", minimise=False)
     assert capsys.readouterr().out == ""
