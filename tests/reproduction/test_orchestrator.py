@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -15,7 +17,7 @@ from mnist_flow.config.presets import load_preset
 from mnist_flow.config.reproduce import EvaluationStep, ReproduceConfig, StudyStep
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
-from mnist_flow.errors import ConfigError, RunError
+from mnist_flow.errors import ConfigError, RunError, TrackingError
 from mnist_flow.jobs.composition import Job
 from mnist_flow.jobs.identity import identify
 from mnist_flow.jobs.plan import PlannedJob
@@ -206,6 +208,69 @@ def test_a_planned_reproduction_names_what_is_missing_and_begins_nothing(reprodu
 def test_a_step_that_fails_does_not_stop_the_others_and_is_named(reproduce):
     with pytest.raises(RunError, match=r"^1 steps failed; the same command goes on: train failed$"):
         reproduce(fails="experiment=learning_rate")
+
+
+def test_studies_are_drawn_of_those_experiments_that_have_runs_and_of_these_runs(monkeypatch, caplog):
+    drawn = []
+
+    def draw(cfg):
+        drawn.append((cfg.study.name, list(cfg.study.experiments), cfg.study.filter))
+        if cfg.study.name == "curves":
+            raise TrackingError("no curves")
+        return len(drawn)
+
+    monkeypatch.setattr(orchestrator, "run_study", draw)
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        studies = {
+            "cnn": compose("analyze", ["study=cnn"]),
+            "none": compose("analyze", ["study=width"]),
+            "named": compose("analyze", ["study=learning_rate", "tracking.experiment_name=mine"]),
+            "filtered": compose("analyze", ["study=compare", "study.experiments=[mine]", "study.filter='a = 1'"]),
+            "missing": compose("analyze", ["study=curves", "study.experiments=[lenet5]"]),
+            "search": compose("analyze", ["study=search", "tracking.experiment_name=found"]),
+        }
+    runs_of = {"lenet5": ["a", "b"], "cnn_45_60": ["c"], "mine": ["d"], "found": []}
+    assert orchestrator._draw(studies, runs_of) == {"cnn": 1, "named": 2, "filtered": 3, "search": 5}
+    assert sorted(drawn[0][1]) == ["cnn_45_60", "lenet5"]
+    kept = [f"'{run}'" for name in drawn[0][1] for run in runs_of[name]]
+    assert drawn[0][2] == f"attributes.run_id IN ({', '.join(kept)})"
+    assert drawn[1] == ("learning_rate", ["learning_rate"], "attributes.run_id IN ('d')")
+    assert drawn[2] == ("compare", ["mine"], "a = 1 and attributes.run_id IN ('d')")
+    assert drawn[4][2] is None
+    assert "missing: not drawn: no curves" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [(0, []), (1, ["evaluate measure=shift run_ids=[a] (exit status 1)"])],
+)
+def test_a_step_is_a_command_of_its_own_that_has_the_same_store(monkeypatch, tmp_path, status, failed):
+    monkeypatch.setattr(orchestrator.tracking, "list_variables", lambda: {"MLFLOW_TRACKING_URI": "http://there"})
+    program = (
+        "import json, os, pathlib, sys; words = sys.argv[2:], os.environ['MLFLOW_TRACKING_URI']; "
+        f"pathlib.Path(sys.argv[1]).write_text(json.dumps(words)); sys.exit({status})"
+    )
+    noted = tmp_path / "noted"
+    begin = subprocess.Popen
+    monkeypatch.setattr(
+        orchestrator.subprocess,
+        "Popen",
+        lambda words, **how: begin([words[0], "-c", program, noted, *words[1:]], **how),
+    )
+    assert orchestrator._run_command("evaluate", "measure=shift", "run_ids=[a]") == failed
+    assert json.loads(noted.read_text()) == [
+        ["-m", "mnist_flow.evaluate", "measure=shift", "run_ids=[a]"],
+        "http://there",
+    ]
+
+
+@pytest.mark.parametrize("status", [130, 143])
+def test_a_step_that_was_interrupted_interrupts_the_reproduction(monkeypatch, status):
+    monkeypatch.setattr(orchestrator.sys, "executable", shutil.which("false"))
+    wait = subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", lambda process, timeout=None: (wait(process, timeout), status)[1])
+    with pytest.raises(KeyboardInterrupt):
+        orchestrator._run_command("train", "-m")
 
 
 def test_a_preset_of_a_part_that_is_not_chosen_is_told(reproduce):

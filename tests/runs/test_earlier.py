@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from mnist_flow import tracking
+from mnist_flow.config.train import TrainConfig
+from mnist_flow.config.validation import validate_config
+from mnist_flow.runs.earlier import open_checkpoint
 from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK
 
@@ -76,3 +82,20 @@ def test_a_run_that_would_be_another_is_trained_from_the_first_epoch_and_says_wh
     run_experiment(compose_config(*QUICK, "schedule=cosine", "epochs=3", KEPT))
     assert f"run {first.info.run_id} (epochs=1) was made by another version of the code" in caplog.text
     assert not any("mnist_flow.continues" in run.data.tags for run in search())
+
+
+def test_a_checkpoint_that_cant_be_read_is_told_and_the_run_starts_anew(
+    store, search, compose_config, tmp_path, caplog
+):
+    """So does one whose file another version or a full disk has left."""
+    config = validate_config(compose_config(*QUICK), TrainConfig)
+    run_id = store.create_run("0").info.run_id
+    run = SimpleNamespace(run_id=run_id)
+    folder = tmp_path / "checkpoints" / run_id
+    with ExitStack() as held:
+        for state, found in (("interrupted", None), ("new", run)):
+            assert open_checkpoint(config, SimpleNamespace(state=state, run=found), held) == (None, None)
+        assert not caplog.text
+        folder.mkdir(parents=True)
+        assert open_checkpoint(config, SimpleNamespace(state="interrupted", run=run), held) == (None, None)
+    assert f"run {run_id}: its checkpoint can't be read; a new run starts from the first epoch" in caplog.text

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import mlflow
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 
 from mnist_flow import CONF_DIR, tracking
 from mnist_flow.errors import BusyError, ConfigError, DivergedError, PrunedError, RunError, TrackingError, UserError
+from mnist_flow.runs import orchestrator
 from mnist_flow.runs import training as runs_training
 from mnist_flow.runs.observer import RunObserver
 from mnist_flow.runs.orchestrator import run_experiment
@@ -402,3 +404,19 @@ def test_a_config_that_another_process_trains_is_refused_unless_the_config_says_
         count_runs()
     n_runs, last = count_runs("resume=false")
     assert (n_runs, last.info.status) == (2, "FINISHED")
+
+
+@pytest.mark.parametrize(
+    ("params", "typed", "is_told"),
+    [
+        ({"reg": "0,1", "seed": "0,1"}, [], True),
+        ({"reg": "0,1", "seed": "0,1"}, ["seed=3"], True),
+        ({"reg": "0,1", "seed": "0,1"}, ["reg=0"], False),
+        ({"seed": "0,1"}, [], False),
+        (None, [], False),
+    ],
+)
+def test_one_run_of_a_preset_over_more_than_seeds_says_how_to_get_all(capsys, params, typed, is_told):
+    orchestrator._tell_of_sweep(SimpleNamespace(sweeper={"params": params}), typed)
+    line = "one run of the sweep that the preset describes; all of it: add -m\n"
+    assert capsys.readouterr().out == (line if is_told else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -13,7 +14,7 @@ import yaml
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.rerun import main as train_again
-from mnist_flow.runs.replay import write_config
+from mnist_flow.runs.replay import compare_with_original, write_config
 from support import QUICK
 
 RERUN = ("-m", "mnist_flow.rerun")
@@ -276,3 +277,35 @@ def test_a_temporary_folder_that_can_not_be_made_is_told_and_help_needs_none(mon
     monkeypatch.setattr(sys, "argv", ["rerun.py", "--help"])
     train_again(ExitStack())
     assert capsys.readouterr().out.startswith("mnist_flow: the same run again")
+
+
+@pytest.mark.parametrize(
+    ("now", "fingerprint", "told"),
+    [
+        ({"loss": 0.5, "val_loss": 0.25}, "same", ["repeats run r: all 2 metrics are identical"]),
+        ({"loss": 0.5}, "other", ["repeats run r: all 1 metrics are identical"]),
+        (
+            {"loss": 0.5, "val_loss": 0.375},
+            "same",
+            ["repeats run r: 1 of 2 metrics differ", "  val_loss: 0.25 then, 0.375 now"],
+        ),
+        (
+            {"loss": 1.0, "val_loss": 0.25},
+            "other",
+            [
+                "has another config, other data or other code of your own than run r: 1 of 2 metrics differ",
+                "  loss: 0.5 then, 1 now",
+            ],
+        ),
+    ],
+)
+def test_a_rerun_tells_and_is_tagged_with_what_differs(capsys, now, fingerprint, told):
+    original = SimpleNamespace(
+        run_id="r", fingerprint="same", metrics={"loss": 0.5, "val_loss": 0.25, "fit_seconds": 3.0, "accuracy": 0.5}
+    )
+    tags = {}
+    identity = SimpleNamespace(fingerprint=fingerprint)
+    compare_with_original(original, identity, {**now, "fit_seconds": 4.0}, SimpleNamespace(set_tags=tags.update))
+    assert capsys.readouterr().out.splitlines() == told
+    agrees = "identical" if len(told) == 1 else "differs"
+    assert tags == {"mnist_flow.rerun_of": "r", "mnist_flow.rerun_agrees": agrees}

@@ -304,3 +304,17 @@ def test_imported_runs_are_resumed_analyzed_and_measured_on_a_server(
     study = ("study=compare", "study.metric=fit_seconds", "study.x=model.name", "tracking.experiment_name=mnist_flow")
     drawn = run_command(tmp_path, "-m", "mnist_flow.analyze", *study, **variables)
     assert drawn.returncode == 0, drawn.stderr
+
+
+def test_an_import_waits_for_another_of_the_same_run_and_says_so_once(store, monkeypatch, caplog):
+    others, slept = iter(["host/1/77/9", "host/1/77/9", None, None]), []
+    monkeypatch.setattr(importing, "_find_other_import", lambda origin: next(others))
+    monkeypatch.setattr(importing.time, "sleep", slept.append)
+    monkeypatch.setattr(importing.random, "uniform", lambda low, high: (low, high))
+    monkeypatch.setattr(importing, "find_imported", lambda origin: f"new {origin}")
+    assert importing._wait_for_other_import("r") == "new r"
+    poll = importing._POLL_SECONDS
+    assert slept == [poll, poll, (0, poll)]
+    assert [one.getMessage() for one in caplog.records] == ["waiting for process 77 on host, which imports run r"]
+    assert importing._wait_for_other_import("r") == "new r"
+    assert slept[3:] == [(0, poll)]
