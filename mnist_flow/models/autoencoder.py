@@ -63,7 +63,7 @@ def build_autoencoder(
                 for i, n in enumerate(reversed(hidden_units), start=1)
             ),
             keras.layers.Dense(math.prod(input_shape), "sigmoid", dtype="float32", name="pixels"),
-            keras.layers.Reshape(input_shape, name="reshape"),
+            keras.layers.Reshape(input_shape, dtype="float32", name="reshape"),
         ],
         name="decoder",
     )

@@ -62,7 +62,7 @@ def build_conv_autoencoder(
         height, width = 2 * height, 2 * width
     last = options | {"activation": "sigmoid", "dtype": "float32"}
     decoding.append(keras.layers.Conv2D(4 * channels, name="pixels", **last))
-    decoding += build_pixel_shuffle((height, width, channels), "pixels")
+    decoding += build_pixel_shuffle((height, width, channels), "pixels", "float32")
     decoder = keras.Sequential(decoding, name="decoder")
     images = keras.Input(input_shape, name="images")
     return keras.Model(images, decoder(encoder(images)), name=name)

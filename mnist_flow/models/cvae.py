@@ -94,4 +94,5 @@ def _build_decoder(
     for number, units in enumerate(reversed(hidden_units), start=1):
         hidden = keras.layers.Dense(units, activation, name=f"decode_{number}")(hidden)
     pixels = keras.layers.Dense(math.prod(input_shape), "sigmoid", dtype="float32", name="pixels")(hidden)
-    return keras.Model([codes, classes], keras.layers.Reshape(input_shape, name="reshape")(pixels), name="decoder")
+    images = keras.layers.Reshape(input_shape, dtype="float32", name="reshape")(pixels)
+    return keras.Model([codes, classes], images, name="decoder")

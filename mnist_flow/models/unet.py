@@ -66,7 +66,9 @@ def build_unet(
         height, width = 2 * height, 2 * width
     x = keras.layers.Concatenate(name="skip_image")([x, blocks])
     x = keras.layers.Conv2D(4 * channels, name="pixels", **options | {"activation": "sigmoid", "dtype": "float32"})(x)
-    return keras.Model(images, _apply(build_pixel_shuffle((height, width, channels), "pixels"), x), name=name)
+    return keras.Model(
+        images, _apply(build_pixel_shuffle((height, width, channels), "pixels", "float32"), x), name=name
+    )
 
 
 def _apply(chain: Sequence[keras.layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:
