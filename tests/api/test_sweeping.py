@@ -54,7 +54,7 @@ def test_a_sweep_is_trained_in_processes_and_gives_its_tables(store, capsys):
 
 def test_the_bar_tells_what_failed_and_the_lines_are_there_as_text(monkeypatch):
     shown = []
-    handle = SimpleNamespace(update=lambda data, raw: shown.append(data))
+    handle = SimpleNamespace(update=lambda data, raw: shown.append(data if raw else None))
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: handle)
     display = sweeping._JupyterDisplay()
     for line in (

@@ -165,6 +165,10 @@ def test_each_top_level_key_has_a_comment(key):
         (["batch_size=0"], "batch_size=0: must be greater than or equal to 1"),
         (["seed=-1"], "seed=-1: must be greater than or equal to 0"),
         (["seed=4294967296"], "seed=4294967296: must be less than 4294967296"),
+        (
+            ["seed=4294967295", "replicates=2"],
+            "replicates=2: seeds end at 4294967295, and seed=4294967295 is the first",
+        ),
         (["noise=salt_and_pepper", "noise.level=1.5"], "noise.level=1.5: must be less than or equal to 1"),
         (["optimizer.learning_rate=nan"], "optimizer.learning_rate=nan: must be a finite number"),
         (["optimizer.learning_rate=inf"], "optimizer.learning_rate=inf: must be a finite number"),

@@ -69,6 +69,13 @@ def test_binary_cross_entropy_is_that_of_keras(clean, made):
     )
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_pixels_that_are_certain_and_wrong_cost_a_bounded_loss(value):
+    wrong, right = (np.full((1, 2, 2, 1), one, "f4") for one in (1 - value, value))
+    assert compute_binary_cross_entropy(wrong, right) == pytest.approx(-np.log(1e-7))
+    assert compute_binary_cross_entropy(right, right) == pytest.approx(1e-7)
+
+
 def test_the_median_filter_takes_the_middle_of_nine_pixels_and_zeros_around_the_image():
     image = np.array([[9, 2, 3, 4], [5, 6, 7, 8], [1, 12, 11, 10], [16, 15, 14, 13]], np.float32)
     # At a corner five of the nine are zeros outside, at a side three.

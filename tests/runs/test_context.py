@@ -1,6 +1,10 @@
 """What a run is called and tagged, alone and in a sweep."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
+from hydra.types import RunMode
 
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
@@ -20,6 +24,12 @@ def build_context(compose_config):
         return RunContext(composed, job, load_info("digits"), splits=None, hydra=None)
 
     return build
+
+
+@pytest.mark.parametrize(("mode", "in_sweep"), [(None, False), (RunMode.RUN, False), (RunMode.MULTIRUN, True)])
+def test_a_job_of_hydras_sweeps_is_in_a_sweep(build_context, mode, in_sweep):
+    hydra = None if mode is None else SimpleNamespace(mode=mode)
+    assert replace(build_context(), hydra=hydra).in_sweep is in_sweep
 
 
 @pytest.mark.parametrize(

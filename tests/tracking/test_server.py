@@ -445,6 +445,26 @@ def test_a_refusal_is_not_waited_for(refusing_server):
     assert len(attempts) == 1
 
 
+@pytest.mark.parametrize(
+    ("uri", "user", "who"),
+    [
+        ("http://ada:sesame@host", "bob", "the user in its URI"),
+        ("http://host", "bob", "user bob"),
+        ("http://host", "", "this user"),
+    ],
+)
+def test_who_is_denied_is_named_by_the_variable_alone(monkeypatch, uri, user, who):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    error = MlflowException("failed with error code 403 != 200. Response body: 'Permission denied'")
+    assert shorten(error, uri).startswith(f"does not permit {who} to do this; ")
+
+
+def test_an_address_of_the_registry_is_checked_as_that_of_the_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite://relative.db")
+    with pytest.raises(TrackingError, match=r"^MLFLOW_REGISTRY_URI=sqlite://relative\.db: "):
+        tracking.configure(f"sqlite:///{tmp_path}/mlflow.db", "x")
+
+
 def test_mlflow_does_not_say_how_long_it_would_wait_for_a_registered_model(use_uri, tmp_path, capsys):
     use_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     version = ModelVersion("digits", "1", creation_timestamp=0, status="READY")

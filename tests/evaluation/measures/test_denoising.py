@@ -115,3 +115,13 @@ def test_the_summary_shows_the_level_nearest_to_one_half():
         f"{which}_macro_recall_at_level_{level}": level for which in ("noisy", "denoised") for level in (0, 0.4, 1)
     }
     assert denoising.summarise("denoising", metrics) == {"noisy recall at 0.4": 0.4, "denoised recall at 0.4": 0.4}
+
+
+def test_the_commands_table_has_the_recalls_at_the_level_nearest_to_one_half():
+    metrics = {
+        f"{method}_macro_recall_{level}": value
+        for value, (method, level) in enumerate(
+            (method, level) for method in ("noisy", "median_3x3", "denoised") for level in ("0", "0.4", "1")
+        )
+    }
+    assert denoising.summarise("denoising", metrics) == {"noisy recall at 0.4": 1, "denoised recall at 0.4": 7}
