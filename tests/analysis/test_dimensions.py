@@ -17,6 +17,8 @@ from mnist_flow.analysis.dimensions import Dimension, shorten_choices
         ),
         # Of different lengths.
         (["[100]", "[500,400,300,200,100]"], ["[100]", "[500,40…00,100]"]),
+        # The same words in other lists.
+        (["[[100,200],[300]]", "[[100],[200,300]]"], ["[[100,2…,[300]]", "[[100],…0,300]]"]),
         # What differs is long.
         (["a_name_of_a_network", "another_name_of_it"], ["a_name_…network", "another…e_of_it"]),
     ],

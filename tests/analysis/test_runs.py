@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_flow.analysis.runs import label_settings
+from mnist_flow.analysis.runs import label_settings, list_metrics, list_params
 
 
 def make_table(**columns: list) -> pd.DataFrame:
@@ -21,6 +21,12 @@ def make_table(**columns: list) -> pd.DataFrame:
             **columns,
         }
     )
+
+
+def test_metrics_are_told_from_params():
+    table = make_table(**{"tracking.run_name": ["a", "b"], "selected_epoch": [3, 4]})
+    assert list_metrics(table) == ["test_accuracy", "fit_seconds", "selected_epoch"]
+    assert list_params(table) == ["model.name", "reg", "seed", "epochs"]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def build_page(compose_config, monkeypatch):
 def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     page = build_page([plan_job(rate, seed, 0.9 + rate / 10) for rate in (0.1, 0.5) for seed in (0, 1)])
     assert (page.part, page.file, len(page.runs), page.computing_seconds) == ("holdout", "HOLDOUT.md", 4, 20)
+    assert page.template == "holdout"
     assert (page.processors, page.precisions, page.n_other_code) == (["Abacus 9"], ["float32"], 2)
     assert page.links["run 0.5 1"] == "1/run 0.5 1"
     (chosen,) = page.selections.to_dict("records")
@@ -103,6 +104,10 @@ def test_studies_are_composed_with_a_folder_beside_the_pages():
         ("study=width", "width", "out/results"),
         ("study=curves tracking.experiment_name=mine", "curves", "out/results"),
     ]
+
+
+def test_a_part_has_the_templates_that_it_names(plan_job, build_page):
+    assert build_page([plan_job(0.1, 0, 0.9)], part="holdout_width").template == "holdout"
 
 
 def test_a_damaged_description_of_a_machine_is_told_and_left_out(plan_job, build_page, monkeypatch, caplog):

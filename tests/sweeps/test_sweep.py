@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hydra.core.utils import JobReturn, JobStatus
 from mlflow.entities import Metric, Param
+from omegaconf import OmegaConf
 
 from commands import start_command
 from hydra_plugins.mnist_flow_sweeper import ResumingSweeper
@@ -23,6 +24,7 @@ from mnist_flow.errors import BusyError, ConfigError, RunError, UserError
 from mnist_flow.jobs.identity import compute_fingerprint
 from mnist_flow.runs.orchestrator import run_experiment
 from mnist_flow.runtime.environment import digest_code
+from mnist_flow.sweeps import opening
 from mnist_flow.sweeps import sweep as story
 from mnist_flow.sweeps.opening import open_sweep
 from mnist_flow.sweeps.request import read_requests
@@ -523,6 +525,21 @@ def test_five_failures_are_named_and_the_others_counted(open_it):
 
     with pytest.raises(RunError, match=r"^7 of 7 jobs failed: seed=0: no; .*; seed=4: no; and 2 more$"):
         sweep.run(FakeLauncher(sweep, make))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "carried"),
+    [
+        ("hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher", {"MNIST_NPZ": "/m.npz", "A": "b"}),
+        ("hydra._internal.core_plugins.basic_launcher.BasicLauncher", {}),
+    ],
+)
+def test_jobs_of_other_machines_get_the_variables_that_they_need(monkeypatch, launcher, carried):
+    monkeypatch.setenv("MNIST_NPZ", "/m.npz")
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setattr(opening.tracking, "list_variables", lambda: {"A": "b"})
+    config = OmegaConf.create({"hydra": {"launcher": {"_target_": launcher}}})
+    assert opening._list_carried(config) == carried
 
 
 def test_a_launcher_that_breaks_down_is_told_with_what_goes_on(open_it, store):

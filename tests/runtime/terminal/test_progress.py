@@ -170,6 +170,11 @@ def test_the_time_left_of_a_sweep_follows_the_jobs_that_ended(read_lines, news, 
         news["ended"] = [make_ended("a", "F1")]
     # 30 s a job, and two are left.
     assert read_lines() == ["seed=1  FINISHED  [2/4 done, 0 running, 0 failed, 0:01:00 left]"]
+    clock, news["ended"] = iter([0.0, 15.0, 30.0]), []
+    with SweepProgress({f"F{n}": f"seed={n}" for n in range(5)}, 1, lambda since: (news["ended"], 0)):
+        news["ended"] = [make_ended("a", "F1"), make_ended("b", "F2")]
+    # 15 s a job, of which two have ended.
+    assert read_lines()[-1] == "seed=2  FINISHED  [3/5 done, 0 running, 0 failed, 0:00:30 left]"
 
 
 def test_the_bar_of_a_sweep_shows_the_jobs_that_are_done(read_lines, terminal, show_sweep, news):

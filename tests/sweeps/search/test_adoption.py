@@ -41,13 +41,13 @@ def find(monkeypatch):
         def compose(*overrides):
             return validate_config(composer.compose([*FIXED, *overrides]), TrainConfig)
 
-        def find_among(*runs, known=(), replicates=1):
+        def find_among(*runs, known=(), replicates=1, state="finished"):
             past = []
             for number, overrides in enumerate(runs):
                 (job,) = list_replicates(overrides, compose(*overrides))
                 params = {key: str(value) for key, value in job.params.items()}
                 identity = job.identity
-                ids = (f"run {number}", "finished", identity.fingerprint, identity.recipe)
+                ids = (f"run {number}", state, identity.fingerprint, identity.recipe)
                 past.append(PastRun(*ids, "", "", "", "", 0, 0.0, {"val_accuracy": number / 10}, params))
             monkeypatch.setattr(tracking, "fetch_past_runs", lambda *where, **filters: past)
             fixed = [*FIXED, f"replicates={replicates}"]
@@ -109,6 +109,7 @@ def test_a_trial_needs_all_replicates_and_what_the_search_has_is_left_out(find):
     both = [*one, "seed=1"], [*one, "seed=0"]
     (record,) = find(*both, replicates=2)
     assert (record.replicates, record.run_ids) == ([[0.1], [0.0]], ["run 1", "run 0"])
+    assert find(*both, replicates=2, state="failed") == []
     known = TrialRecord(4, {}, run_ids=["run 0"])
     assert find(*both, known=[known], replicates=2) == []
     assert [record.number for record in find(one, known=[replace(known, run_ids=[])])] == [5]

@@ -52,6 +52,7 @@ def test_hydras_sweeps_are_optunas_distributions(override, expected):
     ("override", "message"),
     [
         ("reg=interval(1,0)", r"reg=interval\(1,0\): the range is empty"),
+        ("reg=interval(1,1)", r"reg=interval\(1,1\): the range is empty; its start must be below its end"),
         ("epochs=range(5,5)", r"epochs=range\(5,5\): the range is empty"),
         ("reg=tag(log,interval(0,1))", "a logarithm needs a range above 0, and this one begins at 0"),
         ("epochs=tag(log,range(1,10,2))", r"a logarithmic range has no steps; tag\(log,int\(interval\(1,9\)\)\)"),
