@@ -4,9 +4,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from mnist_flow.config.overrides import join_searchpath, take_config_options, type_override, write_override
+from mnist_flow.config.overrides import is_typed, join_searchpath, take_config_options, type_override, write_override
 
 TEXTS = [
     *("2024", "1e-4", "1_000", "-3", "0x10", "true", "False", "null", "None", "nan", "inf", "-inf", ""),
@@ -93,3 +94,14 @@ def test_without_folders_a_searchpath_stays_as_it_was_typed():
 def test_hydra_is_given_no_quotes_of_a_shell():
     assert write_override("k", "two words") == "k=two words"
     assert write_override("k", "2024") == "k='2024'"
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_there"),
+    [(["seed=1", "resume=false"], True), (["+resume=true"], True), (["seed=1", "my_resume=1", "resume.x=1"], False)],
+)
+def test_a_key_that_was_typed_is_told_from_others(monkeypatch, typed, is_there):
+    assert is_typed("resume") is False
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"overrides": {"task": typed}}))
+    assert is_typed("resume") is is_there
