@@ -11,6 +11,7 @@ import pytest
 from mnist_flow import tracking
 from mnist_flow.config.train import TrainConfig
 from mnist_flow.config.validation import validate_config
+from mnist_flow.runs import earlier
 from mnist_flow.runs.earlier import open_checkpoint
 from mnist_flow.runs.orchestrator import run_experiment
 from support import QUICK
@@ -99,3 +100,28 @@ def test_a_checkpoint_that_cant_be_read_is_told_and_the_run_starts_anew(
         folder.mkdir(parents=True)
         assert open_checkpoint(config, SimpleNamespace(state="interrupted", run=run), held) == (None, None)
     assert f"run {run_id}: its checkpoint can't be read; a new run starts from the first epoch" in caplog.text
+
+
+@pytest.mark.parametrize("in_sweep", [False, True])
+def test_what_differs_from_an_earlier_run_is_told_once_a_sweep(monkeypatch, caplog, in_sweep):
+    run = SimpleNamespace(run_id="r")
+    kept = SimpleNamespace(state="finished", run=run, other_code=True, other_data=True)
+    monkeypatch.setattr(earlier, "look_up", lambda jobs, experiment_id: [kept])
+    called = []
+    monkeypatch.setattr(earlier.tracking, "deliver_kept_records", lambda folder: called.append(str(folder)))
+    monkeypatch.setattr(earlier.tracking, "close_stale_runs", lambda *where: called.append(where))
+    tracked = SimpleNamespace(undelivered_dir="undelivered", stale_after=600.0, patience=60.0)
+    config = SimpleNamespace(resume=True, tracking=tracked)
+    assert earlier.find_earlier(SimpleNamespace(config=config, in_sweep=in_sweep, job=None), "1") is kept
+    assert called == ([] if in_sweep else ["undelivered", ("1", 600.0)])
+    told = [one.getMessage() for one in caplog.records]
+    assert told == (
+        []
+        if in_sweep
+        else [
+            "run r was made by another version of the code; tracking.changed_code=retrain trains it anew",
+            "a finished run of this config has other data (its digest changed); this one is trained anew",
+        ]
+    )
+    config.resume = False
+    assert earlier.find_earlier(SimpleNamespace(config=config, in_sweep=True, job=None), "1").state == "new"

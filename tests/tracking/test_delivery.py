@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
 import time
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -424,8 +426,35 @@ def test_a_record_takes_the_place_of_an_earlier_one_of_its_run(store, store_expe
         (folder / f"{value}.txt").touch()
         sender.put({"kind": "artifacts", "folder": folder.name})
         kept = sender.close(patience=0)
+        # What was broken off while it was kept is no part of the next.
+        (tmp_path / "undelivered" / f"{run_id}.part").mkdir()
+        (tmp_path / "undelivered" / f"{run_id}.part" / "half.txt").touch()
+    (tmp_path / "undelivered" / f"{run_id}.part" / "half.txt").unlink()
     assert list_records(tmp_path / "undelivered") == [kept]
     assert [file.name for file in kept.rglob("*.txt")] == ["later.txt"]
+
+
+@pytest.mark.parametrize(
+    ("error", "current", "patience", "longest"),
+    [
+        (OSError(), {"kind": "batch"}, 5, 5),
+        (OSError(), {"kind": "artifacts", "folder": "a"}, 5, 5),
+        # It may be slow to answer, and an upload takes as long as it wants.
+        (None, {"kind": "batch"}, 5, delivery._SLOW_SECONDS),
+        (None, {"kind": "batch"}, 1000, 1000),
+        (None, None, 5, delivery._SLOW_SECONDS),
+        (None, {"kind": "artifacts", "folder": "a"}, 5, math.inf),
+    ],
+)
+def test_how_long_a_server_may_do_nothing_before_it_is_away(store, monkeypatch, error, current, patience, longest):
+    now = 10_000.0
+    monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: now))
+    waiting = SimpleNamespace(_last_error=error, _current=current, _answered_at=0.0)
+    assert not Delivery._is_away(waiting, now - min(longest - 1, 9000), patience)
+    assert Delivery._is_away(waiting, now - min(longest, 9000), patience) is (longest < math.inf)
+    # Since it has answered last, where that was later.
+    waiting._answered_at = now - 1
+    assert not Delivery._is_away(waiting, 0.0, patience)
 
 
 def test_a_failed_run_whose_record_is_kept_still_raises_its_own_error(store, store_experiment_id, tmp_path):
