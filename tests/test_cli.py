@@ -121,6 +121,17 @@ def test_an_error_that_nobody_foresaw_shows_its_traceback(run_main, capsys):
     assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
 
 
+@pytest.mark.parametrize(("variable", "value"), [("HYDRA_FULL_ERROR", "1"), ("MNIST_FLOW_FULL_ERROR", "1")])
+def test_who_wants_to_see_tracebacks_sees_them(run_main, capsys, monkeypatch, variable, value):
+    assert run_main(raising(ConfigError("reg=-1: wrong"))) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    for name in ("HYDRA_FULL_ERROR", "MNIST_FLOW_FULL_ERROR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv(variable, value)
+    assert run_main(raising(ConfigError("reg=-1: wrong"))) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_second_ctrl_c_does_not_leave_the_sweep_open(run_main):
     sweep = FakeSweep()
     run_main(raising(KeyboardInterrupt(), sweep))

@@ -14,7 +14,8 @@ import yaml
 from mnist_flow import tracking
 from mnist_flow.errors import ConfigError, TrackingError
 from mnist_flow.rerun import main as train_again
-from mnist_flow.runs.replay import compare_with_original, write_config
+from mnist_flow.runs import replay
+from mnist_flow.runs.replay import compare_with_original, fetch_original, write_config
 from support import QUICK
 
 RERUN = ("-m", "mnist_flow.rerun")
@@ -309,3 +310,29 @@ def test_a_rerun_tells_and_is_tagged_with_what_differs(capsys, now, fingerprint,
     assert capsys.readouterr().out.splitlines() == told
     agrees = "identical" if len(told) == 1 else "differs"
     assert tags == {"mnist_flow.rerun_of": "r", "mnist_flow.rerun_agrees": agrees}
+
+
+@pytest.mark.parametrize(
+    ("code", "digest", "packages", "told"),
+    [
+        ("now", "D", ["a==1", "b==2"], []),
+        ("then", "D", ["a==1", "b==2"], ["the code differs from that of run r"]),
+        ("now", "E", ["a==1", "b==2"], ["the data differs from that of run r: digest D then, E now"]),
+        ("now", "D", ["a==2", "c==1"], ["3 packages differ from those of run r: a, b, c"]),
+        (
+            "now",
+            "D",
+            ["a==1", "b==2", *(f"{letter}==0" for letter in "cdefghijklmnopq")],
+            ["15 packages differ from those of run r: c, d, e, f, g, h, i, j …"],
+        ),
+    ],
+)
+def test_what_is_different_now_is_told_before_a_rerun(monkeypatch, caplog, code, digest, packages, told):
+    original = SimpleNamespace(run_id="r", code=code, data_digest="D")
+    monkeypatch.setattr(replay, "digest_code", lambda: "now")
+    monkeypatch.setattr(replay, "list_packages", lambda: packages)
+    monkeypatch.setattr(replay.tracking, "fetch_run", lambda run_id: original)
+    monkeypatch.setattr(replay.tracking, "fetch_text", lambda run_id, path: "a==1\nb==2\n")
+    assert fetch_original("r", digest) is original
+    assert [one.getMessage() for one in caplog.records] == told
+    assert fetch_original(None, digest) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -282,6 +283,19 @@ def test_a_damaged_record_is_told_and_deleted_as_any_other(look, ids, tmp_path):
     assert "is damaged" in look("action=delete_records")
     assert "deleted: 1 record\n" in look("action=delete_records", f"run_ids=[{ids['done']}]", "apply=true")
     assert not (tmp_path / "undelivered").exists()
+
+
+def test_of_named_records_those_that_are_young_stay(look, ids, tmp_path):
+    about = {"experiment_id": "1", "tracking_uri": "http://away", "process": "", "operations": [], "reason": "away"}
+    for name, days in (("done", 9), ("failed", 3)):
+        file = tmp_path / "undelivered" / ids[name] / "record.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({**about, "run_id": ids[name]}))
+        os.utime(file.parent, (time.time() - days * DAY / 1000,) * 2)
+    named = f"run_ids=[{ids['done']},{ids['failed']}]"
+    shown = look("action=delete_records", named, "older_than=5")
+    assert find_names(ids, shown) == {"done"}
+    assert "no such records" in look("action=delete_records", named, "older_than=10")
 
 
 def test_all_below_a_sweep_is_found_with_a_few_questions(look, ids, store, tmp_path):

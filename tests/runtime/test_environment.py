@@ -178,3 +178,22 @@ def test_the_code_version_covers_all_that_trains():
         assert len(files) > 10
         imported = {name for file in files for name in re.findall(r"from mnist_flow\.([a-z_]+)", file.read_text())}
         assert imported - of_kind[kind] <= set(covered)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "told"),
+    [
+        ("processor : 0\nmodel name\t: Abacus 9\nmodel name\t: other\n", "arm", "Abacus 9"),
+        ("processor : 0\n", "arm", "arm"),
+        (None, "arm", "arm"),
+        (None, "", "aarch64"),
+    ],
+)
+def test_a_processor_has_the_name_that_the_system_gives_it(tmp_path, monkeypatch, cpuinfo, processor, told):
+    file = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        file.write_text(cpuinfo)
+    monkeypatch.setattr(environment, "Path", lambda path: file)
+    monkeypatch.setattr(environment.platform, "processor", lambda: processor)
+    monkeypatch.setattr(environment.platform, "machine", lambda: "aarch64")
+    assert environment._processor() == told

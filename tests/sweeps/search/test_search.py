@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param
 from mnist_flow import tracking
 from mnist_flow.analysis.query import _describe_unfinished
 from mnist_flow.errors import RunError
+from mnist_flow.sweeps.search import plan
 from mnist_flow.sweeps.search import search as story
 from mnist_flow.sweeps.search.opening import open_search
 from support import QUICK
@@ -512,6 +513,19 @@ def test_a_plan_tells_the_space_and_what_is_left(open_it, store, capsys):
     assert "3 trials: 2 complete, 0 pruned, 0 failed, 0 resumed, 1 new\ntime: about 0:" in printed
     assert "with 1 at a time, by the trials that have ended" in printed
     assert "included" not in printed
+
+
+def test_the_time_of_a_plan_is_that_of_the_trials_that_are_left(open_it, store, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "estimate_seconds", lambda jobs, past: 30.0)
+    search = open_it(*HERE, "hydra.sweeper.n_trials=2")
+    planned = (*HERE, "hydra.sweeper.n_trials=10", "plan=true")
+    assert open_it(*planned, "reg=interval(0,2)") is None
+    assert "time: about 0:05:00 with 1 at a time, by the finished runs of these models" in capsys.readouterr().out
+    search.run(FakeTrials(store, search, [[[0.5]], [[0.9]]]))
+    search.end("FINISHED")
+    monkeypatch.setattr(plan, "measure_seconds", lambda record: 60.0)
+    assert open_it(*planned) is None
+    assert "time: about 0:08:00 with 1 at a time, by the trials that have ended" in capsys.readouterr().out
 
 
 @pytest.mark.slow
