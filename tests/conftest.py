@@ -227,9 +227,14 @@ def other_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
+def has_snapshots(test: pytest.Item) -> bool:
+    """Slow tests train, and what several processes say varies."""
+    return not any(test.get_closest_marker(name) for name in ("slow", "commands"))
+
+
 @pytest.fixture
 def pictures(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Iterator[None]:
-    """All figures that the test makes are those of its snapshot; not of slow tests, which train.
+    """All figures that the test makes are those of its snapshot; see `has_snapshots`.
 
     A change that is meant: look at the figures, then `pytest --snapshot-update` with the test's file.
     """
@@ -242,7 +247,7 @@ def pictures(request: pytest.FixtureRequest, snapshot: SnapshotAssertion) -> Ite
     initialize = Figure.__init__
     with patch.object(Figure, "__init__", make):
         yield
-    if made and not request.node.get_closest_marker("slow"):
+    if made and has_snapshots(request.node):
         assert "\n".join(line for figure in made for line in describe_figure(figure)) == snapshot
 
 
@@ -255,7 +260,7 @@ def output(
     tmp_path: Path,
     snapshot: SnapshotAssertion,
 ) -> Iterator[None]:
-    """All that the test's calls print and log is what its snapshot says; not of slow tests, which train."""
+    """All that the test's calls print and log is what its snapshot says; see `has_snapshots`."""
     told: list[str] = []
     read = capsys.readouterr
 
@@ -268,7 +273,7 @@ def output(
     read_and_keep()
     told += [f"{one.levelname} {one.getMessage()}" for one in caplog.get_records("call")]
     text = hide_varying("\n".join(filter(None, told)), tmp_path)
-    if text and not request.node.get_closest_marker("slow"):
+    if text and has_snapshots(request.node):
         assert text == snapshot
 
 
