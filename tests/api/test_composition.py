@@ -13,6 +13,7 @@ import pytest
 
 import mnist_flow
 from mnist_flow import CONF_DIR
+from mnist_flow.api import composition
 from mnist_flow.api.composition import composed
 from mnist_flow.config.overrides import begin_command
 from mnist_flow.errors import ConfigError
@@ -136,3 +137,20 @@ def test_own_code_that_was_changed_is_another_run_and_its_folder_of_options_is_f
     assert activations == ["relu", "tanh", "tanh"]
     assert ids[0] != ids[1]
     assert ids[1] == ids[2]
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        (["the same command goes on from its last epoch", "the same command goes on"], ["the same call goes on"]),
+        (["the same command goes on"], ["the same call goes on"]),
+        ([], []),
+    ],
+)
+def test_an_interruption_tells_what_the_outermost_block_says(notes, told):
+    ending = KeyboardInterrupt()
+    for note in notes:
+        ending.add_note(note)
+    with pytest.raises(KeyboardInterrupt) as raised, composition._interruption_reworded():
+        raise ending
+    assert getattr(raised.value, "__notes__", []) == told

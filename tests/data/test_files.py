@@ -383,6 +383,11 @@ def test_idx_labels_alone_are_refused(tmp_path):
             "dog/9.png: is transparent",
         ),
         (lambda folder: write_picture(folder / "dog" / "3.bmp", "L"), "dog/3.png: has the name of 3.bmp; remove one"),
+        # A disk that tells no capitals apart would hold one of them.
+        (
+            lambda folder: [write_picture(folder / "dog" / name, "L") for name in ("a.bmp", "A.png")],
+            "dog/a.bmp: has the name of A.png; remove one",
+        ),
         (
             lambda folder: (folder / "dog" / "9.png").write_text("no"),
             "dog/9.png: can't be read as a picture (cannot id",
