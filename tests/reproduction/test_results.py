@@ -34,6 +34,9 @@ def test_published_replicates_are_compared_by_welch():
     verdict = judge(theirs, 1, ours, is_accuracy=True)
     assert verdict.half_width == pytest.approx((interval.high - interval.low) / 2)
     assert verdict.agrees is bool(interval.low <= 0 <= interval.high)
+    # Of other n and spreads; Student's interval would be ± 0.711.
+    uneven = judge([0.30, 0.31], 1, [0.5, 0.9, 0.1, 0.7], is_accuracy=True)
+    assert uneven.half_width == pytest.approx(0.5432134680)
 
 
 def test_a_single_run_of_ours_is_compared_by_the_binomial_error():
