@@ -74,6 +74,12 @@ def test_a_library_that_can_not_be_imported_is_named_with_the_last_line(import_l
     )
 
 
+def test_the_library_that_was_imported_is_named_and_not_one_that_it_needs(import_library, tmp_path):
+    (tmp_path / "needed_library.py").write_text("raise ValueError('too old')\n")
+    told = describe_broken_library(import_library("import needed_library\n"))
+    assert told.startswith("broken_library can't be imported: ValueError: too old; ")
+
+
 def test_an_error_without_a_reason_says_so(import_library):
     assert "ImportError: for no reason given; unset " in describe_broken_library(import_library("raise ImportError"))
 

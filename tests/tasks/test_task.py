@@ -78,6 +78,9 @@ def test_a_sequential_that_was_never_called_is_a_network():
 
 def test_a_classifier_whose_outputs_are_no_probabilities_is_told():
     task = find_task("classification")
+    # They sum to 1, and some are negative.
+    tilted = build(3, lambda outputs: keras.ops.array([1.5, -0.5, 0.0]) + 0 * outputs)
+    assert "go from -0.5 to 1.5 and sum to 1" in task.describe_misfit(tilted, INFO)[0]
     for activation in (None, "relu", "sigmoid", "tanh"):
         described, wanted = task.describe_misfit(build(3, activation), INFO)
         assert described.startswith("a network whose outputs are no probabilities: those of an image go from ")

@@ -152,6 +152,15 @@ def requests_made():
     event.remove(Engine, "before_cursor_execute", note)
 
 
+def test_of_many_finished_runs_the_newest_come_oldest_first(store, experiment_id):
+    for number in range(4):
+        run_id = store.create_run(experiment_id, number + 1, {tracking.KIND_TAG: "train"}).info.run_id
+        store.log_param(run_id, "seed", number)
+        store.set_terminated(run_id, "FAILED" if number == 2 else "FINISHED")
+    found = tracking.fetch_past_runs(experiment_id, newest_finished=2)
+    assert [run.params["seed"] for run in found] == ["1", "3"]
+
+
 def add_runs_by_sql(store, experiment_id, n):
     """As many finished runs as a long sweep leaves; through the client they would take minutes."""
     engine = mlflow.tracking._tracking_service.utils._get_store().engine

@@ -89,6 +89,10 @@ def test_a_function_is_a_loss(choose_own):
             lambda y_true, y_pred: y_pred,
             r"returned EagerTensor of the shape \(2, 2\); it must return one number",
         ),
+        (
+            keras.losses.MeanSquaredError(reduction="none"),
+            r"returned EagerTensor of the shape \(2,\); it must return a loss that gives one number for a batch",
+        ),
     ],
 )
 def test_a_loss_that_is_none_is_told_with_its_place(choose_own, built, message):
