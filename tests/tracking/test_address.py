@@ -51,7 +51,7 @@ def test_the_file_of_a_typed_address_is_absolute(tmp_path, monkeypatch, typed, f
         "https://ada:sesame@host/mlflow",
         "postgresql+psycopg://ada@host/runs",
         "databricks",
-        "databricks://profile",
+        "databricks-uc",
         "uc",
     ],
 )
