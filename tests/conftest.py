@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import mlflow
 import pytest
-from _pytest.capture import CaptureResult
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
@@ -264,7 +263,7 @@ def output(
     told: list[str] = []
     read = capsys.readouterr
 
-    def read_and_keep() -> CaptureResult[str]:
+    def read_and_keep() -> tuple[str, str]:
         told.append((result := read()).out)
         return result
 
@@ -272,7 +271,7 @@ def output(
     yield
     read_and_keep()
     told += [f"{one.levelname} {one.getMessage()}" for one in caplog.get_records("call")]
-    text = hide_varying("\n".join(filter(None, told)), tmp_path)
+    text = hide_varying("\n".join(told), tmp_path)
     if text and has_snapshots(request.node):
         assert text == snapshot
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -63,8 +62,6 @@ def _describe_artist(artist: Artist) -> str:
     if isinstance(artist, Line2D):
         style = f"{to_hex(artist.get_color())} {artist.get_linestyle()} {artist.get_marker()}"
         return f"{shown} {style} x {_write(artist.get_xdata())} y {_write(artist.get_ydata())}"
-    if isinstance(artist, Text):
-        return _describe_text(artist)
     if isinstance(artist, Rectangle):
         return f"{shown} {to_hex(artist.get_facecolor())} {_write(artist.get_bbox().bounds)}"
     if isinstance(artist, Patch):
@@ -118,15 +115,15 @@ def _write(values: object) -> str:
     if values is None:
         return "none"
     array = np.ma.filled(values, np.nan) if np.ma.isMaskedArray(values) else np.asarray(values)
-    with suppress(ValueError):  # Names of categories stay.
+    try:
         array = array.astype(float)
-    if not np.issubdtype(array.dtype, np.number):
+    except ValueError:  # Names of categories.
         return str(array.tolist())
     if array.ndim == 0:
         return f"{array:.4g}"
     if array.size <= _MOST_WRITTEN:
         return f"[{' '.join(f'{value:.4g}' for value in array.flat)}]"
     # The second sum tells an order from another.
-    numbers = np.nan_to_num(array.ravel().astype(float))
+    numbers = np.nan_to_num(array.ravel())
     sums = numbers.sum(), numbers @ np.arange(1, array.size + 1) / array.size
     return f"{array.shape} from {array.min():.4g} to {array.max():.4g}, sums {sums[0]:.4g} and {sums[1]:.4g}"

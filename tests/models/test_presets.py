@@ -31,9 +31,7 @@ def list_layers(model: keras.Model, indent: str = "") -> list[str]:
         config = layer.get_config()
         made = {name: config[name] for name in SHOWN if config.get(name) is not None}
         made |= {
-            name: config[name] and config[name]["config"]
-            for name in ("kernel_initializer", "kernel_regularizer")
-            if config.get(name)
+            name: config[name]["config"] for name in ("kernel_initializer", "kernel_regularizer") if config.get(name)
         }
         shape = tuple(layer.output.shape) if hasattr(layer.output, "shape") else ""
         lines.append(f"{indent}{type(layer).__name__} {layer.name} {shape} {layer.compute_dtype} {made}")

@@ -62,9 +62,9 @@ def build_page(compose_config, monkeypatch):
     monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda run_ids, _: [(run_id, machine) for run_id in run_ids])
     monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
 
-    def build(planned, overrides=(), part="holdout", others=()):
+    def build(planned, overrides=(), part="holdout", others=(), presets="all"):
         config = validate_config(compose_config(config_name="reproduce"), ReproduceConfig)
-        config = config.model_copy(update={"overrides": list(overrides)})
+        config = config.model_copy(update={"overrides": list(overrides), "presets": presets})
         states = [orchestrator._State(load_preset(name), None, []) for name in others]
         states.append(orchestrator._State(load_preset(NAME), "1", planned))
         return orchestrator._build_page(config, part, states, {})
@@ -86,14 +86,9 @@ def test_a_page_holds_what_the_runs_of_its_presets_gave(plan_job, build_page):
     assert page.chosen == []
 
 
-def test_a_page_of_chosen_presets_names_those_of_its_part(compose_config, plan_job, monkeypatch):
-    monkeypatch.setattr(orchestrator, "_draw", lambda *_: {})
-    monkeypatch.setattr("mnist_flow.tracking.fetch_texts", lambda *_: [])
-    config = validate_config(
-        compose_config("presets=[learning_rate_holdout,learning_rate]", config_name="reproduce"), ReproduceConfig
-    )
-    states = [orchestrator._State(load_preset(NAME), "1", [plan_job(0.1, 0, 0.9)])]
-    assert orchestrator._build_page(config, "holdout", states, {}).chosen == ["learning_rate_holdout"]
+def test_a_page_of_chosen_presets_names_those_of_its_part(plan_job, build_page):
+    page = build_page([plan_job(0.1, 0, 0.9)], presets=["learning_rate_holdout", "learning_rate"])
+    assert page.chosen == ["learning_rate_holdout"]
 
 
 def test_studies_are_composed_with_a_folder_beside_the_pages():

@@ -256,12 +256,23 @@ def test_of_runs_without_a_size_the_others_are_not_summed(look, ids, monkeypatch
     assert look().splitlines()[-1] == "6 runs"
 
 
-def test_kept_records_are_deleted_when_they_are_named(look, ids, tmp_path):
-    about = {"experiment_id": "1", "tracking_uri": "http://away", "process": "", "operations": []}
-    for name in ("done", "failed"):
-        (tmp_path / "undelivered" / ids[name]).mkdir(parents=True)
-        record = json.dumps({**about, "run_id": ids[name], "reason": "does not answer"})
-        (tmp_path / "undelivered" / ids[name] / "record.json").write_text(record)
+@pytest.fixture
+def keep_record(ids, tmp_path):
+    """Keep a record for a server that is away, since some days, as its run would."""
+
+    def keep(name, days=0):
+        about = {"experiment_id": "1", "tracking_uri": "http://away", "process": "", "operations": []}
+        folder = tmp_path / "undelivered" / ids[name]
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps({**about, "run_id": ids[name], "reason": "does not answer"}))
+        os.utime(folder, (time.time() - days * DAY / 1000,) * 2)
+
+    return keep
+
+
+def test_kept_records_are_deleted_when_they_are_named(look, ids, keep_record, tmp_path):
+    keep_record("done")
+    keep_record("failed")
     assert find_names(ids, look("action=delete_records")) == {"done", "failed"}
     with pytest.raises(ConfigError, match="action=delete_records: which"):
         look("action=delete_records", "apply=true")
@@ -285,13 +296,9 @@ def test_a_damaged_record_is_told_and_deleted_as_any_other(look, ids, tmp_path):
     assert not (tmp_path / "undelivered").exists()
 
 
-def test_of_named_records_those_that_are_young_stay(look, ids, tmp_path):
-    about = {"experiment_id": "1", "tracking_uri": "http://away", "process": "", "operations": [], "reason": "away"}
-    for name, days in (("done", 9), ("failed", 3)):
-        file = tmp_path / "undelivered" / ids[name] / "record.json"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps({**about, "run_id": ids[name]}))
-        os.utime(file.parent, (time.time() - days * DAY / 1000,) * 2)
+def test_of_named_records_those_that_are_young_stay(look, ids, keep_record):
+    keep_record("done", days=9)
+    keep_record("failed", days=3)
     named = f"run_ids=[{ids['done']},{ids['failed']}]"
     shown = look("action=delete_records", named, "older_than=5")
     assert find_names(ids, shown) == {"done"}

@@ -420,16 +420,16 @@ def test_a_record_takes_the_place_of_an_earlier_one_of_its_run(store, store_expe
     """A run that was taken up again after its record had been kept has all of it logged anew."""
     (tmp_path / "mlruns").touch()
     run_id = store.create_run(store_experiment_id).info.run_id
+    unfinished = tmp_path / "undelivered" / f"{run_id}.part"
     for value in ("earlier", "later"):
+        # What was broken off while it was kept is no part of the next.
+        unfinished.mkdir(parents=True)
+        (unfinished / "half.txt").touch()
         sender = Delivery(run_id, store_experiment_id, tmp_path / "undelivered")
         folder = sender.make_folder()
         (folder / f"{value}.txt").touch()
         sender.put({"kind": "artifacts", "folder": folder.name})
         kept = sender.close(patience=0)
-        # What was broken off while it was kept is no part of the next.
-        (tmp_path / "undelivered" / f"{run_id}.part").mkdir()
-        (tmp_path / "undelivered" / f"{run_id}.part" / "half.txt").touch()
-    (tmp_path / "undelivered" / f"{run_id}.part" / "half.txt").unlink()
     assert list_records(tmp_path / "undelivered") == [kept]
     assert [file.name for file in kept.rglob("*.txt")] == ["later.txt"]
 
@@ -446,7 +446,7 @@ def test_a_record_takes_the_place_of_an_earlier_one_of_its_run(store, store_expe
         (None, {"kind": "artifacts", "folder": "a"}, 5, math.inf),
     ],
 )
-def test_how_long_a_server_may_do_nothing_before_it_is_away(store, monkeypatch, error, current, patience, longest):
+def test_how_long_a_server_may_do_nothing_before_it_is_away(monkeypatch, error, current, patience, longest):
     now = 10_000.0
     monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: now))
     waiting = SimpleNamespace(_last_error=error, _current=current, _answered_at=0.0)

@@ -1,7 +1,5 @@
 """A run that is to be the only one of its config."""
 
-import time
-
 import pytest
 
 from mnist_flow import tracking
@@ -21,7 +19,8 @@ def create(store, monkeypatch, other_process):
 
     def call(status, ended, process, alone_since=LOOKED_AT, goes=True):
         tags = {names.FINGERPRINT_TAG: "F", names.KIND_TAG: "train"}
-        others = {**tags, names.PROCESS_TAG: whose[process], names.HEARTBEAT_TAG: str(int(time.time()))}
+        own = {**tags, **lifecycle.describe_owner()}
+        others = {**own, names.PROCESS_TAG: whose[process]}
         other = store.create_run(experiment_id, start_time=0, tags=others).info.run_id
         if status != "RUNNING":
             store.set_terminated(other, status, int((LOOKED_AT + ended) * 1000))
@@ -33,7 +32,6 @@ def create(store, monkeypatch, other_process):
                 store.delete_run(other)
 
         monkeypatch.setattr(lifecycle.time, "sleep", sleep)
-        own = {**tags, names.PROCESS_TAG: describe_process(), names.HEARTBEAT_TAG: str(int(time.time()))}
         made = lifecycle.create(experiment_id, "a name", own, alone_since)
         left = [run.info.run_id for run in store.search_runs([experiment_id])]
         for run_id in left:

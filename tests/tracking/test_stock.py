@@ -2,20 +2,14 @@
 
 from types import SimpleNamespace
 
-import pytest
-
 from mnist_flow.tracking import stock
 
 
-@pytest.fixture
-def make_run():
-    def make(place, **models):
-        return stock.StoredRun("r", "1", "train", "", "", "finished", "", "", 0, 0, False, "", {}, place, models)
-
-    return make
+def make_run(place, **models):
+    return stock.StoredRun("r", "1", "train", "", "", "finished", "", "", 0, 0, False, "", {}, place, models)
 
 
-def test_files_of_a_run_and_of_its_models_are_measured(make_run, tmp_path):
+def test_files_of_a_run_and_of_its_models_are_measured(tmp_path):
     for name, size in (("run/a", 1), ("run/below/b", 20), ("model/c", 300), ("other/d", 4000)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"0" * size)
@@ -24,7 +18,7 @@ def test_files_of_a_run_and_of_its_models_are_measured(make_run, tmp_path):
     assert make_run(str(tmp_path / "gone")).measure_bytes(ask_server=False) == (0, 0)
 
 
-def test_what_a_server_keeps_is_measured_where_it_may_be_asked(make_run, monkeypatch):
+def test_what_a_server_keeps_is_measured_where_it_may_be_asked(monkeypatch):
     folders = {
         None: [("a", 5), ("below", None)],
         "below": [("below/b", 70), ("below/deep", None), ("below/unknown", 0)],
